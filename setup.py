@@ -1,0 +1,46 @@
+"""Package metadata: two import packages, their extras, and one entry point per job."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+LOCAL = ["pyspark>=4.0,<4.3", "delta-spark>=4.0,<4.5"]
+EVENTS = ["azure-eventhub>=5.15,<6"]
+DEPLOY = ["databricks-sdk==0.156.0"]  # near-daily breaking releases, so pinned
+
+setup(
+    name="spark-streaming-devkit",
+    version="0.1.0",
+    description="Databricks streaming jobs on your laptop: the same file, configuration and wheel, here and there",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11",
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    py_modules=["streaming_job", "transformation"],
+    package_data={"": ["py.typed"]},
+    install_requires=["configargparse>=1.7"],
+    extras_require={
+        "local": [*LOCAL, "pyarrow>=18", "pandas>=2.2,<3"],  # pandas 3 breaks pyspark's conversions
+        "events": EVENTS,
+        "deploy": DEPLOY,
+        "dev": [
+            *LOCAL,
+            *EVENTS,
+            "pyarrow>=18",
+            "pandas>=2.2,<3",
+            "build",
+            "chispa",
+            "hypothesis",
+            "ipykernel",
+            "mypy",
+            "nbclient",
+            "nbformat",
+            "pytest",
+            "ruff",
+        ],
+    },
+    entry_points={
+        "console_scripts": ["devkit = devkit.cli:main"],
+    },
+)

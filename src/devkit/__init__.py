@@ -1,0 +1,1 @@
+"""What runs on the laptop and in CI: runtimes, jars, the local event hub."""

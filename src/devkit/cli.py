@@ -1,0 +1,39 @@
+"""The `devkit` command: each verb lives beside the code that it drives."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from spark_utils.errors import SparkUtilsError
+
+# verb -> (module with `add_arguments(parser)`, one-line help); the module sets `parser.set_defaults(run=...)`,
+# and `run(arguments) -> int` gives the exit status.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "hub": ("devkit.hub.commands", "the local event hub: up, down, status, reset, send"),
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all verbs."""
+    parser = argparse.ArgumentParser(prog="devkit", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, (module, summary) in COMMANDS.items():
+        importlib.import_module(module).add_arguments(verbs.add_parser(verb, help=summary, description=summary))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; a known error is one line on stderr and exit status 1."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except SparkUtilsError as error:
+        print(f"devkit: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

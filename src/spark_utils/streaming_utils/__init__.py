@@ -1,0 +1,1 @@
+"""Helpers around a running stream: preview, progress, termination."""
