@@ -1,0 +1,53 @@
+# `make` explains itself. Each target works on a fresh clone: `setup` comes first where it is needed, and does nothing twice.
+PYTHON ?= python3
+RUNTIME ?= 18-lts
+VENV ?= .venv
+BIN := $(VENV)/bin
+FOR ?= 20 seconds
+OTHER := .venv-17.3-lts
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run stream test test-17.3-lts check bench wheel clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-zA-Z0-9._-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(BIN)/.ready ## install Python packages and jars (done by every other target)
+
+$(BIN)/.ready: setup.py configuration/runtimes/$(RUNTIME).conf configuration/runtimes/$(RUNTIME).lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]' --constraint configuration/runtimes/$(RUNTIME).constraints.txt
+	$(BIN)/devkit jars fetch --runtime $(RUNTIME)
+	@touch $@
+
+run: setup ## the sample: hub -> job -> Delta, for FOR="20 seconds", then the tables it wrote
+	@$(BIN)/devkit hub up
+	@$(BIN)/devkit hub send --generate 100000 --rate 200 --seconds 20 --malformed 0.02 --quiet & \
+	  $(BIN)/python src/streaming_job.py --stop-after "$(FOR)"; status=$$?; wait; exit $$status
+	@$(BIN)/devkit tables data/telemetry
+
+stream: setup ## the same without an end: Ctrl-C finishes the running batch and stops
+	@$(BIN)/devkit hub up
+	@$(BIN)/python src/streaming_job.py
+
+test: setup ## every test on the default runtime
+	$(BIN)/python -m pytest
+
+test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
+	$(MAKE) --no-print-directory setup RUNTIME=17.3-lts VENV=$(OTHER)
+	$(OTHER)/bin/python -m pytest tests/unit tests/spark tests/cluster/test_job.py
+
+check: setup ## ruff and mypy (strict)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## each benchmark prints its ratio against a floor measured in the same run
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+wheel: setup ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean: ## stop the local hub, remove what was built and written here; the jar cache stays
+	-@test -x $(BIN)/devkit && $(BIN)/devkit hub down
+	rm -rf build dist data .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
