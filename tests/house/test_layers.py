@@ -43,8 +43,7 @@ def test_rooms_stay_small(path: Path) -> None:
     too_long = [
         node.name
         for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef)
-        and body_lines(node) > MAX_FUNCTION_LINES
+        if isinstance(node, ast.FunctionDef) and body_lines(node) > MAX_FUNCTION_LINES
     ]
     assert too_long == []
 
@@ -55,7 +54,14 @@ def body_lines(function: ast.FunctionDef) -> int:
 
 
 def test_no_file_names_the_host_of_a_package_registry() -> None:
-    hosts = ["maven" + ".org", "apache" + ".org/maven2", "pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "npmjs" + ".com"]
+    hosts = [
+        "maven" + ".org",
+        "apache" + ".org/maven2",
+        "pypi" + ".org",
+        "pythonhosted" + ".org",
+        "npmjs" + ".org",
+        "npmjs" + ".com",
+    ]
     suffixes = {".py", ".md", ".conf", ".lock", ".toml", ".yml", ".json", ".txt", ".ipynb"}
     named = [
         f"{path.relative_to(ROOT)}: {host}"
