@@ -1,0 +1,45 @@
+"""The one folder for everything that is downloaded or generated: ``~/.cache/spark-devkit``."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HOME_VARIABLE = "SPARK_DEVKIT_HOME"
+
+
+def home() -> Path:
+    """Return the cache folder: ``SPARK_DEVKIT_HOME``, else ``~/.cache/spark-devkit``. It may not exist yet."""
+    return Path(os.environ.get(HOME_VARIABLE) or "~/.cache/spark-devkit").expanduser()
+
+
+@contextmanager
+def exclusive(lock: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock across processes; the system lets go of it when the process dies, however it dies.
+
+    Args:
+        lock: The file that stands for the lock; it is created and stays.
+        wait: Wait for the holder to finish, or give up at once.
+
+    Yields:
+        Whether the lock is held; always true when waiting.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file so that a reader sees the old text or the new, never a half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
