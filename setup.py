@@ -38,9 +38,14 @@ setup(
             "nbformat",
             "pytest",
             "ruff",
+            "setuptools>=77",  # for `python setup.py bdist_wheel`: Python 3.12 and newer bring none
+            "wheel",
         ],
     },
     entry_points={
-        "console_scripts": ["devkit = devkit.cli:main"],
+        "console_scripts": [
+            "devkit = devkit.cli:main",
+            "streaming-job = spark_utils.entry_points:streaming_job",
+        ],
     },
 )

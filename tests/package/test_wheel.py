@@ -1,0 +1,75 @@
+"""The wheel is what is deployed: it holds the library and the jobs, and asks for nothing that the runtime brings."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pyspark
+from tests.project import ROOT, copy_project
+
+SPARK_LIBRARIES = Path(pyspark.__file__).parent / "python" / "lib"
+
+
+def read(wheel: Path, name: str) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        (member,) = [member for member in archive.namelist() if member.endswith(name)]
+        return archive.read(member).decode()
+
+
+def members(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_the_wheel_holds_the_library_and_the_jobs_and_no_tests(built_wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in members(built_wheel) if ".dist-info/" not in name}
+    assert tops == {"spark_utils", "devkit", "streaming_job.py", "transformation.py"}
+    sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
+    assert sources <= members(built_wheel)
+
+
+def test_the_wheel_has_configargparse_as_its_only_hard_dependency(built_wheel: Path) -> None:
+    required = re.findall(r"^Requires-Dist: (.*)$", read(built_wheel, "METADATA"), re.MULTILINE)
+    assert [line for line in required if "extra ==" not in line] == ["configargparse>=1.7"]
+
+
+def test_the_wheel_has_an_entry_point_for_each_job_and_one_for_the_kit(built_wheel: Path) -> None:
+    text = read(built_wheel, "entry_points.txt")
+    assert "devkit = devkit.cli:main" in text
+    assert "streaming-job = spark_utils.entry_points:streaming_job" in text
+
+
+def test_setup_py_builds_the_same_wheel_as_build(built_wheel: Path, tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=project, check=True, capture_output=True)
+    (other,) = (project / "dist").glob("*.whl")
+    assert other.name == built_wheel.name
+    assert members(other) == members(built_wheel)
+
+
+def test_without_spark_the_job_says_in_one_line_where_spark_comes_from(clean_environment: Path, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [clean_environment / "streaming-job"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "pip install 'spark-streaming-devkit[local]'" in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_the_installed_job_runs_with_the_spark_of_the_machine(clean_environment: Path, tmp_path: Path) -> None:
+    machine = os.environ | {"PYTHONPATH": os.pathsep.join(str(path) for path in SPARK_LIBRARIES.glob("*.zip"))}
+    command = [clean_environment / "streaming-job", "--output-path", "somewhere", "--explain-config"]
+    run = subprocess.run(command, cwd=tmp_path, env=machine, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"output[-_]path.*somewhere.*command line", run.stdout)
+
+
+def test_the_kit_answers_in_a_clean_environment(clean_environment: Path) -> None:
+    run = subprocess.run([clean_environment / "devkit", "--help"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "hub" in run.stdout
