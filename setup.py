@@ -19,6 +19,7 @@ setup(
     packages=find_packages("src"),
     py_modules=["streaming_job", "transformation"],
     package_data={"": ["py.typed"]},
+    data_files=[("share/spark-devkit/runtimes", sorted(map(str, Path("configuration/runtimes").glob("*"))))],
     install_requires=["configargparse>=1.7"],
     extras_require={
         "local": [*LOCAL, "pyarrow>=18", "pandas>=2.2,<3"],  # pandas 3 breaks pyspark's conversions
@@ -47,5 +48,6 @@ setup(
             "devkit = devkit.cli:main",
             "streaming-job = spark_utils.entry_points:streaming_job",
         ],
+        "spark_utils.local_runtime": ["devkit = devkit.local_session:local_runtime"],
     },
 )

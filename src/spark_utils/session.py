@@ -2,9 +2,99 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
+from spark_utils.errors import ConfigurationError
 
-def get_session(app_name: str = "streaming-job") -> SparkSession:
-    """Return the session of the cluster, or start a local one."""
-    return SparkSession.builder.appName(app_name).getOrCreate()
+ENTRY_POINT_GROUP = "spark_utils.local_runtime"
+LOG_VARIABLE = "SPARK_DEVKIT_LOG"
+SECRET_KEY = re.compile(r"(?i)secret|password|token|access[.]?key|account[.]key|sas[.]|jaas|credential|connection")
+
+
+def get_session(
+    app_name: str = "streaming-job", *, config: Mapping[str, str] | None = None, fast_start: bool = False
+) -> SparkSession:
+    """Return the Spark session to use here.
+
+    On Databricks, under ``spark-submit``, and where a session is active already, that one is used and only those
+    settings of `config` are changed that a running session can change. Anywhere else a local session is started,
+    prepared by the runtime that registered itself for it (`devkit`), or plain when there is none.
+
+    Args:
+        app_name: The application's name.
+        config: Spark settings, none of them secret: a setting given here is visible in the process list.
+        fast_start: Start a local session quicker at the price of throughput: for cells and tests.
+
+    Raises:
+        ConfigurationError: A key of `config` looks like a secret's, or the session that runs already has another
+            value that cannot be changed any more.
+        RuntimeSetupError: Java, a jar or a runtime profile is not as it must be.
+    """
+    _refuse_secrets(config or {})
+    builder = SparkSession.builder.appName(app_name).config(map={**(config or {})})
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        session = active
+    elif _is_given():
+        session = builder.getOrCreate()
+    else:
+        with _local_runtime(app_name, fast_start):
+            session = builder.getOrCreate()
+    _apply(session, config or {})
+    return session
+
+
+def log_file(spark: SparkSession) -> Path | None:
+    """Return the file that Spark's warnings and errors are written to, or nothing where that is the cluster's."""
+    path = spark.sparkContext._jvm.System.getenv(LOG_VARIABLE)  # type: ignore[union-attr]
+    return Path(path) if path else None
+
+
+def _is_given() -> bool:
+    """Tell whether a JVM is there already: Databricks, spark-submit, or an earlier session of this process."""
+    return (
+        "DATABRICKS_RUNTIME_VERSION" in os.environ
+        or "PYSPARK_GATEWAY_PORT" in os.environ
+        or SparkContext._gateway is not None
+    )
+
+
+def _local_runtime(app_name: str, fast_start: bool) -> AbstractContextManager[None]:
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+        prepare: Callable[..., AbstractContextManager[None]] = entry_point.load()
+        return prepare(app_name, fast_start=fast_start)
+    return nullcontext()
+
+
+def _refuse_secrets(config: Mapping[str, object]) -> None:
+    secrets = [key for key in config if SECRET_KEY.search(key)]
+    if secrets:
+        raise ConfigurationError(
+            f"{', '.join(secrets)} would be visible in the process list and the Spark UI",
+            origin="the `config` of get_session",
+            remedy="Set secrets on spark.sparkContext._jsc.hadoopConfiguration() once the session runs.",
+        )
+
+
+def _apply(session: SparkSession, wanted: Mapping[str, str]) -> None:
+    different = []
+    for key, value in wanted.items():
+        found = session.conf.get(key, None)
+        if found != value and session.conf.isModifiable(key):
+            session.conf.set(key, value)
+        elif found != value:
+            different.append(f"{key} = {found}, not {value}")
+    if different:
+        raise ConfigurationError(
+            f"the session that runs already has {'; '.join(different)}",
+            origin="the `config` of get_session",
+            remedy="Start a new Python process, or set it where the session is started.",
+        )

@@ -12,7 +12,7 @@ from spark_utils.session import get_session
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """One fast local session, in UTC, shared by a whole test run."""
-    session = get_session("tests")
+    """One local session, quick to start, in UTC, with few partitions and no UI, shared by a whole test run."""
+    session = get_session("tests", fast_start=True)
     yield session
     session.stop()
