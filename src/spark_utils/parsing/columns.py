@@ -1,0 +1,34 @@
+"""The shape of a parsed frame, shared by both engines."""
+
+from __future__ import annotations
+
+from pyspark.sql import types as t
+
+from spark_utils.parsing.reference import UnknownPolicy
+
+VERDICT_NAMES = ("event", "reason", "path", "detail", "_unknown", "_unknown_count")
+
+
+def verdict_type(schema: t.StructType, unknown: UnknownPolicy) -> t.StructType:
+    """Return the columns that parsing adds: ``event``, ``reason``, ``path``, ``detail`` and the unknown fields."""
+    drift = t.StructField("_unknown_count", t.IntegerType()) if unknown == "count" else None
+    return t.StructType(
+        [
+            t.StructField("event", nullable_type(schema)),
+            t.StructField("reason", t.StringType()),
+            t.StructField("path", t.StringType()),
+            t.StructField("detail", t.StringType()),
+            drift or t.StructField("_unknown", t.StringType()),
+        ]
+    )
+
+
+def nullable_type(data_type: t.DataType) -> t.DataType:
+    """Return the type with everything in it nullable, as ``from_json`` returns it: rejected rows have no event."""
+    if isinstance(data_type, t.StructType):
+        return t.StructType([t.StructField(f.name, nullable_type(f.dataType)) for f in data_type.fields])
+    if isinstance(data_type, t.ArrayType):
+        return t.ArrayType(nullable_type(data_type.elementType))
+    if isinstance(data_type, t.MapType):
+        return t.MapType(data_type.keyType, nullable_type(data_type.valueType))
+    return data_type

@@ -1,0 +1,115 @@
+"""The public steps: ``parse``, then ``good_rows`` and ``rejected_rows``."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as t
+
+from spark_utils.errors import ConfigurationError, SchemaError
+from spark_utils.parsing.columns import VERDICT_NAMES
+from spark_utils.parsing.reasons import DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_DEPTH, Limits
+from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
+
+Engine = Literal["arrow", "jvm"]
+
+
+def parse(
+    df: DataFrame,
+    schema: t.StructType,
+    *,
+    engine: Engine = "arrow",
+    unknown: UnknownPolicy = "keep",
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+    max_depth: int = DEFAULT_MAX_DEPTH,
+    body_column: str = "body",
+) -> DataFrame:
+    """Judge and read every body; a lossy value is a reason, never a silent null or a rounded number.
+
+    Args:
+        df: Batch or streaming frame with a binary column ``body``; all its columns pass through unchanged.
+        schema: The declared fields; ``nullable = false`` means required: present and not null. Names are
+            case-sensitive.
+        engine: ``arrow`` (fast, needs pyarrow on the workers) or ``jvm`` (Spark expressions, Python for doubtful
+            rows only). The verdicts are the same.
+        unknown: What becomes of fields that the schema does not know: ``keep`` them as JSON in ``_unknown``,
+            ``count`` them in ``_unknown_count``, or ``reject`` the body.
+        max_body_bytes: Largest body, in bytes.
+        max_depth: Deepest nesting of objects and arrays; the root object counts as 1.
+        body_column: Name of the column that holds the body.
+
+    Returns:
+        Every row of ``df`` exactly once, with these columns added:
+
+        * ``event`` struct: the declared fields, all nullable; null when rejected;
+        * ``reason`` string: a value of ``Reason``; null when good;
+        * ``path`` string: the place, such as ``readings[2].value``; null when the whole body is meant;
+        * ``detail`` string: a short explanation for people, never the whole body;
+        * ``_unknown`` string: JSON object from path to value, null when every field is known; or, with
+          ``unknown="count"``, ``_unknown_count`` int.
+
+    Raises:
+        ConfigurationError: an option is not one of its values, or a column is missing or in the way.
+        SchemaError: the schema holds a type that JSON bodies cannot be read into.
+    """
+    limits = Limits(max_body_bytes, max_depth)
+    _check_choice("engine", engine, get_args(Engine))
+    _check_choice("unknown", unknown, get_args(UnknownPolicy))
+    _check_columns(df, body_column)
+    _check_schema(schema)
+    from spark_utils.parsing.arrow_engine import parse_with_arrow
+
+    return parse_with_arrow(df, schema, limits, unknown, body_column)
+
+
+def good_rows(parsed: DataFrame, *, body_column: str = "body") -> DataFrame:
+    """Keep the rows that were read: ``event``, the unknown fields, and every column of the source but the body."""
+    drop = {"reason", "path", "detail", body_column}
+    first = [name for name in ("event", "_unknown", "_unknown_count") if name in parsed.columns]
+    rest = [name for name in parsed.columns if name not in drop and name not in first]
+    return parsed.where(F.col("reason").isNull()).select(*_quoted([*first, *rest]))
+
+
+def rejected_rows(parsed: DataFrame) -> DataFrame:
+    """Keep the rows that were not read: ``reason``, ``path``, ``detail``, and every column of the source."""
+    first = ["reason", "path", "detail"]
+    rest = [name for name in parsed.columns if name not in VERDICT_NAMES]
+    return parsed.where(F.col("reason").isNotNull()).select(*_quoted([*first, *rest]))
+
+
+def _quoted(names: list[str]) -> list[str]:
+    return ["`" + name.replace("`", "``") + "`" for name in names]
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{name} is {value!r}", origin="parse", remedy=f"Choose one of {', '.join(choices)}.")
+
+
+def _check_columns(df: DataFrame, body_column: str) -> None:
+    if body_column not in df.columns or not isinstance(df.schema[body_column].dataType, t.BinaryType):
+        raise ConfigurationError(
+            f"the frame has no binary column {body_column!r} (it has {', '.join(df.columns)})",
+            origin="parse",
+            remedy="Name the column with body_column, or cast it to binary.",
+        )
+    in_the_way = sorted(set(df.columns) & set(VERDICT_NAMES))
+    if in_the_way:
+        raise ConfigurationError(
+            f"the frame already has {', '.join(in_the_way)}",
+            origin="parse",
+            remedy="Rename these columns first: parse adds its own.",
+        )
+
+
+def _check_schema(schema: t.StructType) -> None:
+    names = [field.name for field in schema.fields]
+    if len(set(names)) != len(names) or not names:
+        raise SchemaError(
+            f"the schema has {'no field' if not names else 'a field twice'}",
+            origin="the schema given to parse",
+            remedy="Give each field once.",
+        )
+    compile_classifier(schema)

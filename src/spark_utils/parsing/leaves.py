@@ -1,0 +1,247 @@
+"""One JSON scalar into one Spark type, or the reason why not.
+
+Mirrored behaviour (Arrow's JSON reader, https://arrow.apache.org/docs/cpp/json.html), so that the vectorised
+engines agree with this module:
+
+* integers take integer notation only;
+* ``double`` and ``float`` take the nearest value that the type can represent, as every JSON reader does;
+* a decimal takes a JSON number, or a string that holds one (the usual carrier of exact amounts);
+* a timestamp is ``YYYY-MM-DD``, then optionally ``T`` or a space and ``hh``, ``hh:mm``, ``hh:mm:ss`` or
+  ``hh:mm:ss.f`` (1 to 6 digits), then ``Z`` or an offset ``+hh``, ``+hhmm`` or ``+hh:mm``.
+  Without an offset it is UTC. ``timestamp_ntz`` is the same and must not have an offset;
+* years are 0001 to 9999, after the offset is applied;
+* binary is base64 of RFC 4648, padded, without white space.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+import struct
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from pyspark.sql import types as t
+
+from spark_utils.parsing.json_text import NumberText, PathParts, excerpt, kind_of
+from spark_utils.parsing.reasons import Reason, RejectedBodyError
+
+Convert = Callable[[Any, PathParts], Any]
+
+TIMESTAMP_PATTERN = (
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[T ]([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+DECIMAL_PATTERN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+BASE64_PATTERN = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+DATE_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+_TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
+_DECIMAL = re.compile(DECIMAL_PATTERN)
+_BASE64 = re.compile(BASE64_PATTERN)
+_DATE = re.compile(DATE_PATTERN)
+_LONGEST_INTEGER = 30  # digits; beyond it every integer column overflows and Python's own limit is far
+_LONGEST_EXPONENT = 9  # digits; no body within the size limit has enough zeros to bring more back into range
+
+INTEGER_BITS: dict[type[t.DataType], int] = {
+    t.ByteType: 8,
+    t.ShortType: 16,
+    t.IntegerType: 32,
+    t.LongType: 64,
+}
+
+
+def mismatch(value: Any, wanted: str, path: PathParts) -> RejectedBodyError:
+    """Build the verdict on a value of another JSON type than the column's."""
+    return RejectedBodyError(Reason.TYPE_MISMATCH, f"{kind_of(value)} where {wanted} is expected", path)
+
+
+def leaf_converter(data_type: t.DataType) -> Convert | None:
+    """Return the strict conversion into a scalar type, or None when the type is not supported."""
+    bits = INTEGER_BITS.get(type(data_type))
+    if bits is not None:
+        return _integer_converter(bits, data_type.simpleString())
+    if isinstance(data_type, t.DecimalType):
+        return _decimal_converter(data_type)
+    return _PLAIN.get(type(data_type))
+
+
+def _integer_converter(bits: int, name: str) -> Convert:
+    highest = (1 << (bits - 1)) - 1
+
+    def convert(value: Any, path: PathParts) -> int:
+        if not isinstance(value, NumberText):
+            raise mismatch(value, name, path)
+        if not value.lstrip("-").isdigit():
+            problem = f"{excerpt(value)} is not written as an integer, the column is {name}"
+            raise RejectedBodyError(Reason.LOSSY_NUMBER, problem, path)
+        number = int(value) if len(value) <= _LONGEST_INTEGER else highest + 1
+        if not -highest - 1 <= number <= highest:
+            raise RejectedBodyError(Reason.OVERFLOW, f"{excerpt(value)} does not fit {name}", path)
+        return number
+
+    return convert
+
+
+def _double(value: Any, path: PathParts) -> float:
+    if not isinstance(value, NumberText):
+        raise mismatch(value, "double", path)
+    number = float(value)
+    if math.isinf(number):
+        raise RejectedBodyError(Reason.OVERFLOW, f"{excerpt(value)} does not fit double", path)
+    return number
+
+
+def _float(value: Any, path: PathParts) -> float:
+    if not isinstance(value, NumberText):
+        raise mismatch(value, "float", path)
+    number = float(value)
+    try:
+        return _nearest_float(value, number)
+    except OverflowError:
+        raise RejectedBodyError(Reason.OVERFLOW, f"{excerpt(value)} does not fit float", path) from None
+
+
+def _nearest_float(literal: str, number: float) -> float:
+    """Round once, from the text: rounding to double first can land on a tie between two floats."""
+    nearest = float(struct.unpack("<f", struct.pack("<f", number))[0])
+    bits = struct.unpack("<i", struct.pack("<f", nearest))[0]
+    neighbour = float(struct.unpack("<f", struct.pack("<i", bits + (1 if abs(number) > abs(nearest) else -1)))[0])
+    if number == nearest or number - nearest != neighbour - number:
+        return nearest
+    exact, tie = abs(Fraction(literal)), Fraction(abs(number))
+    if exact == tie:
+        return nearest
+    return max(nearest, neighbour, key=abs) if exact > tie else min(nearest, neighbour, key=abs)
+
+
+def _decimal_converter(data_type: t.DecimalType) -> Convert:
+    name, precision, scale = data_type.simpleString(), data_type.precision, data_type.scale
+
+    def convert(value: Any, path: PathParts) -> Decimal:
+        if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+            raise mismatch(value, name, path)
+        negative, digits, exponent = _significant(value)
+        if digits and len(digits) + exponent > precision - scale:
+            raise RejectedBodyError(Reason.OVERFLOW, f"{excerpt(value)} does not fit {name}", path)
+        if digits and exponent < -scale:
+            problem = f"{excerpt(value)} has more than {scale} decimals"
+            raise RejectedBodyError(Reason.LOSSY_NUMBER, problem, path)
+        unscaled = digits + "0" * (exponent + scale) if digits else "0"
+        return Decimal((negative, tuple(map(int, unscaled)), -scale))
+
+    return convert
+
+
+def _significant(literal: str) -> tuple[int, str, int]:
+    """Split into sign, digits without outer zeros, and the exponent of the last digit; no rounding, any size."""
+    mantissa, _, power = literal.lower().lstrip("+-").partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).rstrip("0")
+    exponent = len(whole) - len(digits) + _power(power)
+    digits = digits.lstrip("0")
+    return int(literal.startswith("-") and digits != ""), digits, exponent
+
+
+def _power(text: str) -> int:
+    """Read an exponent; one with more digits than any column could need is cut to a size that is safe to add."""
+    magnitude = text.lstrip("+-").lstrip("0")
+    size = int(magnitude or 0) if len(magnitude) <= _LONGEST_EXPONENT else 10**_LONGEST_EXPONENT
+    return -size if text.startswith("-") else size
+
+
+def _boolean(value: Any, path: PathParts) -> bool:
+    if not isinstance(value, bool):
+        raise mismatch(value, "boolean", path)
+    return value
+
+
+def _string(value: Any, path: PathParts) -> str:
+    if type(value) is not str:
+        raise mismatch(value, "string", path)
+    return value
+
+
+def _timestamp(value: Any, path: PathParts) -> datetime:
+    moment = _moment(_string_for(value, "timestamp", path))
+    if moment is None:
+        raise RejectedBodyError(Reason.BAD_TIMESTAMP, f"{excerpt(value)!r} is no timestamp", path)
+    return moment
+
+
+def _timestamp_ntz(value: Any, path: PathParts) -> datetime:
+    found = _TIMESTAMP.fullmatch(_string_for(value, "timestamp_ntz", path))
+    moment = _moment(value)
+    if moment is None or found is None or found.group(8):
+        problem = f"{excerpt(value)!r} is no timestamp without offset"
+        raise RejectedBodyError(Reason.BAD_TIMESTAMP, problem, path)
+    return moment.replace(tzinfo=None)
+
+
+def _moment(text: str) -> datetime | None:
+    found = _TIMESTAMP.fullmatch(text)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = (int(found.group(part) or 0) for part in range(1, 7))
+    micros = int((found.group(7) or "").ljust(6, "0"))
+    offset = _offset(found.group(8) or "Z")
+    if offset is None:
+        return None
+    try:
+        return datetime(year, month, day, hour, minute, second, micros, tzinfo=offset).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _offset(text: str) -> timezone | None:
+    if text == "Z":
+        return UTC
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if hours > 23 or minutes > 59:
+        return None
+    size = timedelta(hours=hours, minutes=minutes)
+    return timezone(-size if text[0] == "-" else size)
+
+
+def _date(value: Any, path: PathParts) -> date:
+    text = _string_for(value, "date", path)
+    if _DATE.fullmatch(text):
+        try:
+            return date(int(text[:4]), int(text[5:7]), int(text[8:]))
+        except ValueError:
+            pass  # the 30th of February: refused below like every other text that is no date
+    raise RejectedBodyError(Reason.BAD_DATE, f"{excerpt(text)!r} is no date", path)
+
+
+def _binary(value: Any, path: PathParts) -> bytes:
+    text = _string_for(value, "binary", path)
+    try:
+        if _BASE64.fullmatch(text):
+            return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        pass  # refused below
+    raise RejectedBodyError(Reason.BAD_BINARY, f"{excerpt(text)!r} is no base64", path)
+
+
+def _string_for(value: Any, wanted: str, path: PathParts) -> str:
+    if type(value) is not str:
+        raise mismatch(value, f"a string with a {wanted}", path)
+    return value
+
+
+_PLAIN: dict[type[t.DataType], Convert] = {
+    t.StringType: _string,
+    t.BooleanType: _boolean,
+    t.DoubleType: _double,
+    t.FloatType: _float,
+    t.TimestampType: _timestamp,
+    t.TimestampNTZType: _timestamp_ntz,
+    t.DateType: _date,
+    t.BinaryType: _binary,
+}
