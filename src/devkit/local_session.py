@@ -16,11 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyspark
-
 from devkit import cache, instant_start, jars
 from devkit.java import Java, find_java
-from devkit.runtimes import RuntimeProfile, profile_of_spark
+from devkit.runtimes import RuntimeProfile, installed_profile, installed_spark
 
 LOG_VARIABLE = "SPARK_DEVKIT_LOG"
 KEPT_LOGS = 20
@@ -78,9 +76,9 @@ def prepare() -> Preparation:
     Raises:
         RuntimeSetupError: Java is missing, no profile fits the installed pyspark, or a jar cannot be had.
     """
-    profile = profile_of_spark(pyspark.__version__)
+    profile = installed_profile()
     java = find_java(profile.java)
-    return Preparation(profile, java, tuple(jars.fetch(profile.lock)), Path(pyspark.__file__).parent)
+    return Preparation(profile, java, tuple(jars.fetch(profile.lock)), installed_spark())
 
 
 @contextmanager
@@ -122,7 +120,7 @@ def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> di
         "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
         LOG_VARIABLE: str(_new_log(app_name)),
     }
-    if not _host_resolves():
+    if not host_resolves():
         variables.setdefault("SPARK_LOCAL_IP", os.environ.get("SPARK_LOCAL_IP", "127.0.0.1"))
     return variables
 
@@ -172,7 +170,8 @@ def _new_log(app_name: str) -> Path:
     return folder / f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
-def _host_resolves() -> bool:
+def host_resolves() -> bool:
+    """Tell whether this host resolves its own name, without which Spark does not start."""
     try:
         socket.gethostbyname(socket.gethostname())
     except OSError:

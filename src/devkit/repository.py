@@ -14,6 +14,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 from xml.etree import ElementTree
 
+from devkit.runtimes import installed_spark
 from spark_utils.errors import RuntimeSetupError
 
 ADDRESS_VARIABLE = "SPARK_DEVKIT_MAVEN_REPOSITORY"
@@ -133,9 +134,7 @@ def _mirrors_central(mirror_of: str) -> bool:
 
 def _from_ivy() -> Repository:
     """Spark resolves `spark.jars.packages` with Ivy, whose default root is a constant of one class."""
-    import pyspark
-
-    jars = sorted((Path(pyspark.__file__).parent / "jars").glob("ivy-*.jar"))
+    jars = sorted((installed_spark() / "jars").glob("ivy-*.jar"))
     if jars:
         with zipfile.ZipFile(jars[0]) as jar:
             constants = jar.read("org/apache/ivy/plugins/resolver/IBiblioResolver.class")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
+import importlib.util
 import os
 import sys
 from collections.abc import Iterable
@@ -180,3 +182,22 @@ def profile_of_spark(version: str) -> RuntimeProfile:
         origin="the installed pyspark",
         remedy=f"Install pyspark=={wanted.spark} delta-spark=={wanted.delta}, or add a profile in {folder()}.",
     )
+
+
+def installed_profile() -> RuntimeProfile:
+    """Return the profile of the installed pyspark."""
+    installed_spark()
+    return profile_of_spark(importlib.metadata.version("pyspark"))
+
+
+def installed_spark() -> Path:
+    """Return the folder of the installed pyspark, which is also its ``SPARK_HOME``."""
+    found = importlib.util.find_spec("pyspark")
+    if found is None or found.origin is None:
+        wanted = default_profile()
+        raise RuntimeSetupError(
+            "pyspark is not installed",
+            origin=sys.prefix,
+            remedy=f"Install pyspark=={wanted.spark} delta-spark=={wanted.delta}, or the extra [local].",
+        )
+    return Path(found.origin).parent

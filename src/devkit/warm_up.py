@@ -1,0 +1,74 @@
+"""``devkit warm``: run a small stream once, so that the start-up archive is there before the first job.
+
+The stream takes the ways of the sample job (JSON read, Python worker, ``foreachBatch``, Delta, the classes of the
+Kafka source), because the archive holds just those classes that were loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devkit import instant_start, local_session
+from spark_utils.errors import RuntimeSetupError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb."""
+    parser.set_defaults(run=_warm)
+
+
+def _warm(_arguments: argparse.Namespace) -> int:
+    archive = local_session.prepare().archive()
+    if not instant_start.is_on():
+        print(f"instant start is switched off by {instant_start.SWITCH_VARIABLE}")
+    elif archive.exists():
+        print(f"instant start is ready: {archive}")
+    else:
+        started = time.monotonic()
+        done = subprocess.run([sys.executable, "-m", "devkit.warm_up"], check=False)
+        if done.returncode or not archive.exists():
+            raise RuntimeSetupError(
+                "the start-up archive was not written",
+                origin=str(archive),
+                remedy="Sessions start all the same, only slower; `devkit warm` tries again.",
+            )
+        print(f"instant start is ready after {time.monotonic() - started:.0f} s: {archive}")
+    return 0
+
+
+def run_small_stream(folder: Path) -> int:
+    """Stream two JSON lines into a Delta table and return how many rows it has."""
+    from spark_utils.session import get_session  # pyspark takes half a second to import, for one verb of many
+
+    spark = get_session("warm-up")
+    (folder / "in").mkdir()
+    (folder / "in" / "events.json").write_text('{"body": "{\\"a\\": 1}"}\n{"body": "{\\"a\\": 2}"}\n', encoding="utf-8")
+
+    def write(batch: DataFrame, version: int) -> None:
+        parsed = batch.selectExpr("from_json(body, 'a int') event").mapInArrow(
+            lambda part: part, "event struct<a: int>"
+        )
+        parsed.persist()
+        writer = parsed.selectExpr("event.a").write.format("delta").mode("append")
+        writer.option("txnAppId", "warm-up").option("txnVersion", version).save(str(folder / "out"))
+        parsed.unpersist()
+
+    spark.readStream.format("kafka").option("kafka.bootstrap.servers", "127.0.0.1:9").option("subscribe", "none").load()
+    source = spark.readStream.schema("body string").json(str(folder / "in"))
+    query = source.writeStream.foreachBatch(write).trigger(availableNow=True)
+    query.option("checkpointLocation", str(folder / "checkpoint")).start().awaitTermination()
+    return spark.read.format("delta").load(str(folder / "out")).count()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        run_small_stream(Path(temporary))
