@@ -1,0 +1,124 @@
+"""What a local hub keeps in its folder: its state file, and the broker's properties made from it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from spark_utils.errors import RuntimeSetupError
+
+KEY_NAME = "RootManageSharedAccessKey"
+LOOPBACK = "127.0.0.1"
+EVENT_SIZE_LIMIT = 1_048_576  # bytes; Event Hubs' ceiling in the Standard tier
+# Event Hubs keeps events for at most seven days in the Standard tier:
+# https://learn.microsoft.com/azure/event-hubs/event-hubs-quotas
+RETENTION_HOURS = 168
+AUTHENTICATION_CLASS = "devkit.hub.ConnectionStringAuthentication"
+
+
+@dataclass
+class HubState:
+    """The state file, which only its owner may read.
+
+    Attributes:
+        port: Of the Kafka endpoint.
+        key: The shared access key; made once per hub, kept by ``reset``.
+        cluster_id: Kafka's name of the cluster: 16 bytes in URL-safe base64, 22 characters.
+        pid: The broker's process, if one was started.
+        started: When, in seconds since 1970.
+    """
+
+    port: int
+    key: str = field(repr=False)
+    cluster_id: str
+    pid: int | None = None
+    started: float | None = None
+
+    @classmethod
+    def create(cls, port: int) -> HubState:
+        """Make the state of a new hub, with a random key."""
+        key = base64.b64encode(secrets.token_bytes(32)).decode()
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        return cls(port, key, cluster_id)
+
+    @classmethod
+    def load(cls, path: Path) -> HubState | None:
+        """Read the state file; None when there is none.
+
+        Raises:
+            RuntimeSetupError: The file is damaged.
+        """
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise RuntimeSetupError(
+                f"the state of the local hub cannot be read: {type(error).__name__}",
+                origin=str(path),
+                remedy="Delete the file; the next `devkit hub up` makes a new hub.",
+            ) from None
+
+    def save(self, path: Path) -> None:
+        """Write the state file."""
+        write_private(path, json.dumps(asdict(self), indent=1) + "\n")
+
+    def connection_string(self, hub: str | None) -> str:
+        """Return the connection string of one event hub, or of the namespace."""
+        entity = f"EntityPath={hub};" if hub else ""
+        return (
+            f"Endpoint=sb://{LOOPBACK}:{self.port}/;SharedAccessKeyName={KEY_NAME};"
+            f"SharedAccessKey={self.key};{entity}UseDevelopmentEmulator=true"
+        )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, at no moment otherwise, and never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def server_properties(state: HubState, *, data: Path, controller_port: int) -> str:
+    """Return the broker's properties: one node that is broker and controller, on loopback, with no replicas.
+
+    Both listeners ask for the key, so no other user of this machine gets in.
+    """
+    jaas = (
+        'org.apache.kafka.common.security.plain.PlainLoginModule required username="$ConnectionString" '
+        f'password="{state.connection_string(None)}" '
+        f'shared_access_key_name="{KEY_NAME}" shared_access_key="{state.key}";'
+    )
+    lines = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "listeners": f"CLIENT://{LOOPBACK}:{state.port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "CLIENT",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "log.dirs": str(data),
+        "log.retention.hours": str(RETENTION_HOURS),
+        "message.max.bytes": str(EVENT_SIZE_LIMIT),
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": "0",
+    }
+    for listener in ("client", "controller"):
+        lines[f"listener.name.{listener}.plain.sasl.jaas.config"] = jaas
+        lines[f"listener.name.{listener}.plain.sasl.server.callback.handler.class"] = AUTHENTICATION_CLASS
+    for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
+        lines[f"{topic}.num.partitions"] = "1"
+        lines[f"{topic}.replication.factor"] = "1"
+    lines["transaction.state.log.min.isr"] = lines["share.coordinator.state.topic.min.isr"] = "1"
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
