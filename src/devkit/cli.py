@@ -13,6 +13,7 @@ from spark_utils.errors import SparkUtilsError
 # and `run(arguments) -> int` gives the exit status.
 COMMANDS: dict[str, tuple[str, str]] = {
     "hub": ("devkit.hub.commands", "the local event hub: up, down, status, reset, send"),
+    "tables": ("devkit.tables", "what a job has written: counts, newest rows, reasons"),
     "jars": ("devkit.jars_command", "the jars of the runtime profiles: fetch, verify, lock"),
     "env": ("devkit.environment_command", "what a plain spark-submit needs, as lines for a shell"),
     "warm": ("devkit.warm_up", "write the archive that lets later sessions start in a third of the time"),
