@@ -16,7 +16,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tables": ("devkit.tables", "what a job has written: counts, newest rows, reasons"),
     "jars": ("devkit.jars_command", "the jars of the runtime profiles: fetch, verify, lock"),
     "env": ("devkit.environment_command", "what a plain spark-submit needs, as lines for a shell"),
+    "schema": ("devkit.schema_commands", "infer a schema from samples, or show one: infer, show"),
     "warm": ("devkit.warm_up", "write the archive that lets later sessions start in a third of the time"),
+    "config": ("devkit.config_command", "the sample configuration and the table of options, written from the options"),
 }
 
 

@@ -39,6 +39,7 @@ __all__ = ["StreamingConfig", "build_parser", "parse_arguments"]
 
 COMMAND_LINE: Final = "command line"
 DEFAULT: Final = "default"
+COMMAND_LINE_ONLY: Final = ("--config", "--explain-config", "--help")
 _CONFIG_VARIABLE: Final = ENVIRONMENT_PREFIX + "CONFIG"
 _REMEDY: Final = "See --help, or configuration/README.md."
 
@@ -230,7 +231,7 @@ def _gather(
     except _Mistake as mistake:
         mistakes.append(f"{COMMAND_LINE}: {mistake}")
         return argparse.Namespace(explain_config=False), {}
-    mistakes += _unknown_arguments(extra, [f"--{option.name}" for option in options] + ["--config", "--explain-config"])
+    mistakes += _unknown_arguments(extra, [*(f"--{option.name}" for option in options), *COMMAND_LINE_ONLY])
     sources = parser.get_source_to_settings_dict()
     in_environment = set(sources.get("environment_variables", {}))
     in_file = {key for source, keys in sources.items() if source.startswith("config_file") for key in keys}
@@ -283,8 +284,14 @@ def _value(option: Option, entry: _Given) -> Any:
         secret.origin = entry.origin
         return secret
     value = option.parse(entry.text)
-    in_storage = option.field in ("output_path", "checkpoint_path")
-    return resolve_path(value, entry.folder) if option.path and not in_storage else value
+    later = option.field in ("output_path", "checkpoint_path")  # they may lie in the storage account
+    if not option.path or later or (option.field == "schema" and _is_schema_text(value)):
+        return value
+    return resolve_path(value, entry.folder)
+
+
+def _is_schema_text(value: str) -> bool:
+    return value.lstrip().startswith("{") or (re.search(r"[\s<]", value) is not None and not Path(value).suffix)
 
 
 def _with_output(config: StreamingConfig, given: Mapping[str, _Given]) -> StreamingConfig:

@@ -59,7 +59,6 @@ def _recorded(spark: SparkSession, path: str, streaming: bool) -> DataFrame:
         f"from_json(value, '{_RECORD}', map('mode', 'FAILFAST')) AS record",
         "_metadata.file_name AS file",
         "_metadata.file_modification_time AS written",
-        "_metadata.file_modification_time AS written",
     )
     return record.selectExpr(
         _either("record.body", "body"),

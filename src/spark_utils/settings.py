@@ -103,13 +103,10 @@ class StreamingConfig:
         "keep",
         metavar="POLICY",
     )
-    required_fields: tuple[str, ...] = option(
-        PARSE, "Fields that must be there and not null, separated by commas.", name_list, "", metavar="NAMES"
-    )
     max_body_bytes: int = option(
         PARSE, "A longer body is rejected; the default is the ceiling of Event Hubs.", whole_number(1), "1048576"
     )
-    max_depth: int = option(PARSE, "A body nested deeper is rejected.", whole_number(1), "100", metavar="N")
+    max_depth: int = option(PARSE, "A body nested deeper is rejected.", whole_number(1), "64", metavar="N")
 
     flatten_separator: str = option(FLATTEN, "Joins the names along a path.", default="_", metavar="TEXT")
     flatten_arrays: str = option(
@@ -201,6 +198,23 @@ class StreamingConfig:
         "available-now",
     )
 
+    partition_by: str | None = option(OUTPUT, "Column of `events` that its files are laid out by.", metavar="COLUMN")
+    schema_changes: str = option(
+        OUTPUT,
+        "New columns of the transformation: refuse them, or merge them into the table `events`.",
+        one_of("refuse", "merge"),
+        "refuse",
+        metavar="POLICY",
+    )
+    accept_new_checkpoint: bool = option(
+        OUTPUT,
+        "Let a new checkpoint write to an output that another one has fed from this source.",
+        flag_value,
+        "false",
+        metavar="BOOL",
+        flag="true",
+    )
+
     preview: int = option(
         LOOK,
         "Show this many rows before anything is written; 0: none.",
@@ -247,7 +261,6 @@ class StreamingConfig:
         return {
             "engine": self.parse_engine,
             "unknown": self.unknown_fields,
-            "required": self.required_fields,
             "max_body_bytes": self.max_body_bytes,
             "max_depth": self.max_depth,
         }
@@ -269,10 +282,26 @@ class StreamingConfig:
         }
 
     @property
+    def source_identity(self) -> str:
+        """Name the source without secrets, for the checkpoint's guard: `sb://HOST/HUB`, or the files' path."""
+        if self.source == "files":
+            return f"files {self.source_path}"
+        identity = self.event_hubs_identity
+        if isinstance(identity, ConnectionString):
+            return f"sb://{identity.host}/{identity.hub or self.event_hubs_name}"
+        return f"sb://{self.event_hubs_namespace}/{self.event_hubs_name}"
+
+    @property
     def write_options(self) -> dict[str, Any]:
         """The keyword arguments of `write_stream` beside frame, parse and transform."""
+        from spark_utils.schemas import load_schema
+
         return {
             "output_path": self.output_path,
             "checkpoint_path": self.checkpoint_path,
             "trigger": self.trigger.options,
+            "partition_by": self.partition_by,
+            "schema_changes": self.schema_changes,
+            "accept_new_checkpoint": self.accept_new_checkpoint,
+            "identity": {"source": self.source_identity, "schema": load_schema(self.schema).simpleString()},
         }

@@ -32,14 +32,14 @@ def resolve_path(text: str, folder: Path, *, config: StreamingConfig | None = No
     """Return a path that means the same everywhere.
 
     Args:
-        text: A URL or an absolute path, which stay; a relative path; or DDL text, which is no path and stays.
+        text: A URL or an absolute path, which stay, or a relative path.
         folder: Where a relative path starts.
         config: With a storage account named, a relative path lies in its container instead.
 
     Returns:
-        A URL, an absolute path, or the text.
+        A URL or an absolute path.
     """
-    if _URL.match(text) or text.startswith("/") or re.search(r"\s", text):
+    if _URL.match(text) or text.startswith("/"):
         return text
     if text.startswith("~"):
         return str(Path(text).expanduser())
