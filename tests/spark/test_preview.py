@@ -1,0 +1,222 @@
+"""`preview_stream` on real streams: bounded, and nothing is left behind."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from spark_utils.errors import ConfigurationError, StreamFailedError
+from spark_utils.streaming_utils.streaming_preview import preview_stream, watch_stream
+
+SCHEMA = "device string, n long, at timestamp, reason string, enqueued_time timestamp"
+PATIENT = 60.0  # seconds; never reached where there are rows
+
+# PySpark leaves the socket of `collect()` to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "events"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(spark, tmp_path, monkeypatch):
+    """Every test here also shows that no query, view or checkpoint is left."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    views = {table.name for table in spark.catalog.listTables()}
+    yield
+    assert spark.streams.active == []
+    assert {table.name for table in spark.catalog.listTables()} == views
+    assert list(temporary.iterdir()) == []
+
+
+def write_events(folder: Path, count: int, name: str = "a") -> None:
+    lines = (
+        {
+            "device": f"d{i % 3}",
+            "n": i,
+            "at": f"2026-01-01T00:{i % 60:02}:00Z",
+            "reason": "not_json" if i % 4 == 0 else None,
+            "enqueued_time": "2026-01-01T00:00:00Z",
+        }
+        for i in range(count)
+    )
+    (folder / f"{name}.json").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+
+def stream(spark, folder):
+    return spark.readStream.schema(SCHEMA).json(str(folder))
+
+
+def test_a_preview_has_the_first_rows_and_knows_that_there_are_more(spark, folder):
+    write_events(folder, 100)
+    preview = preview_stream(stream(spark, folder).select("n", "device"), rows=5, timeout=PATIENT)
+
+    assert [row.n for row in preview.rows] == [0, 1, 2, 3, 4]
+    assert preview.more
+    assert "5 rows, there are more" in str(preview)
+
+
+def test_a_preview_comes_back_before_its_timeout_when_the_source_has_fewer_rows(spark, folder):
+    write_events(folder, 3)
+    preview = preview_stream(stream(spark, folder), rows=20, timeout=PATIENT)
+
+    assert len(preview) == 3
+    assert not preview.more
+    assert preview.seconds < PATIENT / 2
+
+
+def test_a_preview_reads_no_more_than_it_needs(spark, folder):
+    for part in range(6):
+        write_events(folder, 10, f"part{part}")
+    one_file_a_task = 128 * 1024 * 1024
+    read = spark.sparkContext.accumulator(0)
+
+    def count(batches):
+        for batch in batches:
+            read.add(batch.num_rows)
+            yield batch
+
+    spark.conf.set("spark.sql.files.openCostInBytes", one_file_a_task)
+    try:
+        preview = preview_stream(stream(spark, folder).mapInArrow(count, SCHEMA), rows=4, timeout=PATIENT)
+    finally:
+        spark.conf.unset("spark.sql.files.openCostInBytes")
+
+    assert len(preview) == 4
+    assert read.value < 60
+
+
+def test_an_empty_stream_says_no_data_yet_and_names_its_source(spark, folder):
+    preview = preview_stream(stream(spark, folder), timeout=0.8)
+
+    assert str(preview).startswith("no data yet")
+    assert len(preview) == 0
+    assert "no data yet" in preview._repr_html_()
+
+
+def test_a_frame_that_filters_everything_says_how_many_events_were_read(spark, folder):
+    write_events(folder, 10)
+    preview = preview_stream(stream(spark, folder).where("length(device) + n < 0"), timeout=PATIENT)
+
+    assert "no rows: 10 events were read" in str(preview)
+
+
+def test_a_filter_that_the_source_applies_itself_does_not_make_a_preview_wait(spark, folder):
+    write_events(folder, 10)
+    preview = preview_stream(stream(spark, folder).where("n < 0"), timeout=PATIENT)
+
+    assert "no rows: the source was read" in str(preview)
+    assert preview.seconds < PATIENT / 2
+
+
+def test_a_batch_frame_previews_too(spark):
+    preview = preview_stream(spark.range(50).toDF("n"), rows=3)
+
+    assert [row.n for row in preview.rows] == [0, 1, 2]
+    assert preview.more
+    assert preview.sources == ()
+
+
+def test_an_aggregation_shows_its_whole_result(spark, folder):
+    write_events(folder, 9)
+    preview = preview_stream(stream(spark, folder).groupBy("device").count(), timeout=PATIENT)
+
+    assert {row.device: row["count"] for row in preview.rows} == {"d0": 3, "d1": 3, "d2": 3}
+
+
+def test_windows_are_shown_before_the_watermark_has_passed_them(spark, folder):
+    write_events(folder, 9)
+    windows = stream(spark, folder).withWatermark("at", "1 hour").groupBy(F.window("at", "1 hour")).count()
+    preview = preview_stream(windows, timeout=PATIENT)
+
+    assert [row["count"] for row in preview.rows] == [9]
+
+
+def test_deduplication_with_a_watermark_previews_without_losing_its_state(spark, folder):
+    write_events(folder, 9)
+    once = stream(spark, folder).withWatermark("at", "1 hour").dropDuplicates(["device"])
+
+    assert len(preview_stream(once, rows=2, timeout=PATIENT)) == 2
+
+
+def test_timestamps_are_shown_in_the_time_zone_of_the_session(spark, folder):
+    write_events(folder, 1)
+
+    assert "2026-01-01 00:00:00" in str(preview_stream(stream(spark, folder).select("at"), timeout=PATIENT))
+
+
+def test_a_failing_query_is_one_readable_line_without_secrets(spark, folder):
+    write_events(folder, 3)
+    secret = F.concat(F.lit("no access with AccountKey=c4n4ry; to "), "device")
+    with pytest.raises(StreamFailedError) as raised:
+        preview_stream(stream(spark, folder).select(F.raise_error(secret).alias("x")), timeout=PATIENT)
+
+    assert "no access with AccountKey=***" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert "c4n4ry" not in str(raised.value)
+
+
+def test_a_frame_that_spark_refuses_as_a_stream_is_a_readable_failure(spark, folder):
+    with pytest.raises(StreamFailedError, match=r"(?i)sort"):
+        preview_stream(stream(spark, folder).orderBy("n"), timeout=PATIENT)
+
+
+@pytest.mark.parametrize("wrong", [{"rows": 0}, {"timeout": 0}])
+def test_a_preview_of_nothing_is_refused(spark, wrong):
+    with pytest.raises(ConfigurationError, match="rows >= 1 and timeout > 0"):
+        preview_stream(spark.range(1), **wrong)
+
+
+def test_display_gets_a_bounded_batch_frame(spark, folder):
+    write_events(folder, 30)
+    shown = []
+    preview = preview_stream(stream(spark, folder), rows=2, timeout=PATIENT, display=shown.append)
+
+    assert [frame.isStreaming for frame in shown] == [False]
+    assert [row.n for row in shown[0].collect()] == [0, 1]
+    assert "<table" not in preview._repr_html_()
+
+
+def test_watching_counts_events_and_rejects_and_shows_the_lag(spark, folder):
+    write_events(folder, 8)
+    previews = watch_stream(stream(spark, folder), timeout=PATIENT, interval=0.1)
+    seen = next(preview for preview in previews if preview.rows)
+    previews.close()
+
+    assert (seen.live.events, seen.live.rejected) == (8, 2)
+    assert seen.live.lag_seconds > 0
+    assert "2 rejected" in str(seen)
+
+
+def test_a_live_preview_ends_at_its_timeout(spark, folder, capsys):
+    preview = preview_stream(stream(spark, folder), live=True, timeout=1.0)
+
+    assert preview.live is not None
+    assert "0 events" in capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_a_live_preview_quietly_with_the_last_rows(spark, folder, monkeypatch):
+    write_events(folder, 8)
+
+    def interrupt_when_shown(text):
+        if "8 events" in text:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.stdout, "write", interrupt_when_shown)
+    preview = preview_stream(stream(spark, folder), live=True, timeout=PATIENT)
+
+    assert preview.live.events == len(preview) == 8
+
+
+def test_a_batch_frame_cannot_be_watched(spark):
+    with pytest.raises(ConfigurationError, match="only a streaming frame"):
+        watch_stream(spark.range(1))

@@ -1,0 +1,229 @@
+"""A preview's table and HTML, for any content: hostile bodies included."""
+
+import unicodedata
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from types import ModuleType, SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyspark.sql import Row
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    DoubleType,
+    LongType,
+    MapType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+from wcwidth import wcwidth
+
+from spark_utils.streaming_utils.preview import LiveFigures, Preview
+from spark_utils.streaming_utils.preview_display import databricks_display, live_screen
+from spark_utils.streaming_utils.preview_rendering import cell_text, fit_widths, printable, text_table
+from spark_utils.streaming_utils.query_failure import failure_sentence
+
+TWO = StructType([StructField("id", LongType()), StructField("text", StringType())])
+# Terminals follow different editions of Unicode for these hexagrams and tally signs; the oracle follows the newest.
+NEWLY_WIDE = [chr(c) for c in (*range(0x2630, 0x2638), *range(0x268A, 0x2690), *range(0x4DC0, 0x4E00))]
+NEWLY_WIDE += [chr(c) for c in range(0x1D300, 0x1D377)]
+ANY_TEXT = st.text(st.characters(exclude_characters=NEWLY_WIDE, exclude_categories=[]))
+
+
+def columns_taken(line: str) -> int:
+    """The terminal columns of a line, by another package's tables."""
+    assert all(wcwidth(character) >= 0 for character in line), ascii(line)
+    return sum(wcwidth(character) for character in line)
+
+
+@given(st.lists(st.tuples(st.integers(), ANY_TEXT), min_size=1, max_size=5), st.integers(20, 200))
+def test_lines_of_a_table_are_equally_wide_and_fit_whatever_the_text(rows, width):
+    lines = text_table(TWO, [[str(number), text] for number, text in rows], width).splitlines()
+
+    assert len(lines) == 3 + len(rows)
+    assert len({columns_taken(line) for line in lines}) == 1
+    assert columns_taken(lines[0]) <= width
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=60), st.integers(20, 250))
+def test_columns_that_fit_never_exceed_the_terminal(natural, width):
+    widths = fit_widths(natural, width)
+
+    assert 1 <= len(widths) <= len(natural)
+    assert sum(widths) + 3 * len(widths) - 1 <= width
+    assert all(0 < given_width <= wanted for given_width, wanted in zip(widths, natural, strict=False))
+
+
+def test_a_narrow_column_keeps_its_width_while_a_wide_one_is_cut():
+    assert fit_widths([5, 300], 40) == [5, 30]
+
+
+@given(ANY_TEXT)
+def test_no_control_sequence_reaches_the_terminal(text):
+    categories = {unicodedata.category(character) for character in printable(text)}
+
+    assert not categories & {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
+
+
+def test_terminal_escapes_bidi_overrides_and_line_breaks_are_shown_by_code():
+    assert printable("a\x1b[31m\nb\u202ec") == "a\\x1b[31m\\nb\\u202ec"
+
+
+@given(ANY_TEXT, st.sampled_from(["ascii", "latin-1", "cp1252", "cp437"]))
+def test_a_table_can_be_written_in_the_terminals_own_encoding(text, encoding):
+    table = text_table(TWO, [["1", text]], 60, encoding)
+
+    assert table.encode(encoding)
+    assert len({len(line) for line in table.splitlines()}) == 1
+
+
+class Collected(HTMLParser):
+    """The tags, attributes' names and text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.mark.parametrize("place", ["cell", "name", "long cell"])
+@given(hostile=st.one_of(ANY_TEXT, st.sampled_from(["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])))
+def test_hostile_text_is_only_ever_text_in_html(place, hostile):
+    name = hostile if place == "name" else "body"
+    body = {"cell": hostile, "name": "x", "long cell": hostile + "y" * 300}[place]
+    page = Collected()
+    page.feed(Preview(StructType([StructField(name, StringType())]), [Row(body)])._repr_html_())
+
+    assert page.tags <= {"div", "table", "thead", "tbody", "tr", "th", "td", "br", "span"}
+    assert page.attributes <= {"style", "title"}
+
+
+def test_html_shows_the_hostile_text_itself():
+    html = Preview(TWO, [Row(1, "<script>alert(1)</script>")])._repr_html_()
+
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("value", "data_type", "shown"),
+    [
+        (None, StringType(), "null"),
+        (True, StringType(), "true"),
+        (1.5, DoubleType(), "1.5"),
+        (bytearray(b'{"a": 1}'), BinaryType(), '{"a": 1}'),
+        (bytearray("héé".encode()), BinaryType(), "héé"),
+        (bytearray(b"\xff\x00"), BinaryType(), "0xff00"),
+        ([1, None], ArrayType(LongType()), "[1, null]"),
+        ({"a": [1]}, MapType(StringType(), ArrayType(LongType())), "{a: [1]}"),
+        (Row(id=7, text=None), TWO, "{id: 7, text: null}"),
+        (datetime(2026, 1, 2, 3, 4), TimestampNTZType(), "2026-01-02 03:04:00"),
+        (datetime(2026, 1, 2, 3, 4, tzinfo=UTC), TimestampType(), "2026-01-02 04:04:00"),
+    ],
+)
+def test_a_value_is_shown_compactly(value, data_type, shown):
+    assert cell_text(value, data_type, ZoneInfo("Europe/Berlin")) == shown
+
+
+def test_numbers_stand_to_the_right_and_columns_that_do_not_fit_are_named():
+    schema = StructType([StructField(f"c{i}", LongType()) for i in range(30)])
+    text = Preview(schema, [Row(*range(30))], more=True, seconds=1.25).to_text(60)
+
+    assert text.splitlines()[0].startswith("     c0 │     c1 │")
+    assert "1 row, there are more · 1.2 s" in text
+    assert "more columns: c" in text
+
+
+def test_a_stream_without_data_says_so_with_the_offsets_of_its_source():
+    text = str(Preview(TWO, seconds=10.0, sources=(("KafkaV2[Subscribe[telemetry]]", '{"telemetry": {"0": 7}}'),)))
+
+    assert text == 'no data yet · 10.0 s\n  KafkaV2[Subscribe[telemetry]] at {"telemetry": {"0": 7}}'
+
+
+def test_a_stream_whose_events_are_all_filtered_out_does_not_claim_that_nothing_came():
+    assert str(Preview(TWO, events=2000, drained=True)).startswith("no rows: 2,000 events were read")
+
+
+def test_the_figures_of_a_live_preview_are_one_line():
+    figures = LiveFigures(events=1200, events_per_second=400.4, rejected=3, lag_seconds=1.25, batch_seconds=0.5)
+
+    assert str(figures) == "400 events/s · 1,200 events · 3 rejected · lag 1.2 s · batch 0.5 s"
+
+
+class Screen:
+    """A text stream that keeps what is written to it."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        self.isatty = lambda: terminal
+        self.written = ""
+
+    def write(self, text: str) -> None:
+        self.written += text
+
+    def flush(self) -> None: ...
+
+
+def test_a_live_terminal_redraws_in_place():
+    screen = Screen(terminal=True)
+    show = live_screen(screen)
+    show(Preview(TWO, [Row(1, "a")], live=LiveFigures(events=1)))
+    first = screen.written
+    show(Preview(TWO, [Row(2, "b")], live=LiveFigures(events=2)))
+
+    assert "\x1b" not in first
+    assert screen.written[len(first) :].startswith(f"\x1b[{first.count(chr(10))}F\x1b[J")
+
+
+def test_a_live_preview_into_a_file_is_one_line_each_without_control_sequences():
+    screen = Screen(terminal=False)
+    show = live_screen(screen)
+    for events in (1, 2):
+        show(Preview(TWO, [Row(1, "a")], live=LiveFigures(events=events)))
+
+    assert len(screen.written.splitlines()) == 2
+    assert "\x1b" not in screen.written
+
+
+def test_display_is_taken_on_databricks_only():
+    on_databricks, module = {"DATABRICKS_RUNTIME_VERSION": "18.0"}, ModuleType("builtins")
+    module.display = print
+    shell = SimpleNamespace(user_ns={"display": repr})
+    ipython = SimpleNamespace(get_ipython=lambda: shell)
+
+    assert databricks_display({}, module, {"IPython": ipython}) is None
+    assert databricks_display(on_databricks, module, {}) is print
+    assert databricks_display(on_databricks, module, {"IPython": ipython}) is repr
+    assert databricks_display(on_databricks, ModuleType("builtins"), {}) is None
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "Endpoint=sb://h/;SharedAccessKeyName=Root;SharedAccessKey=c4n4ry=;EntityPath=t",
+        'required username="$ConnectionString" password="c4n4ry";',
+        "https://a.blob.core.windows.net/c?sv=1&sig=c4n4ry&se=2",
+        "{'client_secret': 'c4n4ry'}",
+    ],
+)
+def test_a_failure_is_one_line_without_traces_or_secrets(secret):
+    error = RuntimeError(f"[SOME_CONDITION] it broke with {secret}. SQLSTATE: 42000\n=== Streaming Query ===\nplan")
+    sentence = failure_sentence(error)
+
+    assert sentence.startswith("[SOME_CONDITION] it broke with ")
+    assert "c4n4ry" not in sentence
+    assert "plan" not in sentence
+    assert "\n" not in sentence
