@@ -1,0 +1,91 @@
+"""One pass over a micro-batch that writes the good rows and, on the way, picks up the rejected ones.
+
+``foreachBatch`` computes its frame anew for each write, and parsing is what costs. So while the good rows are written,
+an ``Observation`` counts all rows and collects the rejected ones, as long as they are few and small; they come back
+with the write's own job and need no second pass. What was observed is trusted only when it covers every row of the
+batch: a user's ``limit``, or a join with an empty frame, may end the pass early, and a write that Delta skips observes
+nothing. The caller then takes a second pass for the rejected rows.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F
+
+COLLECTED_ROWS = 40_000
+"""About so many rejected rows of a batch are collected on the driver, in all its tasks together."""
+
+COLLECTED_BODY_BYTES = 4096
+"""A rejected row with a longer body is not collected: with the number of rows, this bounds the driver's memory."""
+
+_MIN_ROWS_PER_TASK = 1000
+_WAIT_SECONDS = 10.0  # the observation arrives by Spark's listener bus, milliseconds after the write
+_NTH = "_spark_utils_nth_rejected"
+_ROW_NUMBER_BITS = (1 << 33) - 1  # monotonically_increasing_id: the task in the upper bits, a counter in the lower 33
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one pass saw.
+
+    Attributes:
+        rows: Rows parsed.
+        rejected: Rejected rows among them.
+        collected: The rejected rows as a frame; None when there are none, or too many or too large to collect.
+    """
+
+    rows: int
+    rejected: int
+    collected: DataFrame | None
+
+
+class RejectedRows:
+    """The rejected rows of one batch, picked up while another frame made of it is written."""
+
+    def __init__(self, parsed: DataFrame, rejected_columns: list[str]) -> None:
+        self._observation = Observation()
+        self._parsed = parsed
+        self._columns = rejected_columns
+
+    def attach(self) -> DataFrame:
+        """Return the parsed frame that counts and collects when it is executed; call it once."""
+        tasks = max(1, self._parsed.sparkSession.sparkContext.defaultParallelism)
+        most = max(_MIN_ROWS_PER_TASK, COLLECTED_ROWS // tasks)
+        is_rejected = F.col("reason").isNotNull()
+        # The counter is evaluated in the branch of rejected rows only, so that it counts these, task by task.
+        nth = F.when(is_rejected, F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_NUMBER_BITS)))
+        fits = (F.col(_NTH) < most) & (F.octet_length("body") <= COLLECTED_BODY_BYTES)
+        numbered = self._parsed.withColumn(_NTH, nth)
+        return numbered.observe(
+            self._observation,
+            F.count(F.lit(1)).alias("rows"),
+            F.count(F.when(is_rejected, 1)).alias("rejected"),
+            F.collect_list(F.when(is_rejected & fits, F.struct(*self._columns))).alias("collected"),
+        ).drop(_NTH)
+
+    def seen(self, rejected: DataFrame) -> Observed | None:
+        """Return what the write saw, or None when it saw nothing or did not run; call it after the write.
+
+        Args:
+            rejected: The rejected rows as a frame, for its schema only.
+        """
+        observation: Any = self._observation._jo  # the public `get` waits for ever when a write was skipped
+        until = time.monotonic() + _WAIT_SECONDS
+        while not observation.future().isCompleted():
+            if time.monotonic() > until:
+                return None
+            time.sleep(0.002)
+        row = observation.getRow()
+        if row.length() == 0:  # the optimizer removed the pass as a whole
+            return None
+        rows, count, collected = int(row.getLong(0)), int(row.getLong(1)), row.getList(2)
+        if count == 0 or collected.size() != count:
+            return Observed(rows, count, None)
+        # Handed over inside the JVM: by way of Python, time stamps would pass through the machine's time zone.
+        session = rejected.sparkSession
+        java_frame = session._jsparkSession.createDataFrame(collected, rejected._jdf.schema())
+        return Observed(rows, count, DataFrame(java_frame, session).coalesce(1))
