@@ -3,8 +3,8 @@
 `flatten_plan` decides purely, from a schema; `flatten` applies the plan in one projection; `unflatten` undoes it.
 """
 
+from spark_utils.field_paths import format_path, parse_path
 from spark_utils.flattening.applying import flatten, projections, unflatten
-from spark_utils.flattening.paths import format_path, parse_path
 from spark_utils.flattening.plan import Explode, FlattenColumn, FlattenedStruct, FlattenPlan
 from spark_utils.flattening.planner import flatten_plan
 from spark_utils.flattening.policies import Policy, parse_policy

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
 
-from spark_utils.flattening.paths import Path, fold, format_path, legal_name
+from spark_utils.field_paths import Path, fold, format_path, legal_name
 from spark_utils.flattening.plan import FlattenColumn
 
 

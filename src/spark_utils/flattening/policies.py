@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pyspark.sql.types import ArrayType, DataType, MapType, StructType
+from pyspark.sql.types import ArrayType, DataType, MapType, StructType, VariantType
 
 from spark_utils.errors import FlattenError
 
@@ -37,8 +37,10 @@ class Policy:
 
     def fits(self, data_type: DataType) -> bool:
         """Say whether the policy can be applied to a value of this type."""
-        if self.kind in ("keep", "json", "drop"):
+        if self.kind in ("keep", "drop"):
             return True
+        if self.kind == "json":
+            return isinstance(data_type, StructType | ArrayType | MapType | VariantType)
         if isinstance(data_type, StructType):
             return self.kind == "flatten"
         if isinstance(data_type, ArrayType):
