@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -48,7 +48,7 @@ _REMEDY: Final = "See --help, or configuration/README.md."
 class _Given:
     """The text given for one option, and where it came from."""
 
-    text: str
+    text: str = field(repr=False)
     origin: str
     folder: Path
 
@@ -242,6 +242,8 @@ def _gather(
         text = getattr(namespace, option.field)
         if text is None or option.field in by_default:
             continue
+        if not isinstance(text, str):
+            text = "--"  # Python before 3.12.5 takes the value `--` for the end of the options, and gives an empty list
         if option.environment in in_environment:
             given[option.field] = _Given(text, f"environment variable {option.environment}", working)
         elif option.name in in_file:
@@ -253,7 +255,7 @@ def _gather(
 
 def _unknown_arguments(extra: list[str], known: list[str]) -> list[str]:
     """Name unknown options; a value, which may be a secret, is never shown."""
-    names = [text.partition("=")[0] for text in extra if re.match(r"--?[a-z][a-z-]*(=|$)", text)]
+    names = [text.partition("=")[0] for text in extra if re.match(r"--[a-z][a-z-]*(=|$)", text)]
     if extra and not names:
         return [f"{COMMAND_LINE}: a value belongs to no option (not shown); put quotes around a value with spaces"]
     return [f"{COMMAND_LINE}: unknown option {name}{_nearest(name, known, prefix='--')}" for name in names]

@@ -137,8 +137,12 @@ class StreamingConfig:
         "error",
         metavar="POLICY",
     )
-    flatten_max_depth: int | None = option(FLATTEN, "A deeper schema is an error.", whole_number(1), metavar="N")
-    flatten_max_columns: int | None = option(FLATTEN, "More columns are an error.", whole_number(1), metavar="N")
+    flatten_max_depth: int | None = option(
+        FLATTEN, "A deeper schema is an error.", whole_number(1), metavar="N", example="10"
+    )
+    flatten_max_columns: int | None = option(
+        FLATTEN, "More columns are an error.", whole_number(1), metavar="N", example="2000"
+    )
     flatten_presence: bool = option(
         FLATTEN,
         "Add a column that tells a null struct from one of nulls.",

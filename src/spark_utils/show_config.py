@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Spark's own default, `(?i)secret|password|token|access[.]?key`, lets account keys, SAS and JAAS lines through.
 REDACTION: Final = (
-    r"(?i)secret|password|token|access[._]?key|account[.]key|sas|jaas|credential|connection[._]?string|\bsig="
+    r"(?i)secret|password|token|access[._]?key|account[.]key|sas|jaas|credential|connection[._-]?string|\bsig="
 )
 _SECRET = re.compile(REDACTION)
 _IN_VALUE = re.compile(r"(?i)SharedAccessKey|SharedAccessSignature|AccountKey=|password=|secret=|[?&]sig=")
