@@ -73,7 +73,11 @@ class Archive:
             atexit.register(self._keep, jvm)
 
     def _keep(self, jvm: subprocess.Popen[bytes]) -> None:
+        from pyspark import SparkContext
+
         with self._held, contextlib.suppress(OSError, subprocess.TimeoutExpired, KeyboardInterrupt):
+            if SparkContext._active_spark_context is not None:
+                SparkContext._active_spark_context.stop()  # else its threads here complain about the JVM's end
             if jvm.stdin:
                 jvm.stdin.close()  # the JVM of pyspark ends, and writes the archive, when its standard input does
             if jvm.wait(DUMP_SECONDS) == 0:
