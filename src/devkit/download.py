@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import time
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -35,8 +34,8 @@ def download(
     name: str,
     sha256: str,
     size: int,
-    received: Callable[[int], None] = lambda _bytes: None,
-    pause: Callable[[float], None] = time.sleep,
+    received: Callable[[int], None],
+    pause: Callable[[float], None],
 ) -> None:
     """Download one file to `target`, which appears only whole and verified.
 

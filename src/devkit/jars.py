@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,13 @@ def is_cached(jar: Jar) -> bool:
     return found.st_size == jar.size and noted == _note(jar.sha256, found.st_mtime_ns)
 
 
-def fetch(lock_file: Path, *, repository: Repository | None = None, progress: Progress | None = None) -> list[Path]:
+def fetch(
+    lock_file: Path,
+    *,
+    repository: Repository | None = None,
+    progress: Progress | None = None,
+    pause: Callable[[float], None] = time.sleep,
+) -> list[Path]:
     """Return the paths of all jars of a lock, in its order; fetch those that the cache lacks.
 
     No network is touched when all are there. Several processes may call this at once: one fetches, the others
@@ -124,6 +131,7 @@ def fetch(lock_file: Path, *, repository: Repository | None = None, progress: Pr
         lock_file: The lock.
         repository: Where to fetch from; found by `find_repository` by default.
         progress: How the download is shown; on standard error by default.
+        pause: Waits that many seconds before a jar is asked for again.
 
     Raises:
         RuntimeSetupError: The lock is wrong or a jar cannot be had.
@@ -133,7 +141,7 @@ def fetch(lock_file: Path, *, repository: Repository | None = None, progress: Pr
         with cache.exclusive(cache.home() / "jars" / ".lock"):
             missing = [jar for jar in jars if not _adopt(jar)]
             if missing:
-                _fetch_all(missing, repository or find_repository(), progress or Progress())
+                _fetch_all(missing, repository or find_repository(), progress or Progress(), pause)
     return [jar.path for jar in jars]
 
 
@@ -217,7 +225,7 @@ def _note(sha256: str, written_ns: int) -> str:
     return f"{sha256} {written_ns}\n"
 
 
-def _fetch_all(jars: list[Jar], repository: Repository, progress: Progress) -> None:
+def _fetch_all(jars: list[Jar], repository: Repository, progress: Progress, pause: Callable[[float], None]) -> None:
     stopped = threading.Event()
 
     def received(amount: int) -> None:
@@ -235,6 +243,7 @@ def _fetch_all(jars: list[Jar], repository: Repository, progress: Progress) -> N
             sha256=jar.sha256,
             size=jar.size,
             received=received,
+            pause=pause,
         )
         _mark(jar)
         progress.file_done()
