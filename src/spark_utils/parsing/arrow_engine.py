@@ -10,8 +10,7 @@ from pyspark.sql import types as t
 
 from spark_utils.parsing.columns import verdict_type
 from spark_utils.parsing.reasons import Limits
-from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
-from spark_utils.parsing.slow_rows import verdicts_array
+from spark_utils.parsing.reference import UnknownPolicy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,12 +28,16 @@ def parse_with_arrow(
 def _batches_function(
     schema: t.StructType, limits: Limits, unknown: UnknownPolicy, body_column: str
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+    schema_json = schema.json()
+
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        judge = compile_classifier(schema, limits=limits, unknown=unknown)
+        from spark_utils.parsing.arrow_reader import shared_reader
+
+        reader = shared_reader(schema_json, limits, unknown)
         for batch in batches:
-            verdicts = verdicts_array(batch.column(body_column).to_pylist(), judge, schema, unknown)
+            verdicts = reader.verdicts(batch.column(body_column))
             yield pa.RecordBatch.from_arrays(
                 [*batch.columns, *verdicts.flatten()], [*batch.schema.names, *verdicts.type.names]
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
 UnknownPolicy = Literal["keep", "count", "reject"]
 Unknowns = list[tuple[PathParts, Any]]
 Walk = Callable[[Any, PathParts, Unknowns], Any]
+Visit = Callable[[Any, PathParts, Unknowns], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,62 @@ def unknown_text(found: Unknowns) -> str | None:
     if not found:
         return None
     return json_text({path_text(path, longest=None): value for path, value in found})
+
+
+def compile_unknown_finder(schema: t.StructType, limits: Limits) -> Callable[[bytes], Unknowns]:
+    """Prepare the search for undeclared fields in bodies whose declared fields are known to be good.
+
+    Returns:
+        A function from body to (path, value) pairs, in the order of ``compile_classifier``. It raises
+        ``RejectedBodyError`` when the body is not strict JSON within the limits.
+    """
+    visit = _visit_of(schema)
+
+    def find(body: bytes) -> Unknowns:
+        found: Unknowns = []
+        if visit is not None:
+            visit(read_tree(body, limits), (), found)
+        return found
+
+    return find
+
+
+def _visit_of(data_type: t.DataType) -> Visit | None:
+    """Return the walk that looks at structs only, or None where there are none."""
+    if isinstance(data_type, t.StructType):
+        return _struct_visit(data_type)
+    if isinstance(data_type, t.ArrayType):
+        return _items_visit(_visit_of(data_type.elementType), enumerate)
+    if isinstance(data_type, t.MapType):
+        return _items_visit(_visit_of(data_type.valueType), dict.items)
+    return None
+
+
+def _struct_visit(schema: t.StructType) -> Visit:
+    inner = [(f.name, visit) for f in schema.fields if (visit := _visit_of(f.dataType))]
+    known = frozenset(schema.fieldNames())
+
+    def visit_struct(value: Any, path: PathParts, found: Unknowns) -> None:
+        for name, visit in inner:
+            child = value.get(name)
+            if child is not None:
+                visit(child, (*path, name), found)
+        if not known.issuperset(value):
+            found.extend(((*path, key), child) for key, child in value.items() if key not in known)
+
+    return visit_struct
+
+
+def _items_visit(visit: Visit | None, items: Callable[[Any], Iterable[tuple[Any, Any]]]) -> Visit | None:
+    if visit is None:
+        return None
+
+    def visit_items(value: Any, path: PathParts, found: Unknowns) -> None:
+        for key, child in items(value):
+            if child is not None:
+                visit(child, (*path, key), found)
+
+    return visit_items
 
 
 def _walk_of(data_type: t.DataType, path: PathParts) -> Walk:
