@@ -111,6 +111,8 @@ def load_profile(path: Path) -> RuntimeProfile:
     runtime = dict(parser["runtime"]) if parser.has_section("runtime") else {}
     problems += [_unknown("key", k, REQUIRED + OPTIONAL) for k in runtime if k not in REQUIRED + OPTIONAL]
     problems += [f"{key!r} is missing in [runtime]" for key in REQUIRED if not runtime.get(key)]
+    if not all(version.isdigit() for version in runtime.get("java", "").split()):
+        problems.append(f"java = {runtime['java']!r} is not a list of major versions")
     settings = [*_settings(parser, SAME, problems), *_settings(parser, LOCAL, problems)]
     if problems:
         raise RuntimeSetupError(
