@@ -211,9 +211,8 @@ class LocalHub:
         state.port = port
         properties = server_properties(state, data=self._data, controller_port=free_port())
         write_private(self._properties_file, properties)
-        if not (self._data / "meta.properties").exists():
-            arguments = ("format", "-t", state.cluster_id, "-c", str(self._properties_file))
-            kafka.run("kafka.tools.StorageTool", *arguments)
+        if kafka.formatted and not (self._data / "meta.properties").exists():
+            shutil.copytree(kafka.formatted, self._data, dirs_exist_ok=True)
         command = kafka.command(MAIN_CLASS, str(self._properties_file))
         state.pid = spawn_detached(command, log=self.log, environment=kafka.environment())
         state.started = time.time()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +28,12 @@ class KafkaJava:
     Attributes:
         java: The executable.
         class_path: Jars and compiled classes; handed over in the environment, so `ps` stays readable.
+        formatted: A data folder as Kafka's storage tool formats it, to be copied for a new hub.
     """
 
     java: Path
     class_path: str
+    formatted: Path | None = None
 
     def command(self, main_class: str, *arguments: str) -> list[str]:
         """Return the command line that runs a class."""
@@ -59,31 +62,45 @@ class KafkaJava:
 
 
 def prepare(lock_file: Path | None = None) -> KafkaJava:
-    """Fetch the broker's jars and compile the authentication; both once, then from the cache.
+    """Fetch the broker's jars, compile the authentication, format a data folder: all once, then from the cache.
 
     Raises:
         RuntimeSetupError: Java or a jar cannot be had.
     """
     java = find_java((17, 21)).home / "bin" / "java"
     paths = jars.fetch(lock_file or runtimes.folder() / "local-hub.lock")
-    class_path = os.pathsep.join(map(str, paths))
-    compiled = _compile_authentication(KafkaJava(java, class_path))
-    return KafkaJava(java, f"{compiled}{os.pathsep}{class_path}")
+    bare = KafkaJava(java, os.pathsep.join(map(str, paths)))
+    ingredients = hashlib.sha256(AUTHENTICATION_SOURCE.read_bytes() + bare.class_path.encode())
+    prepared = cache.home() / "hub-prepared" / ingredients.hexdigest()[:16]
+    with cache.exclusive(prepared.with_suffix(".lock")):
+        if not prepared.is_dir():
+            with tempfile.TemporaryDirectory(dir=prepared.parent) as scratch:
+                _compile_authentication(bare, Path(scratch) / "classes")
+                _format_data(bare, Path(scratch) / "data")
+                Path(scratch).rename(prepared)
+                Path(scratch).mkdir()  # what the temporary folder expects to remove
+    return KafkaJava(java, f"{prepared / 'classes'}{os.pathsep}{bare.class_path}", prepared / "data")
 
 
-def _compile_authentication(kafka: KafkaJava) -> Path:
-    """Compile the one Java class with Janino into the cache, named by what went into it."""
-    ingredients = AUTHENTICATION_SOURCE.read_bytes() + kafka.class_path.encode()
-    classes = cache.home() / "hub-classes" / hashlib.sha256(ingredients).hexdigest()[:16]
-    with cache.exclusive(classes.with_suffix(".lock")):
-        if not classes.is_dir():
-            fresh = Path(tempfile.mkdtemp(dir=classes.parent))
-            kafka.run(
-                "org.codehaus.commons.compiler.samples.CompilerDemo",
-                *("-g", "-d", str(fresh), "-classpath", kafka.class_path, str(AUTHENTICATION_SOURCE)),
-            )
-            if not any(fresh.rglob("*.class")):  # Janino's command line reports errors with status 0
-                shutil.rmtree(fresh)
-                raise RuntimeSetupError("the hub's authentication was not compiled", origin=str(AUTHENTICATION_SOURCE))
-            fresh.replace(classes)
-    return classes
+def _compile_authentication(kafka: KafkaJava, classes: Path) -> None:
+    """Compile the one Java class with Janino: a Java runtime has no compiler of its own."""
+    classes.mkdir()
+    arguments = ("-g", "-d", str(classes), "-classpath", kafka.class_path, str(AUTHENTICATION_SOURCE))
+    kafka.run("org.codehaus.commons.compiler.samples.CompilerDemo", *arguments)
+    if not any(classes.rglob("*.class")):  # Janino's command line reports errors with status 0
+        raise RuntimeSetupError("the hub's authentication was not compiled", origin=str(AUTHENTICATION_SOURCE))
+
+
+def _format_data(kafka: KafkaJava, data: Path) -> None:
+    """Let Kafka's storage tool format a data folder once; every hub starts from a copy, which saves a JVM each time.
+
+    All local hubs share the cluster's id that way, and each is a cluster for itself.
+    """
+    properties = data.with_name("format.properties")
+    properties.write_text(
+        "process.roles=broker,controller\nnode.id=1\nlisteners=CONTROLLER://127.0.0.1:1,PLAINTEXT://127.0.0.1:2\n"
+        f"controller.listener.names=CONTROLLER\ncontroller.quorum.voters=1@127.0.0.1:1\nlog.dirs={data}\n",
+        encoding="utf-8",
+    )
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    kafka.run("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties))

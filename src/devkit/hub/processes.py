@@ -7,9 +7,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 POLL_SECONDS = 0.05
+UNREADABLE_SECONDS = 5.0
+PROC = Path("/proc")  # Linux; elsewhere `ps` is asked
 
 
 def spawn_detached(command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> int:
@@ -22,33 +25,34 @@ def spawn_detached(command: Sequence[str], *, log: Path, environment: Mapping[st
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    pid = os.posix_spawn(command[0], list(command), environment, file_actions=actions, setsid=True)
-    while _exists(pid) and not _command_line(pid):
-        time.sleep(0.001)  # the kernel lets go of us a moment before the new program's command line can be read
-    return pid
+    return os.posix_spawn(command[0], list(command), environment, file_actions=actions, setsid=True)
 
 
 def is_running(pid: int | None, *marks: str) -> bool:
     """Tell whether a process runs and its command line holds all marks: ids are used again by other programs."""
     if pid is None:
         return False
-    command_line = _command_line(pid) if _exists(pid) else ""
+    command_line = ""
+    deadline = time.monotonic() + UNREADABLE_SECONDS
+    while not command_line and _exists(pid) and time.monotonic() < deadline:
+        # Empty for a moment at the very start of a process, and at its end, while its ports are still being closed.
+        command_line = _command_line(pid)
+        if not command_line:
+            time.sleep(0.002)
     return bool(command_line) and all(mark in command_line for mark in marks)
 
 
 def terminate(pid: int, *marks: str, patience: float) -> None:
     """End a process and wait: SIGTERM, and after ``patience`` seconds SIGKILL; with no patience SIGKILL at once."""
+    if not is_running(pid, *marks):
+        return
     for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 10.0)):
         if not seconds:
             continue
-        if not is_running(pid, *marks):
-            return
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            return
         deadline = time.monotonic() + seconds
-        while is_running(pid, *marks) and time.monotonic() < deadline:
+        while _exists(pid) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
 
@@ -70,14 +74,21 @@ def _exists(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether it ended and nobody collected it, as in containers whose first process is no init."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return _ps(pid, "state").startswith("Z")
 
 
 def _command_line(pid: int) -> str:
-    proc = Path("/proc")
-    if (proc / "self" / "cmdline").exists():
+    if (PROC / "self" / "cmdline").exists():
         try:
-            return (proc / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             return ""
     return _ps(pid, "args")

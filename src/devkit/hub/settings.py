@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import secrets
-import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -28,14 +27,12 @@ class HubState:
     Attributes:
         port: Of the Kafka endpoint.
         key: The shared access key; made once per hub, kept by ``reset``.
-        cluster_id: Kafka's name of the cluster: 16 bytes in URL-safe base64, 22 characters.
         pid: The broker's process, if one was started.
         started: When, in seconds since 1970.
     """
 
     port: int
     key: str = field(repr=False)
-    cluster_id: str
     pid: int | None = None
     started: float | None = None
 
@@ -43,8 +40,7 @@ class HubState:
     def create(cls, port: int) -> HubState:
         """Make the state of a new hub, with a random key."""
         key = base64.b64encode(secrets.token_bytes(32)).decode()
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        return cls(port, key, cluster_id)
+        return cls(port, key)
 
     @classmethod
     def load(cls, path: Path) -> HubState | None:
@@ -113,6 +109,12 @@ def server_properties(state: HubState, *, data: Path, controller_port: int) -> s
         "message.max.bytes": str(EVENT_SIZE_LIMIT),
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": "0",
+        # One node has nobody to wait for: elect at once, and forget a broker that crashed after three seconds.
+        "controller.quorum.election.timeout.ms": "100",
+        "controller.quorum.election.backoff.max.ms": "50",
+        "controller.quorum.fetch.timeout.ms": "500",
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
     }
     for listener in ("client", "controller"):
         lines[f"listener.name.{listener}.plain.sasl.jaas.config"] = jaas
