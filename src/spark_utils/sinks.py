@@ -24,7 +24,8 @@ from spark_utils.delta_tables import IdempotentWrite, check_schema, create_table
 from spark_utils.errors import ConfigurationError
 from spark_utils.observed_batch import RejectedRows
 from spark_utils.parsing import good_rows, rejected_rows
-from spark_utils.streaming_utils.batch_counts import BatchCounts, record
+from spark_utils.streaming_utils import batch_counts, stopping
+from spark_utils.streaming_utils.batch_counts import BatchCounts
 
 Step = Callable[[DataFrame], DataFrame]
 SchemaChanges = Literal["refuse", "merge"]
@@ -118,6 +119,7 @@ class BatchWriter:
         partition_by: The column that lays out the files of ``events``.
         merge_schema: Whether new columns are added to ``events``.
         replayed_batch: The batch that an earlier run began: some of its writes may have been made already.
+        has_begun: Whether this run has had a batch.
     """
 
     parse: Step
@@ -127,11 +129,16 @@ class BatchWriter:
     partition_by: str | None = None
     merge_schema: bool = False
     replayed_batch: int | None = None
+    has_begun: bool = False
 
     def __call__(self, batch: DataFrame, batch_id: int) -> None:
         """Write the batch: good rows first, then the rejected ones, each at most once."""
         spark = batch.sparkSession
         query_id = str(spark.sparkContext.getLocalProperty(_QUERY_ID))
+        if not self.has_begun:
+            batch_counts.start(query_id)
+            self.has_begun = True
+        stopping.hold_if_asked(spark, query_id)
         known = batch_size(spark, self.checkpoint, batch_id)
         rows = batch.count() if known is None else known
         if rows == 0:
@@ -143,7 +150,7 @@ class BatchWriter:
             self._write_in_two_passes(batch, events, rejects, rows)
         else:
             rejected = self._write_in_one_pass(batch, events, rejects, rows)
-        record(query_id, BatchCounts(batch_id, rows, rejected))
+        batch_counts.record(query_id, BatchCounts(batch_id, rows, rejected))
 
     def _write_in_one_pass(
         self, batch: DataFrame, events: IdempotentWrite, rejects: IdempotentWrite, rows: int

@@ -1,0 +1,147 @@
+"""What a running stream does, batch by batch: a live line on a terminal, JSON lines anywhere else.
+
+The keys of a JSON line are stable:
+
+* ``time`` string: when the batch's trigger started, ISO 8601, UTC;
+* ``query`` string: the query's name, or its id;
+* ``batch`` int: the micro-batch's number;
+* ``events`` int, ``total_events`` int: read in this batch, and by this query since it started;
+* ``events_per_second`` float: of this batch;
+* ``rejected`` int or null, ``total_rejected`` int: null when the batch was repeated, where they are not counted;
+* ``lag`` int or null: how many offsets the slowest partition is behind the newest event (Spark's
+  ``maxOffsetsBehindLatest``); null for a source that has none;
+* ``batch_seconds`` float: from trigger to commit.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TextIO
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.listener import (
+    QueryIdleEvent,
+    QueryProgressEvent,
+    QueryStartedEvent,
+    QueryTerminatedEvent,
+    StreamingQueryListener,
+    StreamingQueryProgress,
+)
+
+from spark_utils.streaming_utils.batch_counts import BatchCounts, counts_of
+
+_CLEAR_LINE = "\r\x1b[2K"
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """One micro-batch in figures; the fields are the keys of a JSON line (see the module)."""
+
+    time: str
+    query: str
+    batch: int
+    events: int
+    events_per_second: float
+    rejected: int | None
+    total_events: int
+    total_rejected: int
+    lag: int | None
+    batch_seconds: float
+
+    def as_json(self) -> str:
+        """Return the record as one line of JSON."""
+        return json.dumps(asdict(self))
+
+    def as_line(self) -> str:
+        """Return the record for people, short enough for a terminal's line."""
+        lag = "" if self.lag is None else f"  lag {self.lag:,}"
+        return (
+            f"batch {self.batch}  {self.total_events:,} events  {self.events_per_second:,.0f}/s  "
+            f"{self.total_rejected:,} rejected{lag}  last batch {self.batch_seconds:.1f} s"
+        )
+
+
+def summarize(
+    progress: StreamingQueryProgress, counts: BatchCounts | None, before: BatchProgress | None
+) -> BatchProgress:
+    """Put together what Spark reports, what the sink counted, and the totals so far."""
+    events = counts.rows if counts is not None else progress.numInputRows
+    rejected = counts.rejected if counts is not None else None
+    seconds = progress.durationMs.get("triggerExecution", progress.batchDuration) / 1000
+    return BatchProgress(
+        time=progress.timestamp,
+        query=progress.name or str(progress.id),
+        batch=progress.batchId,
+        events=events,
+        events_per_second=round(events / seconds, 1) if seconds else 0.0,
+        rejected=rejected,
+        total_events=(before.total_events if before else 0) + events,
+        total_rejected=(before.total_rejected if before else 0) + (rejected or 0),
+        lag=_lag([source.metrics for source in progress.sources]),
+        batch_seconds=round(seconds, 3),
+    )
+
+
+def attach_progress(spark: SparkSession, stream: TextIO | None = None) -> StreamingQueryListener:
+    """Report every batch of the session's queries on a text stream, until they end.
+
+    This is the job's edge: writing to the stream is its purpose. A terminal gets one line that is renewed, anything
+    else gets a JSON line for each batch. The listener removes itself when its last query has ended.
+
+    Args:
+        spark: The session whose queries are reported.
+        stream: Where to; standard error by default.
+    """
+    listener = ProgressListener(spark, stream or sys.stderr)
+    spark.streams.addListener(listener)
+    return listener
+
+
+class ProgressListener(StreamingQueryListener):
+    """Writes a line for each micro-batch; made by :func:`attach_progress`."""
+
+    def __init__(self, spark: SparkSession, stream: TextIO) -> None:
+        super().__init__()
+        self._spark = spark
+        self._stream = stream
+        self._latest: dict[str, BatchProgress | None] = {}
+        self._is_terminal = stream.isatty()
+
+    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's name
+        """Start the totals of this run."""
+        self._latest[str(event.runId)] = None
+
+    def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802 - Spark's name
+        """Report a batch; a trigger without new events is none."""
+        progress = event.progress
+        run = str(progress.runId)
+        counts = counts_of(str(progress.id), progress.batchId)
+        if counts is None and not progress.numInputRows:
+            return
+        record = summarize(progress, counts, self._latest.get(run))
+        self._latest[run] = record
+        self._write(f"{_CLEAR_LINE}{record.as_line()}" if self._is_terminal else f"{record.as_json()}\n")
+
+    def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802 - Spark's name
+        """Leave the last line as it is: nothing new came."""
+
+    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802 - Spark's name
+        """End the line, and with the last query the listening."""
+        known = self._latest.pop(str(event.runId), None)
+        if known is not None and self._is_terminal:
+            self._write("\n")
+        if not self._latest:
+            self._spark.streams.removeListener(self)
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def _lag(metrics: list[Mapping[str, str]]) -> int | None:
+    """Add up how far the sources are behind, as far as they tell."""
+    told = [each["maxOffsetsBehindLatest"] for each in metrics if "maxOffsetsBehindLatest" in each]
+    return sum(int(float(value)) for value in told) if told else None
