@@ -39,7 +39,8 @@ def flatten(df: DataFrame, plan: FlattenPlan) -> DataFrame:
     each is made by several calls into the JVM.
 
     Args:
-        df: A batch or streaming frame of the schema that the plan was made for.
+        df: A batch or streaming frame of the schema that the plan was made for. A column that the plan does not know is
+            not in the result; one that the plan knows and the frame has not is Spark's error.
         plan: The plan; its `schema` is the result's.
 
     Returns:

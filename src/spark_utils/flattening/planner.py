@@ -186,6 +186,7 @@ class _Planner:
             case "keep":
                 self._keep(node)
             case "json":
+                node.nullable = True  # as Spark declares every to_json
                 self._add(node, "json", StringType(), f"to_json({node.expression}, map('ignoreNullFields', 'false'))")
             case "flatten":
                 return self._take_apart(node)
