@@ -22,7 +22,7 @@ RECORDED_SUFFIX: Final = ".recorded.jsonl"
 _BYTES = "body string, body_base64 string, key string, key_base64 string"
 _RECORD = (
     f"{_BYTES}, partition int, offset bigint, enqueued_time timestamp, "
-    "headers array<struct<key: string, value: string, value_base64: string>>"
+    "headers array<struct<key: string, value: string, value_base64: string>>, _corrupt_record string"
 )
 
 
@@ -56,7 +56,7 @@ def _recorded(spark: SparkSession, path: str, streaming: bool) -> DataFrame:
     reader = spark.readStream if streaming else spark.read
     text = reader.format("text").options(lineSep="\n", pathGlobFilter=f"*{RECORDED_SUFFIX}").load(path)
     record = text.where("length(trim(value)) > 0").selectExpr(
-        f"from_json(value, '{_RECORD}', map('mode', 'FAILFAST')) AS record",
+        f"from_json(value, '{_RECORD}', map('columnNameOfCorruptRecord', '_corrupt_record')) AS record",
         "_metadata.file_name AS file",
         "_metadata.file_modification_time AS written",
     )
@@ -77,8 +77,9 @@ def _either(field: str, name: str) -> str:
 
 
 def _required(field: str) -> str:
-    problem = f"concat('an event without {field} in the recorded file ', file)"
-    return f"coalesce(record.{field}, raise_error({problem})) AS {field}"
+    """A line that is no recorded event ends the query: it must not become an event without a body."""
+    problem = f"concat('a line of ', file, ' is no recorded event: it has no {field}, or is malformed')"
+    return f"coalesce(if(record._corrupt_record IS NULL, record.{field}, NULL), raise_error({problem})) AS {field}"
 
 
 def _lines(spark: SparkSession, path: str, streaming: bool, partition: str | None) -> DataFrame:

@@ -237,6 +237,14 @@ class StreamingConfig:
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Where each value came from, by field name."""
 
+    def __post_init__(self) -> None:
+        """Close secrets that were given as plain text: a configuration made by hand must not show them either."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            sensitive = each.metadata.get("option", {}).get("sensitive")
+            if sensitive and isinstance(value, str) and not isinstance(value, Secret):
+                object.__setattr__(self, each.name, Secret(value))
+
     @property
     def event_hubs_identity(self) -> ConnectionString | ServicePrincipal | ServiceCredential | None:
         """How to authenticate to Event Hubs; a secret reference is resolved here.
