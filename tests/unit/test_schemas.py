@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from spark_utils.schemas import (
 schemas = st.randoms(use_true_random=False).map(random_struct)
 
 
-def fields(source: str | dict[str, object]) -> dict[str, tuple[str, bool]]:
+def fields(source: str | Mapping[str, object]) -> dict[str, tuple[str, bool]]:
     schema = load_schema(source if isinstance(source, str) else json.dumps(source))
     return {each.name: (each.dataType.simpleString(), each.nullable) for each in schema.fields}
 
@@ -100,9 +101,12 @@ def test_any_schema_survives_each_of_the_three_forms(schema: t.StructType) -> No
 
 @pytest.mark.parametrize(
     "ddl",
-    ["tinyint", "smallint", "int", "bigint", "float", "double", "decimal(38,18)", "date", "timestamp", "timestamp_ntz"]
-    + ["binary", "boolean", "string", "variant", "void", "char(3)", "varchar(9)", "interval day to second", "interval"]
-    + ["interval year to month", "interval hour", "array<array<int>>", "map<int,struct<a:int>>"],
+    [
+        *("tinyint", "smallint", "int", "bigint", "float", "double", "decimal(38,18)", "date", "timestamp"),
+        *("timestamp_ntz", "binary", "boolean", "string", "variant", "void", "char(3)", "varchar(9)", "interval"),
+        *("interval day to second", "interval year to month", "interval hour", "array<array<int>>"),
+        "map<int,struct<a:int>>",
+    ],
 )
 def test_every_type_survives_ddl_and_json_schema(ddl: str) -> None:
     data_type = parse_type_ddl(ddl)
@@ -197,10 +201,8 @@ def test_only_required_properties_are_not_null() -> None:
 
 
 def test_arrays_and_maps_hold_nulls_only_where_the_schema_allows_null() -> None:
-    text = json.dumps(
-        {"properties": {"a": {"items": {"type": "string"}}, "b": {"items": {"type": ["string", "null"]}}}}
-    )
-    strict, lax = (each.dataType for each in load_schema(text).fields)
+    arrays = {"a": {"items": {"type": "string"}}, "b": {"items": {"type": ["string", "null"]}}}
+    strict, lax = (each.dataType for each in load_schema(json.dumps({"properties": arrays})).fields)
     assert isinstance(strict, t.ArrayType)
     assert isinstance(lax, t.ArrayType)
     assert (strict.containsNull, lax.containsNull) == (False, True)
@@ -242,13 +244,13 @@ def test_references_are_followed_and_descriptions_become_comments() -> None:
         ({"$ref": "other.json"}, "/$ref", "not within this document"),
         ({"$ref": "#"}, "/$ref", "contains itself"),
         ({"x-spark-type": "decimal(99)"}, "/x-spark-type", "out of range"),
-        ({"properties": {"ab": {"type": "string"}}, "required": ["aB"]}, "/required", "did you mean 'ab'?"),
+        ({"properties": {"serial": {"type": "string"}}, "required": ["Serial"]}, "/required", "did you mean 'serial'?"),
         ({"properties": {}, "additionalProperties": {"type": "string"}}, "/additionalProperties", "neither struct"),
     ],
 )
 def test_what_no_spark_type_can_say_is_named_by_its_json_pointer(node: object, pointer: str, said: str) -> None:
     message = problem({"type": "object", "properties": {"x": node}})
-    assert f"#/properties/x{pointer}: " in message or f"#{pointer}: " in message
+    assert f"#/properties/x{pointer}: " in message
     assert said in message
 
 

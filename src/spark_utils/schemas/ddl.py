@@ -1,7 +1,8 @@
 """Spark's DDL schema text, read and written without a JVM.
 
 Mirrors the rules ``colTypeList`` and ``dataType`` of Spark 4's grammar (``SqlBaseParser.g4``; documented as "SQL data
-types"). Out of scope, and refused at their position: DEFAULT, GENERATED, and unquoted names that start with a digit.
+types"). Refused at their position: DEFAULT, GENERATED, and unquoted names of other than ASCII letters, digits and
+underscores.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _TOKEN = re.compile(
     r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
       | `(?P<quoted>(?:[^`]|``)*)`
       | '(?P<single>(?:[^'\\]|\\.|'')*)' | "(?P<double>(?:[^"\\]|\\.|"")*)"
-      | (?P<word>[^\W\d]\w*)
+      | (?P<word>(?!(?i:\d+(?:[lsydf]|bd|e\d+(?:[df]|bd)?)?)\b)[A-Za-z0-9_]+)  # Spark reads 1a as a name, 1d as a number
       | (?P<number>-?\d+)
       | (?P<mark>[<>(),:])""",
     re.VERBOSE | re.DOTALL,
