@@ -23,6 +23,7 @@ from typing import Self
 
 from devkit import cache
 from devkit.hub import client, kafka_java
+from devkit.hub.kafka_java import MAIN_CLASS
 from devkit.hub.processes import POLL_SECONDS, is_running, resident_bytes, spawn_detached, terminate
 from devkit.hub.settings import LOOPBACK, HubState, server_properties, write_private
 from spark_utils.errors import RuntimeSetupError
@@ -30,7 +31,6 @@ from spark_utils.errors import RuntimeSetupError
 DEFAULT_PORT = 19092
 DEFAULT_HUB = "telemetry"
 DEFAULT_PARTITIONS = 4
-MAIN_CLASS = "kafka.Kafka"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
@@ -200,6 +200,7 @@ class LocalHub:
             if state is None or state.pid is None:
                 return
             terminate(state.pid, MAIN_CLASS, str(self._properties_file), patience=patience)
+            kafka_java.keep_archive(str(state.port))
             state.pid = state.started = None
             state.save(self._state_file)
 
@@ -213,7 +214,7 @@ class LocalHub:
         write_private(self._properties_file, properties)
         if kafka.formatted and not (self._data / "meta.properties").exists():
             shutil.copytree(kafka.formatted, self._data, dirs_exist_ok=True)
-        command = kafka.command(MAIN_CLASS, str(self._properties_file))
+        command = kafka.broker_command(self._properties_file, str(port))
         state.pid = spawn_detached(command, log=self.log, environment=kafka.environment())
         state.started = time.time()
         state.save(self._state_file)
