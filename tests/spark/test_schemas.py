@@ -29,7 +29,8 @@ REFUSED_ALIKE = [
     *("a", "a int b", "a int,", "a strin", "a array<int", "a decimal(39,0)", "a decimal(2,3)", "a map<int>", "a-b int"),
     *(
         "größe int",
-        "1a int",
+        "1d int",
+        "1e5 int",
         "1 int",
         "a varchar",
         "a varchar(x)",

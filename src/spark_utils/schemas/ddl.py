@@ -19,7 +19,7 @@ _TOKEN = re.compile(
     r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
       | `(?P<quoted>(?:[^`]|``)*)`
       | '(?P<single>(?:[^'\\]|\\.|'')*)' | "(?P<double>(?:[^"\\]|\\.|"")*)"
-      | (?P<word>(?!(?i:\d+(?:[lsydf]|bd|e\d+(?:[df]|bd)?)?)\b)[A-Za-z0-9_]+)  # Spark reads 1a as a name, 1d as a number
+      | (?P<word>(?!(?i:\d+(?:[lsydf]|bd|e\d+(?:[df]|bd)?)?)\b)[A-Za-z0-9_]+)  # 1a is a name, 1d a number
       | (?P<number>-?\d+)
       | (?P<mark>[<>(),:])""",
     re.VERBOSE | re.DOTALL,
