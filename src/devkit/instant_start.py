@@ -2,8 +2,8 @@
 
 The first run writes an archive when it ends (``-XX:ArchiveClassesAtExit``), later runs map it
 (``-XX:SharedArchiveFile``), which takes a third off the time to the first micro-batch and costs about 200 MB of
-disk. An archive belongs to one build of Java and one list of jars, which its name carries. One that is absent,
-stale or broken is passed over by the JVM without a word.
+disk. An archive belongs to one build of Java and one list of jars, which its name carries. One that is absent or
+damaged is written anew by the next run; a JVM would pass over a damaged head, but crash on a short file.
 """
 
 from __future__ import annotations
@@ -55,21 +55,31 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        self._note = path.with_name(f"{path.name}.complete")
         self._held = contextlib.ExitStack()
+        self._writes = False
 
     def flags(self) -> list[str]:
         """Return the JVM's flags for this run, and take the lock if it is to write the archive."""
-        if self._path.exists():
+        if self.is_whole():
             return ["-Xshare:auto", f"-XX:SharedArchiveFile={self._path}", *SILENT]
         if not self._held.enter_context(cache.exclusive(self._path.with_suffix(".lock"), wait=False)):
-            return []
-        for left_over in self._path.parent.glob(f"{self._path.name}.*.part"):  # of a run that was killed
+            return []  # another process is writing it
+        for left_over in self._path.parent.glob(f"{self._path.name}*"):  # damaged, or of a run that was killed
             left_over.unlink(missing_ok=True)
+        self._writes = True
         return [f"-XX:ArchiveClassesAtExit={self._part}", *SILENT]
+
+    def is_whole(self) -> bool:
+        """Tell whether the archive is there, of the size and time that were noted when it was complete."""
+        try:
+            return self._note.read_text(encoding="utf-8") == self._state()
+        except FileNotFoundError:
+            return False
 
     def keep_at_exit(self, jvm: subprocess.Popen[bytes]) -> None:
         """When Python ends, let the JVM end first and put what it wrote into place."""
-        if not self._path.exists():
+        if self._writes:
             atexit.register(self._keep, jvm)
 
     def _keep(self, jvm: subprocess.Popen[bytes]) -> None:
@@ -82,4 +92,9 @@ class Archive:
                 jvm.stdin.close()  # the JVM of pyspark ends, and writes the archive, when its standard input does
             if jvm.wait(DUMP_SECONDS) == 0:
                 self._part.replace(self._path)
+                cache.write_atomically(self._note, self._state())
             self._part.unlink(missing_ok=True)
+
+    def _state(self) -> str:
+        found = self._path.stat()
+        return f"{found.st_size} {found.st_mtime_ns}\n"

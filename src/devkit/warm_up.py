@@ -31,21 +31,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _warm(_arguments: argparse.Namespace) -> int:
-    archive = local_session.prepare().archive()
+    path = local_session.prepare().archive()
+    archive = instant_start.Archive(path)
     if not instant_start.is_on():
         print(f"instant start is switched off by {instant_start.SWITCH_VARIABLE}")
-    elif archive.exists():
-        print(f"instant start is ready: {archive}")
+    elif archive.is_whole():
+        print(f"instant start is ready: {path}")
     else:
         started = time.monotonic()
         done = subprocess.run([sys.executable, "-m", "devkit.warm_up"], check=False)
-        if done.returncode or not archive.exists():
+        if done.returncode or not archive.is_whole():
             raise RuntimeSetupError(
                 "the start-up archive was not written",
-                origin=str(archive),
+                origin=str(path),
                 remedy="Sessions start all the same, only slower; `devkit warm` tries again.",
             )
-        print(f"instant start is ready after {time.monotonic() - started:.0f} s: {archive}")
+        print(f"instant start is ready after {time.monotonic() - started:.0f} s: {path}")
     return 0
 
 
