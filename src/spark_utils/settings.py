@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from spark_utils.errors import ConfigurationError
 from spark_utils.event_hubs import (
     ConnectionString,
     ServiceCredential,
@@ -262,10 +263,19 @@ class StreamingConfig:
         return None
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
-        """Every secret given, for `redact` and `RedactingFilter`."""
+    def given_secrets(self) -> tuple[Secret, ...]:
+        """Every secret option that has a value; references are not looked up."""
         values = (getattr(self, each.name) for each in fields(self))
         return tuple(value for value in values if isinstance(value, Secret))
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret, for `redact` and `RedactingFilter`: also the key inside the connection string, by itself."""
+        try:
+            identity = self.event_hubs_identity
+        except ConfigurationError:
+            identity = None  # what cannot be read cannot be shown either
+        return (*self.given_secrets, *(identity.parts if isinstance(identity, ConnectionString) else ()))
 
     @property
     def parse_options(self) -> dict[str, Any]:

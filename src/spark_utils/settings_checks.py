@@ -20,7 +20,7 @@ def check_settings(config: StreamingConfig, environ: Mapping[str, str]) -> list[
 
 
 def _secrets(config: StreamingConfig) -> Iterator[str]:
-    for secret in config.secrets:
+    for secret in config.given_secrets:
         try:
             parse_reference(secret.reveal_raw(), origin=secret.origin)
         except ConfigurationError as error:

@@ -14,7 +14,7 @@ import pytest
 from spark_utils.arguments import build_parser, parse_arguments
 from spark_utils.errors import ConfigurationError
 from spark_utils.options import options_of
-from spark_utils.secrets import Secret
+from spark_utils.secrets import Secret, redact
 from spark_utils.settings import StreamingConfig
 from spark_utils.values import StartingPosition, StopAfter, Trigger
 
@@ -273,6 +273,17 @@ def test_no_secret_shows_in_any_form_of_a_configuration(project: Path, variable:
     shown = repr(config) + str(config) + repr(dataclasses.asdict(config)) + pickle.dumps(config).decode("latin-1")
     assert "canary" not in shown
     assert getattr(config, field).reveal() == ALL_SECRETS[variable]
+
+
+def test_the_key_inside_a_connection_string_is_masked_by_itself_too(project: Path) -> None:
+    config = parse(project)
+    assert redact(f"the key {KEY} of {CONNECTION}", config.secrets) == "the key *** of ***"
+
+
+def test_a_secret_given_as_plain_text_by_hand_is_closed() -> None:
+    config = StreamingConfig(storage_account_key=KEY)  # type: ignore[arg-type]  # a mistake that must not show it
+    assert "canary" not in repr(config)
+    assert config.storage_account_key == Secret(KEY)
 
 
 def test_no_secret_shows_in_a_refusal_of_all_of_them(project: Path) -> None:
