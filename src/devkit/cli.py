@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hub": ("devkit.hub.commands", "the local event hub: up, down, status, reset, send"),
     "tables": ("devkit.tables", "what a job has written: counts, newest rows, reasons"),
     "jars": ("devkit.jars_command", "the jars of the runtime profiles: fetch, verify, lock"),
+    "runtime": ("devkit.runtime_command", "the runtime profiles: list, spark-defaults"),
     "env": ("devkit.environment_command", "what a plain spark-submit needs, as lines for a shell"),
     "schema": ("devkit.schema_commands", "infer a schema from samples, or show one: infer, show"),
     "warm": ("devkit.warm_up", "write the archive that lets later sessions start in a third of the time"),
