@@ -16,7 +16,9 @@ from spark_utils.errors import ConfigurationError
 
 ENTRY_POINT_GROUP = "spark_utils.local_runtime"
 LOG_VARIABLE = "SPARK_DEVKIT_LOG"
-SECRET_KEY = re.compile(r"(?i)secret|password|token|access[.]?key|account[.]key|sas[.]|jaas|credential|connection[-._]?string")
+SECRET_KEY = re.compile(
+    r"(?i)secret|password|token|access[.]?key|account[.]key|sas[.]|jaas|credential|connection[-._]?string"
+)
 
 
 def get_session(
