@@ -63,7 +63,8 @@ class KafkaJava:
             sharing = [f"-XX:SharedArchiveFile={self.archive}", "-Xshare:auto"]
         elif self.archive:
             sharing = [f"-XX:ArchiveClassesAtExit={self.archive}.{name}"]
-        return [str(self.java), *JVM_OPTIONS, *sharing, *LOG_OPTIONS, MAIN_CLASS, str(properties)]
+        crash_report = f"-XX:ErrorFile={properties.parent}/jvm-crash-%p.log"  # else it lands wherever the user stands
+        return [str(self.java), *JVM_OPTIONS, *sharing, crash_report, *LOG_OPTIONS, MAIN_CLASS, str(properties)]
 
     def environment(self) -> dict[str, str]:
         """Return the environment to run it in, without Java options meant for other programs."""
@@ -112,6 +113,12 @@ def keep_archive(name: str) -> None:
     """Make the class archive that a broker wrote at its end, if it did, the one that later brokers start with."""
     for written in (cache.home() / "hub-prepared").glob(f"*/broker.jsa.{name}"):
         written.replace(written.with_name("broker.jsa"))
+
+
+def forget_archive() -> None:
+    """Drop the class archives: a damaged one can crash the JVM that maps it."""
+    for archive in (cache.home() / "hub-prepared").glob("*/broker.jsa"):
+        archive.unlink(missing_ok=True)
 
 
 def _compile_authentication(kafka: KafkaJava, folder: Path) -> None:
