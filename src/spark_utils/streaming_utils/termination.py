@@ -24,7 +24,7 @@ from spark_utils.errors import SparkUtilsError, StreamFailedError
 from spark_utils.session import log_file
 from spark_utils.streaming_utils import stopping
 from spark_utils.streaming_utils.batch_counts import events_read
-from spark_utils.streaming_utils.query_failure import failure_sentence
+from spark_utils.streaming_utils.root_cause import root_cause
 from spark_utils.values import StopAfter
 
 _LOOK_SECONDS = 0.25  # how often the wait looks up, while nothing is asked
@@ -107,7 +107,7 @@ def readable_errors() -> None:
         if isinstance(error, SparkUtilsError):
             sys.stderr.write(f"{kind.__name__}: {error}\n")
         elif kept:
-            sys.stderr.write(f"{kind.__name__}: {failure_sentence(error)}. The whole error is in {log}\n")
+            sys.stderr.write(f"{kind.__name__}: {root_cause(error)}. The whole error is in {log}\n")
         else:
             usual(kind, error, trace)
 
@@ -175,7 +175,7 @@ def _failed(query: StreamingQuery, failure: StreamingQueryException) -> StreamFa
     shared = any(sign in str(failure) for sign in _SHARED_CHECKPOINT)
     advice = "Another query runs with the same checkpoint: stop one of them. " if shared else ""
     return StreamFailedError(
-        failure_sentence(failure),
+        root_cause(failure),
         origin=f"query {query.name or query.id}",
         remedy=f"{advice}Nothing is lost: a restart repeats the batch. The whole error is in {place}.",
     )
