@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -125,32 +126,32 @@ def test_restart_keeps_port_key_and_events(tmp_path: Path) -> None:
     assert not client.answers(before)
 
 
-def test_the_broker_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
-    hub = LocalHub(tmp_path)
-    try:
-        parent = subprocess.run([sys.executable, "-c", START_AND_DIE, str(tmp_path)], check=False)
-        assert parent.returncode == -signal.SIGKILL
-        assert client.answers(hub.connection_string())
-        pid = hub.status().pid
-        assert pid is not None
-        assert os.getsid(pid) == pid  # a session of its own: no signal of the parent's terminal reaches it
-        hub.start()
-        assert hub.status().pid == pid
-    finally:
-        hub.stop()
-
-
-def test_concurrent_starts_give_one_broker(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", START_AND_DIE, str(tmp_path)]
-    hub = LocalHub(tmp_path)
+@pytest.fixture(scope="module")
+def orphaned_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
+    """A hub started by three processes at once, each of which was killed as soon as it was up."""
+    hub = LocalHub(tmp_path_factory.mktemp("orphaned"))
+    command = [sys.executable, "-c", START_AND_DIE, str(hub.folder)]
     try:
         with ThreadPoolExecutor(3) as pool:
             done = list(pool.map(lambda _: subprocess.run(command, capture_output=True, check=False), range(3)))
         assert [process.returncode for process in done] == [-signal.SIGKILL] * 3, [process.stderr for process in done]
-        listed = subprocess.run(["ps", "axwwo", "args"], capture_output=True, text=True, check=True).stdout
-        assert sum(str(hub.folder) in line and "kafka.Kafka" in line for line in listed.splitlines()) == 1
+        yield hub
     finally:
         hub.stop()
+
+
+def test_the_broker_outlives_a_parent_that_is_killed(orphaned_hub: LocalHub) -> None:
+    assert client.answers(orphaned_hub.connection_string())
+    pid = orphaned_hub.status().pid
+    assert pid is not None
+    assert os.getsid(pid) == pid  # a session of its own: no signal of the parent's terminal reaches it
+    orphaned_hub.start()
+    assert orphaned_hub.status().pid == pid
+
+
+def test_concurrent_starts_give_one_broker(orphaned_hub: LocalHub) -> None:
+    listed = subprocess.run(["ps", "axwwo", "args"], capture_output=True, text=True, check=True).stdout
+    assert sum(str(orphaned_hub.folder) in line and "kafka.Kafka" in line for line in listed.splitlines()) == 1
 
 
 def test_a_busy_port_is_a_clear_error(tmp_path: Path) -> None:
@@ -186,8 +187,7 @@ def test_a_damaged_state_file_is_named(tmp_path: Path) -> None:
 
 def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
     hub = LocalHub(tmp_path)
-    hub.start()
-    hub.stop()
+    (tmp_path / "data").mkdir()
     (tmp_path / "data" / "meta.properties").write_text("version=1\nnode.id=7\n")
     with pytest.raises(RuntimeSetupError, match=r"ended while it started.*broker\.log.*reset"):
         hub.start()

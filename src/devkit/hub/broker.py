@@ -225,7 +225,8 @@ class LocalHub:
         state = self._known_state()
         while time.monotonic() < deadline:
             if not self._is_running(state):
-                kafka_java.forget_archive()  # in case it is what ended the broker
+                if any(self.folder.glob("jvm-crash-*.log")):
+                    kafka_java.forget_archive()
                 raise self._failure("the local hub's broker ended while it started")
             if _accepts(state.port) and client.answers(state.connection_string(None)):
                 return

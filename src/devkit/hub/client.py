@@ -189,14 +189,14 @@ def send(connection_string: str, events: Iterable[Sendable], *, hub: str | None 
 
 
 def answers(connection_string: str) -> bool:
-    """Whether the hub accepts the key and answers now."""
+    """Whether the hub accepts the key and each of its event hubs takes and gives events now."""
     from confluent_kafka import KafkaException
 
+    admin = _admin(connection_string)
     try:
-        _admin(connection_string).list_topics(timeout=2)
+        return all(_serves(admin, name, count) for name, count in _partitions(admin, timeout=2).items())
     except KafkaException:
         return False
-    return True
 
 
 def list_hubs(connection_string: str) -> dict[str, int]:
@@ -205,8 +205,15 @@ def list_hubs(connection_string: str) -> dict[str, int]:
     Raises:
         RuntimeSetupError: The hub does not answer, or refuses the key.
     """
-    found = _metadata(_admin(connection_string))
-    return {name: count for name, count in sorted(found.items()) if not name.startswith("__")}
+    from confluent_kafka import KafkaException
+
+    try:
+        return dict(sorted(_partitions(_admin(connection_string)).items()))
+    except KafkaException as error:
+        raise RuntimeSetupError(
+            f"the event hub does not answer: {error.args[0].str()}",
+            remedy="Check that it is up and the connection string is its own: `devkit hub status`.",
+        ) from None
 
 
 def create_hub(connection_string: str, name: str, partitions: int) -> int:
@@ -226,10 +233,11 @@ def create_hub(connection_string: str, name: str, partitions: int) -> int:
             raise RuntimeSetupError(f"event hub {name!r} cannot be created: {error.args[0].str()}") from None
     deadline = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < deadline:
-        if found := _metadata(admin).get(name):
+        found = _partitions(admin).get(name, 0)
+        if found and _serves(admin, name, found):
             return found
         time.sleep(0.02)
-    raise RuntimeSetupError(f"event hub {name!r} was created but has no leader")
+    raise RuntimeSetupError(f"event hub {name!r} was created but does not take events")
 
 
 def _admin(connection_string: str) -> AdminClient:
@@ -238,19 +246,22 @@ def _admin(connection_string: str) -> AdminClient:
     return AdminClient(kafka_settings(parse_connection_string(connection_string)))
 
 
-def _metadata(admin: AdminClient) -> dict[str, int]:
-    """Return the partitions of each topic all of whose partitions have a leader."""
-    from confluent_kafka import KafkaException
+def _partitions(admin: AdminClient, timeout: float = ANSWER_SECONDS) -> dict[str, int]:
+    """Return the partitions of each topic that is not Kafka's own."""
+    topics = admin.list_topics(timeout=timeout).topics
+    return {name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")}
 
+
+def _serves(admin: AdminClient, name: str, partitions: int) -> bool:
+    """Whether every partition tells its end: being listed with a leader comes a moment before that."""
+    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # exported, but not in its `__all__`
+
+    end = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka leaves it untyped
+    places = {TopicPartition(name, number): end for number in range(partitions)}
     try:
-        topics = admin.list_topics(timeout=ANSWER_SECONDS).topics
-    except KafkaException as error:
-        raise RuntimeSetupError(
-            f"the event hub does not answer: {error.args[0].str()}",
-            remedy="Check that it is up and the connection string is its own: `devkit hub status`.",
-        ) from None
-    return {
-        name: len(topic.partitions)
-        for name, topic in topics.items()
-        if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())
-    }
+        for found in admin.list_offsets(places, request_timeout=2).values():
+            found.result(2)
+    except KafkaException:
+        return False
+    return True
