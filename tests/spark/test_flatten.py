@@ -7,12 +7,12 @@ from random import Random
 import pytest
 from pyspark.sql import Row
 from pyspark.sql import types as t
-from tests.flatten_model import at, leaves, plain, random_struct, random_value
 
 from spark_utils.errors import FlattenError
 from spark_utils.field_paths import fold
 from spark_utils.flattening import flatten, flatten_plan, unflatten
 from spark_utils.schemas import load_schema
+from tests.flatten_model import at, leaves, plain, random_struct, random_value
 
 # pyspark leaves the socket of a collect to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")

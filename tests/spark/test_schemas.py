@@ -5,10 +5,10 @@ from random import Random
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import types as t
-from tests.flatten_model import random_struct
 
 from spark_utils.errors import SchemaError
 from spark_utils.schemas import parse_schema_ddl, schema_to_ddl
+from tests.flatten_model import random_struct
 
 READ_ALIKE = [
     "a int",

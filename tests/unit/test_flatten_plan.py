@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import types as t
-from tests.flatten_model import REPLACED, leaves, random_struct, wanted_name
 
 from spark_utils.errors import FlattenError
 from spark_utils.field_paths import fold, format_path, legal_name, parse_path, quote
 from spark_utils.flattening import FlattenPlan, Policy, flatten_plan, parse_policy, projections
 from spark_utils.schemas import load_schema
+from tests.flatten_model import REPLACED, leaves, random_struct, wanted_name
 
 NESTED = load_schema(
     "id bigint not null, device struct<serial: string not null, place: struct<lat: double, lon: double>>, "

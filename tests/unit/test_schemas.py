@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import types as t
-from tests.flatten_model import random_struct
 
 from devkit.cli import main
 from spark_utils.errors import SchemaError
@@ -22,6 +21,7 @@ from spark_utils.schemas import (
     schema_to_ddl,
     schema_to_json_schema,
 )
+from tests.flatten_model import random_struct
 
 schemas = st.randoms(use_true_random=False).map(random_struct)
 
@@ -133,6 +133,8 @@ def test_every_mistake_in_spark_json_is_named_by_its_pointer() -> None:
                 {"type": "long"},
                 {"name": "c", "type": {"type": "array", "elementType": {"type": "list"}}, "nullable": "yes"},
                 "d",
+                {"name": "e", "type": "long", "metadata": "text"},
+                {"name": "f", "type": {"type": "udt", "pyClass": "antigravity.X", "sqlType": "long"}},
             ],
         }
     )
@@ -141,6 +143,8 @@ def test_every_mistake_in_spark_json_is_named_by_its_pointer() -> None:
     assert "/fields/2/type/elementType: expected a type" in message
     assert "/fields/2/nullable: expected true or false" in message
     assert "/fields/3: expected a field" in message
+    assert "/fields/4/metadata: expected an object" in message
+    assert "/fields/5/type: expected a type" in message
 
 
 # JSON Schema
@@ -239,6 +243,7 @@ def test_references_are_followed_and_descriptions_become_comments() -> None:
         ({"type": "object"}, "", "needs `properties`"),
         ({"type": "object", "patternProperties": {}}, "/patternProperties", "cannot be told"),
         ({"type": "integer", "format": "int33"}, "/format", "'int33' is none of"),
+        ({"type": "integer", "format": ["int32"]}, "/format", "['int32'] is none of"),
         ({"type": "string", "formt": "date"}, "/formt", "did you mean 'format'?"),
         ({"$ref": "#/$defs/none"}, "/$ref", "there is no #/$defs/none"),
         ({"$ref": "other.json"}, "/$ref", "not within this document"),
@@ -400,3 +405,51 @@ def test_show_draws_the_tree_of_a_schema(capsys: pytest.CaptureFixture[str]) -> 
     assert " |    |-- id: string (nullable = false)" in capsys.readouterr().out
     assert main(["schema", "show", "missing.json"]) == 1
     assert "missing.json" in capsys.readouterr().err
+
+
+# anything at all
+
+WORDS = ["object", "array", "string", "null", "struct", "map", "int", "#", "#/$defs/a", "date", "a"]
+KEYS = ["type", "properties", "required", "items", "additionalProperties", "format", "$ref", "$defs", "x-spark-type"]
+KEYS += [
+    "anyOf",
+    "allOf",
+    "fields",
+    "name",
+    "nullable",
+    "elementType",
+    "keyType",
+    "valueType",
+    "metadata",
+    "description",
+]
+documents = st.recursive(
+    st.sampled_from(WORDS) | st.none() | st.booleans() | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), documents, max_size=5), st.sampled_from(["object", "struct", None]))
+def test_any_document_is_a_schema_or_a_schema_error(document: dict[str, object], root: str | None) -> None:
+    if root:
+        document = {**document, "type": root}
+    try:
+        schema = load_schema(json.dumps(document))
+    except SchemaError:
+        return
+    schema.simpleString()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([*"<>(),:`'-", " ", "struct", "map", "array", "int", "decimal", "interval", "to", "5", "a"])
+    )
+)
+def test_any_text_is_a_schema_or_a_schema_error(tokens: list[str]) -> None:
+    try:
+        parse_schema_ddl("".join(tokens)).simpleString()
+    except SchemaError:
+        return

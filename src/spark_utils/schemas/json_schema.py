@@ -121,7 +121,7 @@ class _Reader:
             case "string" if node.get("contentEncoding") == "base64":
                 return t.BinaryType()
             case "string":
-                return _STRINGS.get(node.get("format", ""), t.StringType())
+                return _STRINGS.get(str(node.get("format")), t.StringType())
             case "integer":
                 return self._formatted(node, pointer, _INTEGERS, t.LongType())
             case "number":
@@ -235,7 +235,7 @@ class _Reader:
         name = node.get("format")
         if name is None:
             return default
-        if name not in formats:
+        if not isinstance(name, str) or name not in formats:
             return self._problem(f"{pointer}/format", f"{name!r} is none of {', '.join(formats)}")[0]
         return formats[name]
 

@@ -72,7 +72,7 @@ def _check(value: Any, pointer: str, problems: list[str]) -> None:
     elif kind == "map":
         _check(value.get("keyType"), f"{pointer}/keyType", problems)
         _check(value.get("valueType"), f"{pointer}/valueType", problems)
-    elif kind != "udt":
+    else:  # user-defined types too: pyspark would import the module that the text names
         problems.append(f"{pointer or '/'}: expected a type, found {value!r:.60}")
 
 
@@ -82,4 +82,6 @@ def _check_field(each: Any, pointer: str, problems: list[str]) -> None:
         return
     if not isinstance(each.get("nullable", True), bool):
         problems.append(f"{pointer}/nullable: expected true or false")
+    if not isinstance(each.get("metadata", {}), dict):
+        problems.append(f"{pointer}/metadata: expected an object")
     _check(each.get("type"), f"{pointer}/type", problems)
