@@ -60,8 +60,10 @@ def guard_checkpoint(
         accept_new_checkpoint: Let a new checkpoint write to an output that another one has fed from this source.
 
     Raises:
-        CheckpointMismatchError: It was made with something else, or the output belongs to another checkpoint.
+        CheckpointMismatchError: It was made with something else, or the output belongs to another checkpoint, or a
+            query of this session runs with it now.
     """
+    _refuse_running(spark, checkpoint_path)
     wanted = {**identity, "output": output_path}
     guard_path = f"{checkpoint_path}/{GUARD_NAME}"
     stored = _read_json(spark, guard_path)
@@ -129,6 +131,18 @@ def _compare(guard_path: str, found: Mapping[str, str], wanted: Mapping[str, str
             f"The checkpoint was made with something else: {'; '.join(problems)}",
             origin=guard_path,
             remedy="Put the old value back, or give a new checkpoint path and a new output path.",
+        )
+
+
+def _refuse_running(spark: SparkSession, checkpoint: str) -> None:
+    """Refuse a checkpoint in use here; one in use elsewhere fails at its next batch, and nothing is written twice."""
+    query_id = _read_json(spark, f"{checkpoint}/metadata").get("id")
+    running = [query for query in spark.streams.active if query_id is not None and str(query.id) == query_id]
+    if running:
+        raise CheckpointMismatchError(
+            f"The query {running[0].name or query_id} runs already with the checkpoint {checkpoint}",
+            origin="the queries of this session",
+            remedy="Stop it first, or give another checkpoint path and another output path.",
         )
 
 

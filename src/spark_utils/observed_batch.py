@@ -16,6 +16,8 @@ from typing import Any
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
+from spark_utils.delta_tables import quoted
+
 COLLECTED_ROWS = 40_000
 """About so many rejected rows of a batch are collected on the driver, in all its tasks together."""
 
@@ -73,14 +75,8 @@ class RejectedRows:
         Args:
             rejected: The rejected rows as a frame, for its schema only.
         """
-        observation: Any = self._observation._jo  # the public `get` waits for ever when a write was skipped
-        until = time.monotonic() + _WAIT_SECONDS
-        while not observation.future().isCompleted():
-            if time.monotonic() > until:
-                return None
-            time.sleep(0.002)
-        row = observation.getRow()
-        if row.length() == 0:  # the optimizer removed the pass as a whole
+        row = _arrived(self._observation)
+        if row is None:
             return None
         rows, count, collected = int(row.getLong(0)), int(row.getLong(1)), row.getList(2)
         if count == 0 or collected.size() != count:
@@ -89,3 +85,32 @@ class RejectedRows:
         session = rejected.sparkSession
         java_frame = session._jsparkSession.createDataFrame(collected, rejected._jdf.schema())
         return Observed(rows, count, DataFrame(java_frame, session).coalesce(1))
+
+
+class DistinctValues:
+    """About how many values a column has in a frame that is being written."""
+
+    def __init__(self, column: str) -> None:
+        self._observation = Observation()
+        self._column = column
+
+    def attach(self, df: DataFrame) -> DataFrame:
+        """Return the frame that counts when it is executed; call it once."""
+        return df.observe(self._observation, F.approx_count_distinct(quoted(self._column)).alias("values"))
+
+    def count(self) -> int:
+        """Return the number, 0 when it is not known; call it after the write."""
+        row = _arrived(self._observation)
+        return 0 if row is None else int(row.getLong(0))
+
+
+def _arrived(observation: Observation) -> Any | None:
+    """Return what was observed as a row of the JVM; None when the write was skipped, or optimized away."""
+    java_side: Any = observation._jo  # the public `get` would wait for ever when a write was skipped
+    until = time.monotonic() + _WAIT_SECONDS
+    while not java_side.future().isCompleted():
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.002)
+    row = java_side.getRow()
+    return row if row.length() else None

@@ -10,10 +10,13 @@ mark it already holds, so a replayed batch writes just what is missing. Why ther
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j ships no types
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import StructType
@@ -22,10 +25,11 @@ from spark_utils import hadoop_files
 from spark_utils.checkpoints import batch_size, guard_checkpoint
 from spark_utils.delta_tables import IdempotentWrite, check_schema, create_table
 from spark_utils.errors import ConfigurationError
-from spark_utils.observed_batch import RejectedRows
+from spark_utils.observed_batch import DistinctValues, RejectedRows
 from spark_utils.parsing import good_rows, rejected_rows
 from spark_utils.streaming_utils import batch_counts, stopping
 from spark_utils.streaming_utils.batch_counts import BatchCounts
+from spark_utils.streaming_utils.root_cause import root_cause
 
 Step = Callable[[DataFrame], DataFrame]
 SchemaChanges = Literal["refuse", "merge"]
@@ -87,16 +91,15 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
     columns = transform(good_rows(parse(empty))).schema
     _check_partition_column(columns, partition_by)
     accept = frozenset({"schema"}) if schema_changes == "merge" else frozenset[str]()
-    state = guard_checkpoint(
-        spark,
-        checkpoint,
-        output,
-        {**(identity or {}), "partition_by": partition_by or ""},
-        accept_changes=accept,
-        accept_new_checkpoint=accept_new_checkpoint,
-    )
-    create_table(spark, f"{output}/events", columns, _EVENTS_COMMENT, partition_by)
-    create_table(spark, f"{output}/rejected", rejected_rows(parse(empty)).schema, _REJECTED_COMMENT)
+    wanted = {**(identity or {}), "partition_by": partition_by or ""}
+    with _naming(f"{output} and {checkpoint}"):
+        state = guard_checkpoint(
+            spark, checkpoint, output, wanted, accept_changes=accept, accept_new_checkpoint=accept_new_checkpoint
+        )
+    rejected_columns = rejected_rows(parse(empty)).schema
+    with _naming(output):
+        create_table(spark, f"{output}/events", columns, _EVENTS_COMMENT, partition_by)
+        create_table(spark, f"{output}/rejected", rejected_columns, _REJECTED_COMMENT)
     check_schema(spark, f"{output}/events", columns, merge=schema_changes == "merge")
     write_batch = BatchWriter(
         parse, transform, output, checkpoint, partition_by, schema_changes == "merge", state.replayed_batch
@@ -159,7 +162,7 @@ class BatchWriter:
         parsed = self.parse(batch)
         rejected = rejected_rows(parsed)
         picked_up = RejectedRows(parsed, rejected.columns)
-        events.append(self._few_files(self.transform(good_rows(picked_up.attach())), rows))
+        self._append_events(events, self.transform(good_rows(picked_up.attach())), rows)
         seen = picked_up.seen(rejected)
         if seen is None or seen.rows != rows:  # not every row went by, so it is not known which were rejected
             rejects.append(self._few_files(rejected, rows))
@@ -167,6 +170,21 @@ class BatchWriter:
         if seen.rejected:
             rejects.append(self._few_files(rejected, rows) if seen.collected is None else seen.collected)
         return seen.rejected
+
+    def _append_events(self, events: IdempotentWrite, df: DataFrame, rows: int) -> None:
+        """Write the rows of ``events``, and warn when the partition column makes a folder for hardly any of them."""
+        if self.partition_by is None:
+            events.append(self._few_files(df, rows))
+            return
+        spread = DistinctValues(self.partition_by)
+        events.append(self._few_files(spread.attach(df), rows))
+        if (values := spread.count()) > MAX_PARTITION_VALUES:
+            _log.warning(
+                "partition column %r has about %d values in batch %d, so as many files: choose a coarser one",
+                self.partition_by,
+                values,
+                events.version,
+            )
 
     def _write_in_two_passes(
         self, batch: DataFrame, events: IdempotentWrite, rejects: IdempotentWrite, rows: int
@@ -180,6 +198,19 @@ class BatchWriter:
     def _few_files(df: DataFrame, rows: int) -> DataFrame:
         """Write small batches as few files, large ones as they come."""
         return df.coalesce(-(-rows // ROWS_PER_FILE))
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Turn a storage's refusal into one sentence that names the place."""
+    try:
+        yield
+    except (Py4JError, PySparkException, OSError) as refusal:
+        raise ConfigurationError(
+            f"{place} cannot be used: {root_cause(refusal)}",
+            origin="the output path and checkpoint path",
+            remedy="Give paths that exist or can be made, with the right to write there and room left.",
+        ) from refusal
 
 
 def _check_partition_column(columns: StructType, partition_by: str | None) -> None:

@@ -98,3 +98,15 @@ class Bench:
         """Leave the checkpoint as a kill leaves it: the batch's offsets logged, its commit not."""
         for path in Path(self.checkpoint, "commits").glob(f"*{batch_id}*"):
             path.unlink()
+
+    def forget_write(self, name: str) -> None:
+        """Leave a table as a kill leaves it that comes before the last write's commit."""
+        last = max(Path(self.output, name, "_delta_log").glob("*.json"))
+        last.unlink()
+        last.with_name(f".{last.name}.crc").unlink(missing_ok=True)
+        last.with_suffix(".crc").unlink(missing_ok=True)
+        self.spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # a killed JVM has no cache either
+
+    def versions(self, name: str) -> int:
+        """Count the commits of a table."""
+        return len(list(Path(self.output, name, "_delta_log").glob("*.json")))
