@@ -31,6 +31,7 @@ __all__ = [
     "check_kafka_options",
     "jaas",
     "kafka_options",
+    "namespace_host",
     "parse_connection_string",
 ]
 
@@ -226,7 +227,7 @@ def kafka_options(
         options = {"kafka.bootstrap.servers": identity.bootstrap, **_plain_options(identity, prefix)}
     else:
         host, topic = _named(namespace, "--event-hubs-namespace"), _named(hub, "--event-hubs-name")
-        host = host if "." in host or host == "localhost" else f"{host}.{DOMAIN}"
+        host = namespace_host(host)
         bootstrap, host = (host, host.rpartition(":")[0]) if ":" in host else (f"{host}:{EVENT_HUBS_PORT}", host)
         options = {"kafka.bootstrap.servers": bootstrap, **_identity_options(identity, host, prefix, on_databricks)}
     options |= {"subscribe": topic, "includeHeaders": "true", "failOnDataLoss": "true", **TIMEOUTS}
@@ -236,6 +237,11 @@ def kafka_options(
     if max_events_per_trigger:
         options["maxOffsetsPerTrigger"] = str(max_events_per_trigger)
     return KafkaOptions(options)
+
+
+def namespace_host(namespace: str) -> str:
+    """Return the host of a namespace that is given by its name or by its host."""
+    return namespace if "." in namespace or namespace.startswith("localhost") else f"{namespace}.{DOMAIN}"
 
 
 def _agreed_hub(identity: ConnectionString, hub: str | None) -> str:

@@ -90,7 +90,7 @@ def _lines(spark: SparkSession, path: str, streaming: bool, partition: str | Non
         reader.format("text")
         .option("wholetext", "true")
         .load(path)
-        .where(f"length(value) > 0 AND NOT endswith(_metadata.file_name, '{RECORDED_SUFFIX}')")
+        .where(f"NOT endswith(_metadata.file_name, '{RECORDED_SUFFIX}')")
         .selectExpr(
             "decode(cast(value AS binary), 'ISO-8859-1') AS content",
             f"{number} AS partition",

@@ -13,6 +13,7 @@ from spark_utils.event_hubs import (
     ConnectionString,
     ServiceCredential,
     ServicePrincipal,
+    namespace_host,
     parse_connection_string,
 )
 from spark_utils.options import FrozenMap, flag_value, name_list, one_of, option, text_map, whole_number
@@ -311,7 +312,7 @@ class StreamingConfig:
         identity = self.event_hubs_identity
         if isinstance(identity, ConnectionString):
             return f"sb://{identity.host}/{identity.hub or self.event_hubs_name}"
-        return f"sb://{self.event_hubs_namespace}/{self.event_hubs_name}"
+        return f"sb://{namespace_host(self.event_hubs_namespace or '')}/{self.event_hubs_name}"
 
     @property
     def write_options(self) -> dict[str, Any]:

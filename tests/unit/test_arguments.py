@@ -252,6 +252,14 @@ def test_a_reference_needs_no_secret_until_it_is_used(project: Path) -> None:
         _ = config.event_hubs_identity
 
 
+def test_the_identity_of_a_source_is_the_same_however_one_authenticates(project: Path) -> None:
+    by_string = parse(project).source_identity
+    clear = {"STREAMING_EVENT_HUBS_CONNECTION_STRING": ""}
+    named = ["--event-hubs-namespace", "e", "--event-hubs-name", "telemetry"]
+    assert by_string == "sb://e.servicebus.windows.net/telemetry"
+    assert parse(project, *PRINCIPAL, *named, environ=clear).source_identity == by_string
+
+
 # ---- secrets
 
 ALL_SECRETS = {
