@@ -63,8 +63,9 @@ class KafkaJava:
             sharing = [f"-XX:SharedArchiveFile={self.archive}", "-Xshare:auto"]
         elif self.archive:
             sharing = [f"-XX:ArchiveClassesAtExit={self.archive}.{name}"]
+        quiet = ["-Xlog:cds=off", "-Xlog:cds+dynamic=off"]  # an archive that does not fit is no news: it is left alone
         crash_report = f"-XX:ErrorFile={properties.parent}/jvm-crash-%p.log"  # else it lands wherever the user stands
-        return [str(self.java), *JVM_OPTIONS, *sharing, crash_report, *LOG_OPTIONS, MAIN_CLASS, str(properties)]
+        return [str(self.java), *JVM_OPTIONS, *sharing, *quiet, crash_report, *LOG_OPTIONS, MAIN_CLASS, str(properties)]
 
     def environment(self) -> dict[str, str]:
         """Return the environment to run it in, without Java options meant for other programs."""
@@ -95,7 +96,8 @@ def prepare(lock_file: Path | None = None) -> KafkaJava:
         RuntimeSetupError: Java or a jar cannot be had.
     """
     java = find_java((17, 21))
-    paths = jars.fetch(lock_file or runtimes.folder() / "local-hub.lock")
+    fetched = jars.fetch(lock_file or runtimes.folder() / "local-hub.lock")
+    paths = [path.resolve() for path in fetched]  # a class archive serves one spelling of each path only
     bare = KafkaJava(java.home / "bin" / "java", os.pathsep.join(map(str, paths)))
     ingredients = hashlib.sha256(AUTHENTICATION_SOURCE.read_bytes() + bare.class_path.encode() + java.build.encode())
     prepared = cache.home() / "hub-prepared" / ingredients.hexdigest()[:16]
