@@ -20,6 +20,7 @@ from devkit import cache
 from devkit.java import Java
 
 SWITCH_VARIABLE = "SPARK_DEVKIT_INSTANT_START"
+WRITE_AT_ONCE = "write"  # for `devkit warm`, which does not wait for a job that runs for hours
 SILENT = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Xlog:class+path=off")
 # Quick to start, slower in the long run: for cells and tests.
 FAST_FLAGS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
@@ -63,10 +64,13 @@ class Archive:
         """Return the JVM's flags for this run, and take the lock if it is to write the archive."""
         if self.is_whole():
             return ["-Xshare:auto", f"-XX:SharedArchiveFile={self._path}", *SILENT]
-        if not self._held.enter_context(cache.exclusive(self._path.with_suffix(".lock"), wait=False)):
-            return []  # another process is writing it
-        for left_over in self._path.parent.glob(f"{self._path.name}*"):  # damaged, or of a run that was killed
-            left_over.unlink(missing_ok=True)
+        at_once = os.environ.get(SWITCH_VARIABLE) == WRITE_AT_ONCE
+        held = self._held.enter_context(cache.exclusive(self._path.with_suffix(".lock"), wait=False))
+        if not (held or at_once):
+            return []  # another process will write it
+        if held:
+            for left_over in self._path.parent.glob(f"{self._path.name}*"):  # damaged, or of a run that was killed
+                left_over.unlink(missing_ok=True)
         self._writes = True
         return [f"-XX:ArchiveClassesAtExit={self._part}", *SILENT]
 
@@ -90,7 +94,7 @@ class Archive:
                 SparkContext._active_spark_context.stop()  # else its threads here complain about the JVM's end
             if jvm.stdin:
                 jvm.stdin.close()  # the JVM of pyspark ends, and writes the archive, when its standard input does
-            if jvm.wait(DUMP_SECONDS) == 0:
+            if jvm.wait(DUMP_SECONDS) == 0 and not self.is_whole():
                 self._part.replace(self._path)
                 cache.write_atomically(self._note, self._state())
             self._part.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ Kafka source), because the archive holds just those classes that were loaded.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,8 @@ def _warm(_arguments: argparse.Namespace) -> int:
         print(f"instant start is ready: {path}")
     else:
         started = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "devkit.warm_up"], check=False)
+        environment = {**os.environ, instant_start.SWITCH_VARIABLE: instant_start.WRITE_AT_ONCE}
+        done = subprocess.run([sys.executable, "-m", "devkit.warm_up"], env=environment, check=False)
         if done.returncode or not archive.is_whole():
             raise RuntimeSetupError(
                 "the start-up archive was not written",

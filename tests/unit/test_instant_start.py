@@ -53,6 +53,18 @@ def test_only_one_process_at_a_time_writes_the_archive(path: Path) -> None:
     assert Archive(path).flags() == []
 
 
+def test_warming_up_does_not_wait_for_a_job_that_runs_for_hours(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Archive(path)
+    part = Path(job.flags()[0].partition("=")[2])
+    part.write_text("of the job")
+    monkeypatch.setenv("SPARK_DEVKIT_INSTANT_START", "write")
+    write_archive(path)
+    assert path.read_text() == "classes"
+    job._keep(subprocess.Popen(["true"], stdin=subprocess.PIPE))
+    assert path.read_text() == "classes"
+    assert not part.exists()
+
+
 def test_a_jvm_that_failed_leaves_no_archive(path: Path) -> None:
     archive = Archive(path)
     part = Path(archive.flags()[0].partition("=")[2])
