@@ -1,0 +1,169 @@
+"""The session: prepared locally, left alone where one is given, quick to start, silent on the terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from devkit import cache
+from spark_utils.errors import ConfigurationError
+from spark_utils.session import get_session, log_file
+
+START = """
+from spark_utils.session import get_session
+spark = get_session("probe", fast_start={fast})
+options = spark._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments()
+print("options", *options)
+print("rows", spark.range(3).count(), flush=True)
+{then}
+"""
+
+
+def start(home: Path, *, fast: bool = True, then: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a small program with a session of its own, in a cache of its own."""
+    environment = {**os.environ, "SPARK_DEVKIT_HOME": str(home), **variables}
+    for name in ("SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "PYSPARK_GATEWAY_PORT"):
+        environment.pop(name, None)
+    return subprocess.run(
+        [sys.executable, "-c", START.format(fast=fast, then=then)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def own_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that has the jars, which `spark` has fetched, and nothing else."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copytree(cache.home() / "jars", home / "jars")
+    return home
+
+
+def test_the_shared_session_has_delta_utc_ansi_and_few_partitions(spark: SparkSession) -> None:
+    assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+    assert spark.conf.get("spark.sql.ansi.enabled") == "true"
+    assert spark.conf.get("spark.sql.shuffle.partitions") == "1"
+    assert spark.conf.get("spark.ui.enabled") == "false"
+    assert "DeltaCatalog" in str(spark.conf.get("spark.sql.catalog.spark_catalog"))
+
+
+def test_delta_and_the_storage_driver_are_on_the_class_path(spark: SparkSession, tmp_path: Path) -> None:
+    spark.range(3).write.save(str(tmp_path / "table"))
+    assert spark.read.format("delta").load(str(tmp_path / "table")).count() == 3
+    for name in ("azurebfs.AzureBlobFileSystem", "azurebfs.SecureAzureBlobFileSystem", "azure.NativeAzureFileSystem"):
+        assert spark._jvm.java.lang.Class.forName(f"org.apache.hadoop.fs.{name}").newInstance()
+
+
+def test_an_active_session_is_used_and_its_sql_settings_are_set(spark: SparkSession) -> None:
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    try:
+        assert get_session("other", config={"spark.sql.shuffle.partitions": "3"}) is spark
+        assert spark.conf.get("spark.sql.shuffle.partitions") == "3"
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", str(before))
+
+
+def test_a_setting_that_a_running_session_cannot_take_is_an_error(spark: SparkSession) -> None:
+    with pytest.raises(ConfigurationError, match=r"spark\.driver\.memory = 1g, not 3g"):
+        get_session(config={"spark.driver.memory": "3g"})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "fs.azure.account.key.devstoreaccount1.dfs.core.windows.net",
+        "spark.hadoop.fs.azure.account.oauth2.client.secret.some.account",
+        "fs.azure.sas.fixed.token.some.account",
+        "kafka.sasl.jaas.config",
+    ],
+)
+def test_a_secret_is_refused_before_anything_can_show_it(spark: SparkSession, key: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        get_session(config={key: "canary"})
+    assert key in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_the_environment_is_as_it_was_once_the_session_runs(spark: SparkSession) -> None:
+    assert not {"SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "SPARK_DEVKIT_LOG"} & set(os.environ)
+
+
+def test_sparks_warnings_go_to_a_file_whose_place_is_known(spark: SparkSession) -> None:
+    log = log_file(spark)
+    assert log is not None
+    spark._jvm.org.apache.logging.log4j.LogManager.getLogger("probe").warn("a warning of the test")
+    assert "WARN  probe: a warning of the test" in log.read_text()
+
+
+def test_a_run_writes_the_archive_that_the_next_maps_though_an_earlier_one_was_killed(own_home: Path) -> None:
+    killed = start(own_home, then="import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert killed.returncode == -signal.SIGKILL
+    assert not list((own_home / "archives").glob("*.jsa"))
+    first = start(own_home)
+    assert "-XX:ArchiveClassesAtExit=" in first.stdout, first.stderr
+    assert _complaints(first) == []
+    (archive,) = (own_home / "archives").glob("*.jsa")
+    second = start(own_home, then="spark.stop()")
+    assert f"-XX:SharedArchiveFile={archive}" in second.stdout
+    assert "-XX:TieredStopAtLevel=1" in second.stdout
+    assert _complaints(second) == []
+    _spoil_head(archive)
+    third = start(own_home)
+    assert f"-XX:SharedArchiveFile={archive}" in third.stdout
+    assert _complaints(third) == []
+
+
+def test_a_job_without_instant_start_keeps_optimising_compiler_and_code_generation(own_home: Path) -> None:
+    job = start(
+        own_home,
+        fast=False,
+        SPARK_DEVKIT_INSTANT_START="off",
+        then="print(spark.conf.get('spark.sql.codegen.wholeStage'))",
+    )
+    for flag in ("-XX:TieredStopAtLevel", "SharedArchiveFile", "ArchiveClassesAtExit"):
+        assert flag not in job.stdout
+    assert job.stdout.splitlines()[-1] == "true"
+
+
+def test_the_variables_of_devkit_env_make_a_plain_spark_submit_work(own_home: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from spark_utils.session import get_session\n"
+        "spark = get_session()\n"
+        f"spark.range(3).write.format('delta').save({str(tmp_path / 'table')!r})\n"
+        f"print('rows', spark.read.format('delta').load({str(tmp_path / 'table')!r}).count())\n"
+    )
+    devkit = f"{shutil.which('python', path=str(Path(sys.executable).parent))} -m devkit.cli"
+    done = subprocess.run(
+        ["bash", "-c", f'variables="$({devkit} env)" && eval "$variables" && "$SPARK_HOME/bin/spark-submit" {program}'],
+        env={**os.environ, "SPARK_DEVKIT_HOME": str(own_home)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1:] == ["rows 3"], done.stderr
+
+
+def _spoil_head(archive: Path) -> None:
+    """Write rubbish into an archive as a bad disk would, with size and time as they were."""
+    before = archive.stat()
+    archive.chmod(0o644)
+    with archive.open("r+b") as handle:
+        handle.write(b"rubbish" * 1000)
+    os.utime(archive, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _complaints(run: subprocess.CompletedProcess[str]) -> list[str]:
+    """What a run said on standard error, but for the JVM's note on the module that Spark asks for."""
+    return [line for line in run.stderr.splitlines() if "incubator modules" not in line]
