@@ -4,7 +4,13 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-LOCAL = ["pyspark>=4.0,<4.3", "delta-spark>=4.0,<4.5"]
+LOCAL = [
+    "pyspark>=4.0,<4.3",
+    "delta-spark>=4.0,<4.5",
+    "pyarrow>=18",
+    "pandas>=2.2,<3",  # pandas 3 breaks pyspark's conversions
+    "confluent-kafka>=2.16",  # the local hub's client
+]
 EVENTS = ["azure-eventhub>=5.15,<6"]
 DEPLOY = ["databricks-sdk==0.156.0"]  # near-daily breaking releases, so pinned
 
@@ -18,22 +24,21 @@ setup(
     package_dir={"": "src"},
     packages=find_packages("src"),
     py_modules=["streaming_job", "transformation"],
-    package_data={"": ["py.typed"]},
+    package_data={"": ["py.typed", "*.java"]},
     data_files=[("share/spark-devkit/runtimes", sorted(map(str, Path("configuration/runtimes").glob("*"))))],
     install_requires=["configargparse>=1.7"],
     extras_require={
-        "local": [*LOCAL, "pyarrow>=18", "pandas>=2.2,<3"],  # pandas 3 breaks pyspark's conversions
+        "local": LOCAL,
         "events": EVENTS,
         "deploy": DEPLOY,
         "dev": [
             *LOCAL,
             *EVENTS,
-            "pyarrow>=18",
-            "pandas>=2.2,<3",
             "build",
             "chispa",
             "hypothesis",
             "ipykernel",
+            "jsonschema",
             "mypy",
             "nbclient",
             "nbformat",
