@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pyspark
+
 from tests.project import ROOT, copy_project
 
 SPARK_LIBRARIES = Path(pyspark.__file__).parent / "python" / "lib"
