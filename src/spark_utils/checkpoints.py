@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j ships no types
 from pyspark.sql import SparkSession
 
 from spark_utils import hadoop_files
@@ -167,7 +168,11 @@ def _compare_output(
             origin=f"{checkpoint}/commits",
             remedy="Put the table back, or delete the checkpoint too, to read the source from its start.",
         )
-    if tables_exist and claimed_by.get("id") not in (None, guard_id) and not accept_new:
+    is_this_one = claimed_by.get("id") in (None, guard_id) or (
+        # its guard file was damaged or deleted, but it is the same folder and has been used
+        claimed_by.get("checkpoint") == checkpoint and bool(hadoop_files.list_names(spark, f"{checkpoint}/offsets"))
+    )
+    if tables_exist and not is_this_one and not accept_new:
         raise CheckpointMismatchError(
             f"{output} already holds events of this source, written with the checkpoint "
             f"{claimed_by.get('checkpoint')}; the checkpoint {checkpoint} knows nothing of them and would write "
@@ -183,6 +188,10 @@ def _read_json(spark: SparkSession, path: str) -> dict[str, object]:
     try:
         value = json.loads(hadoop_files.read_text(spark, path) or "{}")
     except ValueError:
+        return {}
+    except Py4JJavaError as refusal:
+        if "ChecksumException" not in str(refusal):  # damaged by a crash, as Hadoop's local file system sees it
+            raise
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pyspark.sql import functions as F
 
 from spark_utils.sinks import write_stream
 
+FIRST_SECOND = 1_767_225_600
 HEADERS = "array<struct<key:string,value:binary>>"
 
 
@@ -58,6 +60,7 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{self.sent:09}"
         draft.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        os.utime(draft, (FIRST_SECOND + self.sent,) * 2)  # files are read in the order of these times
         draft.rename(folder / f"{self.sent:09}.json")
         self.sent += len(bodies)
 

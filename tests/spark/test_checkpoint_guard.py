@@ -102,6 +102,7 @@ def test_a_checkpoint_whose_tables_have_gone_is_an_error(guard, tmp_path: Path) 
 
 def test_a_guard_file_damaged_by_a_crash_is_written_again(guard, tmp_path: Path) -> None:
     guard()
+    pretend_to_have_run(tmp_path)
     (tmp_path / "checkpoint" / GUARD_NAME).write_text('{"id": "1')
     guard()
     assert json.loads((tmp_path / "checkpoint" / GUARD_NAME).read_text())["made_with"]["source"] == HERE["source"]
