@@ -103,6 +103,25 @@ def test_an_empty_stream_says_no_data_yet_and_names_its_source(spark, folder):
     assert "no data yet" in preview._repr_html_()
 
 
+def test_a_micro_batch_that_outlasts_the_timeout_is_named_as_such(spark, folder, tmp_path):
+    write_events(folder, 3)
+    done = tmp_path / "done"
+
+    def hold(batches):
+        import time
+
+        while not done.exists():
+            time.sleep(0.01)
+        yield from batches
+
+    try:
+        preview = preview_stream(stream(spark, folder).mapInArrow(hold, SCHEMA), timeout=3.0)
+    finally:
+        done.touch()
+
+    assert "a micro-batch was still running" in str(preview)
+
+
 def test_a_frame_that_filters_everything_says_how_many_events_were_read(spark, folder):
     write_events(folder, 10)
     preview = preview_stream(stream(spark, folder).where("length(device) + n < 0"), timeout=PATIENT)

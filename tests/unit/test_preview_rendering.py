@@ -158,6 +158,12 @@ def test_a_stream_whose_events_are_all_filtered_out_does_not_claim_that_nothing_
     assert str(Preview(TWO, events=2000, drained=True)).startswith("no rows: 2,000 events were read")
 
 
+def test_a_slow_micro_batch_is_not_called_an_empty_stream():
+    text = str(Preview(TWO, unfinished=True, seconds=10.9, sources=(("Kafka", "its start"),)))
+
+    assert text == "no rows yet: a micro-batch was still running after 10.9 s; give it a longer timeout"
+
+
 def test_the_figures_of_a_live_preview_are_one_line():
     figures = LiveFigures(events=1200, events_per_second=400.4, rejected=3, lag_seconds=1.25, batch_seconds=0.5)
 

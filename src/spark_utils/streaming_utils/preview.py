@@ -64,6 +64,7 @@ class Preview:
         more: Whether the frame is known to have more rows than these.
         events: Events that were read from the sources to get there; 0 for a batch frame.
         drained: Whether a stream was read up to its end of that moment.
+        unfinished: Whether a micro-batch was still running when the time was up.
         seconds: How long it took.
         sources: The sources of a stream and the offset each had reached, as text; empty for a batch frame.
         live: Figures of a watched stream; None for a single look.
@@ -76,6 +77,7 @@ class Preview:
     more: bool = False
     events: int = 0
     drained: bool = False
+    unfinished: bool = False
     seconds: float = 0.0
     sources: tuple[tuple[str, str], ...] = ()
     live: LiveFigures | None = None
@@ -128,6 +130,8 @@ class Preview:
         if self.drained:
             read = f"{self.events:,} events were" if self.events else "the source was"
             return f"no rows: {read} read, and nothing of it is in this frame · {took}"
+        if self.unfinished:
+            return f"no rows yet: a micro-batch was still running after {took}; give it a longer timeout"
         if not self.sources:
             return f"no rows · {took}"
         return "\n".join([f"no data yet · {took}", *(f"  {name} at {offset}" for name, offset in self.sources)])

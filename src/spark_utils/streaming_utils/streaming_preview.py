@@ -36,7 +36,7 @@ _DRAINED = "Waiting for data to arrive"  # StreamExecution's status once everyth
 def preview_stream(
     df: DataFrame,
     rows: int = 20,
-    timeout: float = 10.0,
+    timeout: float = 30.0,
     *,
     live: bool = False,
     display: Callable[[DataFrame], object] | None = None,
@@ -96,7 +96,7 @@ def _check(rows: int, timeout: float) -> None:
     if rows < 1 or timeout <= 0:
         raise ConfigurationError(
             f"a preview needs rows >= 1 and timeout > 0, got rows={rows} and timeout={timeout}",
-            remedy="Ask for 20 rows within 10 seconds, for example.",
+            remedy="Ask for 20 rows within 30 seconds, for example.",
         )
 
 
@@ -116,12 +116,14 @@ def _preview_streaming(df: DataFrame, rows: int, timeout: float) -> Preview:
             if collector.enough.wait(POLL_SECONDS) or drained:
                 break
         reports = _reports(query)
+        unfinished = not drained and query.isActive and query.status["isDataAvailable"]
     return Preview(
         schema=df.schema,
         rows=collector.rows[:rows],
         more=len(collector.rows) > rows,
         events=sum(report["numInputRows"] for report in reports),
         drained=drained,
+        unfinished=unfinished,
         seconds=time.monotonic() - began,
         sources=source_positions(reports),
         zone=_session_zone(df),
