@@ -68,9 +68,10 @@ class Node:
     def finish(self, column: pa.Array, findings: Findings, rows: RowsOf) -> pa.Array:
         """Return the column in its declared type; ``rows`` turns positions in the column into rows of the batch."""
         bad = self.bad_values(column)
-        if bad is not None:
-            findings.doubt(bad, rows)
-        return column
+        if bad is None:
+            return column
+        findings.doubt(bad, rows)
+        return pc.if_else(bad, pa.scalar(None, self.type), column)
 
     def bad_values(self, column: pa.Array) -> pa.Array | None:  # noqa: ARG002 - a scalar without further checks
         """Return a mask of the values that are not proven good, None when all are."""
@@ -242,25 +243,24 @@ class MapNode(Node):
         """See ``Node``."""
         if column.type.num_fields > len(self.keys):
             self.learn(column)
-        count, width = len(column), len(self.keys)
-        children = [column.field(k) for k in range(width)]
+        children = [column.field(k) for k in range(len(self.keys))]
         kept = [pc.indices_nonzero(child.is_valid()) for child in children]
-        places = _concat(
-            [pc.add(pc.multiply(k, width), pa.scalar(i, pa.uint64())) for i, k in enumerate(kept)], pa.uint64()
-        )
-        order = pc.sort_indices(places) if width > 1 else None
-        items = _concat([child.drop_null() for child in children], self.value.read_type())
+        values = [self._values(*each, findings, rows) for each in zip(children, kept, strict=True)]
+        items = _concat(values, self.type.item_type)
         keys = pa.DictionaryArray.from_arrays(
             _concat([pa.repeat(pa.scalar(i, pa.int32()), len(k)) for i, k in enumerate(kept)], pa.int32()),
             pa.array(self.keys, pa.string()),
         )
-        if order is not None:
-            items, keys, places = items.take(order), keys.take(order), places.take(order)
-        owners = pc.divide(places, pa.scalar(max(width, 1), pa.uint64()))
-        items = self.value.finish(items, findings, lambda positions: rows(owners.take(positions)))
-        offsets = _offsets(children, count)
+        if len(children) > 1:
+            order = _by_row(kept)
+            items, keys = items.take(order), keys.take(order)
+        offsets = _offsets(children, len(column))
         mask = column.is_null() if column.null_count else None
         return pa.MapArray.from_arrays(offsets, keys.cast(pa.string()), items, type=self.type, mask=mask)
+
+    def _values(self, child: pa.Array, kept: pa.Array, findings: Findings, rows: RowsOf) -> pa.Array:
+        """Finish the values of one key."""
+        return self.value.finish(child.drop_null(), findings, lambda positions: rows(kept.take(positions)))
 
     def maps(self) -> Iterator[MapNode]:
         """See ``Node``."""
@@ -270,6 +270,13 @@ class MapNode(Node):
 
 def _concat(arrays: list[pa.Array], data_type: pa.DataType) -> pa.Array:
     return pa.concat_arrays(arrays) if arrays else pa.array([], data_type)
+
+
+def _by_row(kept: list[pa.Array]) -> pa.Array:
+    """Return the order that brings entries, which come key by key, to their rows, the keys of a row in order."""
+    width = pa.scalar(len(kept), pa.uint64())
+    places = [pc.add(pc.multiply(rows, width), pa.scalar(key, pa.uint64())) for key, rows in enumerate(kept)]
+    return pc.sort_indices(pa.concat_arrays(places))
 
 
 def _offsets(children: list[pa.Array], count: int) -> pa.Array:

@@ -19,6 +19,7 @@ from pyspark.sql import types as t
 
 from spark_utils.parsing.arrow_bodies import Bodies, CulpritsError, UnexpectedFieldError
 from spark_utils.parsing.arrow_columns import Findings, MapNode, NewKeysError, StructNode, TooManyKeysError
+from spark_utils.parsing.columns import schema_depth
 from spark_utils.parsing.reasons import Limits, RejectedBodyError
 from spark_utils.parsing.reference import (
     UnknownPolicy,
@@ -53,7 +54,7 @@ class ArrowReader:
         self._root = StructNode(schema)
         self._maps = list(self._root.maps())
         self._null_in_map = _null_in_map_pattern(self._maps)
-        self._provable = _depth(schema) <= limits.max_depth
+        self._provable = schema_depth(schema) <= limits.max_depth
         self._fails = False
         self._drifts = False
 
@@ -194,16 +195,6 @@ def _named(names: list[str], value: str) -> str:
 def _is_raw(name: str) -> bool:
     r"""Whether the name, when not written with ``\u``, has only one form in JSON."""
     return json.dumps(name, ensure_ascii=False) == f'"{name}"' and "/" not in name
-
-
-def _depth(data_type: t.DataType) -> int:
-    if isinstance(data_type, t.StructType):
-        return 1 + max((_depth(f.dataType) for f in data_type.fields), default=0)
-    if isinstance(data_type, t.ArrayType):
-        return 1 + _depth(data_type.elementType)
-    if isinstance(data_type, t.MapType):
-        return 1 + _depth(data_type.valueType)
-    return 0
 
 
 @lru_cache(maxsize=16)

@@ -23,6 +23,20 @@ def verdict_type(schema: t.StructType, unknown: UnknownPolicy) -> t.StructType:
     )
 
 
+def schema_depth(data_type: t.DataType) -> int:
+    """Count the levels of objects and arrays that a body of this schema nests at least when every field is there."""
+    if isinstance(data_type, t.StructType):
+        return 1 + max((schema_depth(f.dataType) for f in data_type.fields), default=0)
+    if isinstance(data_type, t.ArrayType):
+        return 1 + schema_depth(data_type.elementType)
+    return 1 + schema_depth(data_type.valueType) if isinstance(data_type, t.MapType) else 0
+
+
+def quoted(name: str) -> str:
+    """Quote a column's name for SQL and for `select`."""
+    return "`" + name.replace("`", "``") + "`"
+
+
 def nullable_type(data_type: t.DataType) -> t.DataType:
     """Return the type with everything in it nullable, as ``from_json`` returns it: rejected rows have no event."""
     if isinstance(data_type, t.StructType):

@@ -9,7 +9,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.errors import ConfigurationError, SchemaError
-from spark_utils.parsing.columns import VERDICT_NAMES
+from spark_utils.parsing.arrow_engine import parse_with_arrow
+from spark_utils.parsing.columns import VERDICT_NAMES, quoted
+from spark_utils.parsing.jvm_engine import parse_on_jvm
 from spark_utils.parsing.reasons import DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_DEPTH, Limits
 from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
 
@@ -59,9 +61,8 @@ def parse(
     _check_choice("unknown", unknown, get_args(UnknownPolicy))
     _check_columns(df, body_column)
     _check_schema(schema)
-    from spark_utils.parsing.arrow_engine import parse_with_arrow
-
-    return parse_with_arrow(df, schema, limits, unknown, body_column)
+    run = parse_with_arrow if engine == "arrow" else parse_on_jvm
+    return run(df, schema, limits, unknown, body_column)
 
 
 def good_rows(parsed: DataFrame, *, body_column: str = "body") -> DataFrame:
@@ -69,18 +70,14 @@ def good_rows(parsed: DataFrame, *, body_column: str = "body") -> DataFrame:
     drop = {"reason", "path", "detail", body_column}
     first = [name for name in ("event", "_unknown", "_unknown_count") if name in parsed.columns]
     rest = [name for name in parsed.columns if name not in drop and name not in first]
-    return parsed.where(F.col("reason").isNull()).select(*_quoted([*first, *rest]))
+    return parsed.where(F.col("reason").isNull()).select(*map(quoted, [*first, *rest]))
 
 
 def rejected_rows(parsed: DataFrame) -> DataFrame:
     """Keep the rows that were not read: ``reason``, ``path``, ``detail``, and every column of the source."""
     first = ["reason", "path", "detail"]
     rest = [name for name in parsed.columns if name not in VERDICT_NAMES]
-    return parsed.where(F.col("reason").isNotNull()).select(*_quoted([*first, *rest]))
-
-
-def _quoted(names: list[str]) -> list[str]:
-    return ["`" + name.replace("`", "``") + "`" for name in names]
+    return parsed.where(F.col("reason").isNotNull()).select(*map(quoted, [*first, *rest]))
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

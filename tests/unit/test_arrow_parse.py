@@ -1,0 +1,170 @@
+"""The Arrow engine's core against the reference, batch in and batch out, without a JVM."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import types as t
+
+from devkit.hub.generator import Shares, generate
+from spark_utils.parsing import Limits
+from spark_utils.parsing.arrow_bodies import MOST_CANDIDATES
+from spark_utils.parsing.arrow_reader import ROWS_AFTER_FAILURE, ArrowReader
+from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
+from spark_utils.parsing.slow_rows import verdicts_array
+from tests.hostile_bodies import CASES, FITS, LIMITS, SCHEMA, plain
+
+BODIES = [case.body for case in CASES]
+FITTING = [case.body for case in FITS if case.body]
+
+
+def _expected(bodies: list[bytes | None], schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -> list[Any]:
+    judge = compile_classifier(schema, limits=limits, unknown=unknown)
+    return [plain(row) for row in verdicts_array(bodies, judge, schema, unknown).to_pylist()]
+
+
+def _assert_equal(
+    bodies: list[bytes | None],
+    *,
+    schema: t.StructType = SCHEMA,
+    limits: Limits = LIMITS,
+    unknown: UnknownPolicy = "keep",
+    reader: ArrowReader | None = None,
+) -> ArrowReader:
+    reader = reader or ArrowReader(schema, limits, unknown)
+    found = reader.verdicts(pa.array(bodies, pa.binary()))
+    found.validate(full=True)
+    rows = [plain(row) for row in found.to_pylist()]
+    for body, row, expected in zip(bodies, rows, _expected(bodies, schema, limits, unknown), strict=True):
+        assert row == expected, body
+    return reader
+
+
+@pytest.mark.parametrize("unknown", ["keep", "count", "reject"])
+def test_all_hostile_bodies_in_one_batch_get_the_reference_s_verdicts(unknown: UnknownPolicy) -> None:
+    _assert_equal(BODIES, unknown=unknown)
+
+
+def test_each_hostile_body_between_good_ones_gets_its_verdict() -> None:
+    reader = ArrowReader(SCHEMA, LIMITS, "keep")
+    for case in CASES:
+        _assert_equal([b'{"id":"before"}', case.body, b'{"id":"behind","count":1}'], reader=reader)
+
+
+def test_each_hostile_body_alone_gets_its_verdict_from_a_fresh_reader() -> None:
+    for case in CASES:
+        _assert_equal([case.body])
+
+
+def test_the_verdict_does_not_depend_on_the_neighbours() -> None:
+    reader = ArrowReader(SCHEMA, LIMITS, "keep")
+    for seed in range(10):
+        bodies = random.Random(seed).sample(BODIES, 60)
+        _assert_equal(bodies, reader=reader)
+
+
+class CountingReader(ArrowReader):
+    """Counts the bodies that went the slow way."""
+
+    judged = 0
+
+    def _judged(self, bodies: pa.Array) -> pa.StructArray:
+        self.judged += len(bodies)
+        return super()._judged(bodies)
+
+
+def test_good_telemetry_costs_the_reference_nothing(telemetry: t.StructType) -> None:
+    reader = CountingReader(telemetry, Limits(), "keep")
+    _assert_equal([event.body for event in generate(500)], schema=telemetry, limits=Limits(), reader=reader)
+    assert reader.judged == 0
+
+
+def test_one_bad_body_costs_the_reference_few_others(telemetry: t.StructType) -> None:
+    reader = CountingReader(telemetry, Limits(), "keep")
+    for event in generate(40, seed=1, shares=Shares(malformed=0.5, lossy=0.5)):
+        reader.judged = 0
+        bodies = [each.body for each in generate(500)]
+        _assert_equal([*bodies[:250], event.body, *bodies[250:]], schema=telemetry, limits=Limits(), reader=reader)
+        assert reader.judged <= 2 * MOST_CANDIDATES, event
+
+
+def test_telemetry_with_every_kind_of_fault_gets_the_reference_s_verdicts(telemetry: t.StructType) -> None:
+    shares = Shares(malformed=0.02, drifting=0.02, lossy=0.02, duplicate_keys=0.02)
+    bodies: list[bytes | None] = [event.body for event in generate(2 * ROWS_AFTER_FAILURE, seed=3, shares=shares)]
+    reader = _assert_equal(bodies, schema=telemetry, limits=Limits())
+    _assert_equal(bodies, schema=telemetry, limits=Limits(), reader=reader)
+
+
+def test_maps_whose_keys_are_data_are_still_read(telemetry: t.StructType) -> None:
+    bodies: list[bytes | None] = [json.dumps({"id": "x", "tags": {f"k{i}": "v"}}).encode() for i in range(400)]
+    reader = _assert_equal(bodies)
+    _assert_equal(FITTING, reader=reader)
+
+
+def test_nesting_beyond_what_arrow_survives_is_a_verdict() -> None:
+    deep = b'{"id":"x","extra":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+    _assert_equal([deep, b'{"id":"y","extra":1}', deep], limits=Limits())
+
+
+def test_a_slice_of_a_batch_is_judged_as_itself() -> None:
+    whole = pa.array(BODIES, pa.binary())
+    part = ArrowReader(SCHEMA, LIMITS, "keep").verdicts(whole.slice(100, 50))
+    assert [plain(row) for row in part.to_pylist()] == _expected(BODIES[100:150], SCHEMA, LIMITS, "keep")
+
+
+def test_no_rows_give_no_rows() -> None:
+    assert len(ArrowReader(SCHEMA, LIMITS, "keep").verdicts(pa.array([], pa.binary()))) == 0
+
+
+NUMBERS = ["0", "1", "-0", "1.5", "1e3", "1e400", "128", "9223372036854775808", "NaN"]
+TEXTS = ['""', '"x"', '"2024-01-01"', '"2024-01-01T00:00:00Z"', '"aGk="', '"1.25"', '"\\u00e9"', '"\\ud800"']
+OTHERS = ["null", "true", "[]", "{}", "[1]", "[null]", '{"a":null}', '{"a":"b"}', '{"lat":1}', '[{"name":"a"}]']
+SCALARS = st.sampled_from([*NUMBERS, *TEXTS, *OTHERS])
+NAMES = st.sampled_from([*SCHEMA.fieldNames(), "extra", "Id", "\\u0069d"])
+MEMBERS = st.lists(st.tuples(NAMES, SCALARS), max_size=4).map(
+    lambda pairs: ('{"id":"x"' + "".join(f',"{name}":{value}' for name, value in pairs) + "}").encode()
+)
+EDITS = st.tuples(
+    st.sampled_from(FITTING),
+    st.integers(0, 200),
+    st.integers(0, 3),
+    st.sampled_from(list(b'{}[]",:\\\n 0-eE.\x00\xff')),
+)
+
+
+def _edited(edit: tuple[bytes, int, int, int]) -> bytes:
+    body, place, cut, byte = edit
+    place %= len(body)
+    return body[:place] + bytes([byte]) + body[place + cut :]
+
+
+NEAR_JSON = st.one_of(st.none(), st.binary(max_size=30), MEMBERS, EDITS.map(_edited), st.sampled_from(BODIES))
+BATCHES = st.lists(NEAR_JSON, min_size=1, max_size=30)
+
+
+@given(BATCHES)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_batch_gets_the_reference_s_verdicts(bodies: list[bytes | None]) -> None:
+    _assert_equal(bodies)
+
+
+@given(BATCHES, st.sampled_from(["count", "reject"]))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_batch_gets_the_reference_s_verdicts_when_drift_is_counted_or_rejected(
+    bodies: list[bytes | None], unknown: UnknownPolicy
+) -> None:
+    _assert_equal(bodies, unknown=unknown)
+
+
+@pytest.fixture(scope="module")
+def telemetry() -> t.StructType:
+    from spark_utils.schemas import load_schema
+    from tests.project import ROOT
+
+    return load_schema(ROOT / "configuration/schemas/telemetry.json")
