@@ -4,7 +4,6 @@ import subprocess
 from functools import partial
 
 import pytest
-from tests.cluster.oracle import assert_exactly_once, positions
 
 from devkit.azurite import Azurite, Node, find_node
 from devkit.hub.generator import Shares, generate
@@ -18,6 +17,7 @@ from spark_utils import (
     read_stream,
     write_stream,
 )
+from tests.cluster.oracle import assert_exactly_once, positions
 
 pytest_plugins = ["devkit.testing_azurite"]
 # PySpark leaves the socket of `collect()` to the garbage collector.

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from tests.cluster.oracle import Positions, assert_exactly_once
 
 GOOD = [(0, 0), (0, 1), (1, 0)]

@@ -6,11 +6,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from tests.documentation.cells import cells
-from tests.project import ROOT
 
 from devkit.hub.generator import Shares, generate
 from devkit.hub.recording import write_events
+from tests.documentation.cells import cells
+from tests.project import ROOT
 
 SENT = 200
 # The kernel's client leaves sockets and its event loop to the garbage collector.
