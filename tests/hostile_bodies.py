@@ -407,12 +407,10 @@ CASES = [*WHOLE_BODY, *FAULTS_IN_TEXT, *MISFITS, *FITS, *DRIFT]
 
 def plain(value: Any) -> Any:
     """Bring values of Arrow, Spark and the reference into one form: dicts, lists and scalars, floats by their bits."""
-    if hasattr(value, "asDict"):
-        value = value.asDict(recursive=False)
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list):
-        if value and all(isinstance(each, tuple) for each in value):
+        if value and all(type(each) is tuple for each in value):
             return {key: plain(each) for key, each in value}
         return [plain(each) for each in value]
     if isinstance(value, bytearray):

@@ -29,6 +29,7 @@ _FIRST_OR_NEXT = r"(?:(?<=OBJECT<)|, )"
 _YEAR = r"(?!0000|0001|9999)"  # an offset can move the first and the last year out of range
 _LOCAL = _YEAR + DATE_PATTERN + r"[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
 _OFFSET = r"(?:Z|[+-](?:0[0-9]|1[0-7]):[0-5][0-9])"
+_END = r"\z"  # a dollar would let a last newline pass
 _DOUBTFUL_TEXT = r"\\u[dD][89a-fA-F]|-0[ \t\r\n,}\]]"  # a lone surrogate; a zero whose sign `from_json` drops
 _TEXT_TYPES = (t.TimestampType, t.TimestampNTZType, t.DateType, t.BinaryType)
 
@@ -74,7 +75,7 @@ def _proof(schema: t.StructType, limits: Limits, body: Column) -> Column:
         & F.is_valid_utf8(text)
         & ~text.rlike(_DOUBTFUL_TEXT)
         & other.isNotNull()
-        & F.when(F.length(shape) <= LONGEST_SHAPE, shape.rlike(f"^ARRAY<{_shape(schema)}>$"))
+        & F.when(F.length(shape) <= LONGEST_SHAPE, shape.rlike(f"^ARRAY<{_shape(schema)}>{_END}"))
         & _in_range(read, schema)
     )
 
@@ -170,10 +171,10 @@ def _leaf_check(data_type: t.DataType) -> Callable[[Column], Column] | None:
     if isinstance(data_type, (t.DoubleType, t.FloatType)):
         return lambda value: F.abs(value) < F.lit(float("inf"))
     patterns: dict[type[t.DataType], str] = {
-        t.TimestampType: f"^{_LOCAL}{_OFFSET}?$",
-        t.TimestampNTZType: f"^{_LOCAL}$",
-        t.DateType: f"^{_YEAR}{DATE_PATTERN}$",
-        t.BinaryType: f"^{BASE64_PATTERN}$",
+        t.TimestampType: f"^{_LOCAL}{_OFFSET}?{_END}",
+        t.TimestampNTZType: f"^{_LOCAL}{_END}",
+        t.DateType: f"^{_YEAR}{DATE_PATTERN}{_END}",
+        t.BinaryType: f"^{BASE64_PATTERN}{_END}",
     }
     pattern = patterns.get(type(data_type))
     if pattern is None:
@@ -193,6 +194,6 @@ def _value(value: Column, data_type: t.DataType) -> Column:
     if isinstance(data_type, t.MapType):
         return F.transform_values(value, lambda _, item: _value(item, data_type.valueType))
     if isinstance(data_type, t.TimestampType):
-        moment = F.when(value.rlike(_OFFSET + "$"), value).otherwise(F.concat(value, F.lit("Z")))
+        moment = F.when(value.rlike(_OFFSET + _END), value).otherwise(F.concat(value, F.lit("Z")))
         return moment.try_cast("timestamp")
     return F.unbase64(value) if isinstance(data_type, t.BinaryType) else value.try_cast(data_type)
