@@ -1,0 +1,121 @@
+"""Parse with verdicts and flatten, against a hand-written lax `from_json` and `select` of the same leaves.
+
+Both write to the noop sink from the same Parquet file of telemetry bodies, in turn, medians compared. Wall clock and,
+because machines are shared, processor time of the JVM and of Spark's Python workers (from /proc).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from devkit.hub.generator import Shares, generate
+from spark_utils.flattening import flatten, flatten_plan
+from spark_utils.parsing import good_rows, parse
+from spark_utils.parsing.columns import nullable_type
+from spark_utils.schemas import load_schema
+from spark_utils.session import get_session
+
+SCHEMA = load_schema(Path(__file__).parents[1] / "configuration/schemas/telemetry.json")
+EVENT = StructType([StructField("event", nullable_type(SCHEMA))])
+PLAN = flatten_plan(EVENT, column="event")
+KINDS = {
+    "clean": Shares(),
+    "1 % bad": Shares(malformed=0.004, lossy=0.003, duplicate_keys=0.003),
+    "1 % drifting": Shares(drifting=0.01),
+    "all drifting": Shares(drifting=1.0),
+}
+Way = Callable[[DataFrame], DataFrame]
+
+
+def lax(df: DataFrame) -> DataFrame:
+    read = F.from_json(F.col("body").cast("string"), nullable_type(SCHEMA))  # type: ignore[arg-type]  # a struct
+    return flatten(df.select(read.alias("event")), PLAN)
+
+
+def arrow(df: DataFrame) -> DataFrame:
+    return flatten(good_rows(parse(df, SCHEMA)).select("event"), PLAN)
+
+
+def jvm(df: DataFrame) -> DataFrame:
+    return flatten(good_rows(parse(df, SCHEMA, engine="jvm")).select("event"), PLAN)
+
+
+def write_bodies(path: Path, count: int, shares: Shares) -> str:
+    """Write `count` bodies in four row groups, one task each."""
+    bodies = pa.array([event.body for event in generate(count, shares=shares)], pa.binary())
+    pq.write_table(pa.table({"body": bodies}), path, row_group_size=-(-count // 4))
+    return str(path)
+
+
+def processor_seconds() -> float:
+    """Sum the time of this process's descendants: the JVM and Spark's Python workers, ended ones included."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    parents: dict[int, int] = {}
+    used: dict[int, float] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # ended meanwhile
+        parents[int(stat.parent.name)] = int(fields[1])
+        used[int(stat.parent.name)] = sum(map(int, fields[11:15])) / ticks
+    mine, wave = 0.0, {os.getpid()}
+    while wave := {pid for pid, parent in parents.items() if parent in wave}:
+        mine += sum(used[pid] for pid in wave)
+    return mine
+
+
+def measure(df: DataFrame, ways: dict[str, Way], rounds: int) -> dict[str, tuple[float, float]]:
+    """Return the median wall and processor seconds of each way; the first round warms up and does not count."""
+    walls: dict[str, list[float]] = {name: [] for name in ways}
+    busy: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            before, start = processor_seconds(), time.perf_counter()
+            way(df).write.format("noop").mode("overwrite").save()
+            walls[name].append(time.perf_counter() - start)
+            busy[name].append(processor_seconds() - before)
+    return {name: (statistics.median(walls[name][1:]), statistics.median(busy[name][1:])) for name in ways}
+
+
+def report(spark: SparkSession, folder: Path, arguments: argparse.Namespace) -> None:
+    ways: dict[str, Way] = {"lax": lax, "arrow": arrow} | ({"jvm": jvm} if arguments.jvm else {})
+    for kind in arguments.kinds or KINDS:
+        path = write_bodies(folder / f"{kind.replace(' ', '')}.parquet", arguments.events, KINDS[kind])
+        figures = measure(spark.read.parquet(path), ways, arguments.rounds)
+        wall, busy = figures.pop("lax")
+        for name, (own_wall, own_busy) in figures.items():
+            events = arguments.events / own_wall
+            print(
+                f"{kind:13s} {name:5s} {wall / own_wall:.2f} times as fast as lax from_json"
+                f" (processor time {busy / own_busy:.2f}; {events:,.0f} events/s)"
+            )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--jvm", action="store_true", help="measure the JVM engine too")
+    parser.add_argument("kinds", nargs="*", help=f"some of: {', '.join(KINDS)}")
+    spark = get_session("parse_flatten", config={"spark.sql.files.maxPartitionBytes": "32m"})
+    with tempfile.TemporaryDirectory() as folder:
+        report(spark, Path(folder), parser.parse_args())
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()
