@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.maven_repository import FakeRepository
 
 from devkit import jars
 from devkit.progress import Progress
 from devkit.repository import Repository, find_repository
 from spark_utils.errors import RuntimeSetupError
+from tests.maven_repository import FakeRepository
 
 A = "org.example.first:a:1.0"
 B = "org.example:b:2.0"
