@@ -18,6 +18,7 @@ $(BIN)/.ready: setup.py configuration/runtimes/$(RUNTIME).conf configuration/run
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint configuration/runtimes/$(RUNTIME).constraints.txt
 	$(BIN)/devkit jars fetch --runtime $(RUNTIME)
+	$(BIN)/devkit warm
 	@touch $@
 
 run: setup ## the sample: hub -> job -> Delta, for FOR="20 seconds", then the tables it wrote

@@ -29,6 +29,7 @@ from spark_utils.values import StopAfter
 
 _LOOK_SECONDS = 0.25  # how often the wait looks up, while nothing is asked
 _NEAR_SECONDS = 0.02  # and while the batch that runs is being finished
+_LISTENERS_MILLISECONDS = 5_000  # a listener that hangs must not keep the job from ending
 _SHARED_CHECKPOINT = ("CONCURRENT_STREAM_LOG_UPDATE", "Multiple streaming jobs detected", "ConcurrentTransaction")
 _SHUT_DOWN = ("SparkContext was shut down", "Cannot call methods on a stopped SparkContext")
 _log = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ def await_termination(
             if not request.asked:
                 raise
             _log.warning("the JVM was stopped too, before the batch was committed; the next start repeats it")
+        finally:
+            _let_listeners_finish(query)
 
 
 def readable_errors() -> None:
@@ -166,6 +169,12 @@ def _signals_to(request: StopRequest) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _let_listeners_finish(query: StreamingQuery) -> None:
+    """Wait until the last batch has been reported: Spark tells listeners on a thread of its own."""
+    with suppress(Py4JError, ConnectionError, AttributeError):  # the JVM is gone, or not to be reached (Spark Connect)
+        query._jsq.sparkSession().sparkContext().listenerBus().waitUntilEmpty(_LISTENERS_MILLISECONDS)
 
 
 def _failed(query: StreamingQuery, failure: StreamingQueryException) -> StreamFailedError:
