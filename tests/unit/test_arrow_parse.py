@@ -14,8 +14,8 @@ from pyspark.sql import types as t
 
 from devkit.hub.generator import Shares, generate
 from spark_utils.parsing import Limits
-from spark_utils.parsing.arrow_bodies import MOST_CANDIDATES
-from spark_utils.parsing.arrow_reader import ROWS_AFTER_FAILURE, ArrowReader
+from spark_utils.parsing.arrow_bodies import MOST_SUSPECTS
+from spark_utils.parsing.arrow_reader import ROWS_OF_PIECE, ArrowReader
 from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
 from spark_utils.parsing.slow_rows import verdicts_array
 from tests.hostile_bodies import CASES, FITS, LIMITS, SCHEMA, plain
@@ -91,12 +91,12 @@ def test_one_bad_body_costs_the_reference_few_others(telemetry: t.StructType) ->
         reader.judged = 0
         bodies = [each.body for each in generate(500)]
         _assert_equal([*bodies[:250], event.body, *bodies[250:]], schema=telemetry, limits=Limits(), reader=reader)
-        assert reader.judged <= 2 * MOST_CANDIDATES, event
+        assert reader.judged <= 2 * MOST_SUSPECTS, event
 
 
 def test_telemetry_with_every_kind_of_fault_gets_the_reference_s_verdicts(telemetry: t.StructType) -> None:
     shares = Shares(malformed=0.02, drifting=0.02, lossy=0.02, duplicate_keys=0.02)
-    bodies: list[bytes | None] = [event.body for event in generate(2 * ROWS_AFTER_FAILURE, seed=3, shares=shares)]
+    bodies: list[bytes | None] = [event.body for event in generate(5 * ROWS_OF_PIECE, seed=3, shares=shares)]
     reader = _assert_equal(bodies, schema=telemetry, limits=Limits())
     _assert_equal(bodies, schema=telemetry, limits=Limits(), reader=reader)
 

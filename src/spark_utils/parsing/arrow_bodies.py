@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,8 +11,9 @@ import pyarrow.json as pj
 from spark_utils.parsing.json_text import check_depth
 from spark_utils.parsing.reasons import Limits, RejectedBodyError
 
-MOST_CANDIDATES = 8  # rows that hold the text of a value that did not convert: judged singly up to this many
-MOST_ATTEMPTS = 200  # readings of one piece before the rest of it is judged singly
+MOST_CANDIDATES = 4  # rows of which one is bad: judged singly rather than halved further
+MOST_SUSPECTS = 16  # rows whose text looks like the failure: judged singly up to this many
+MOST_ATTEMPTS = 40  # readings of one chunk before the rest of it is judged singly
 SAFE_LENGTH = 5_000  # bytes; a longer body may nest deeper than the reader's recursion survives when it infers
 
 _ROW = re.compile(r" in row (\d+)\Z")
@@ -21,6 +21,7 @@ _VALUE = re.compile(
     r"couldn't parse:\s?(.*)\Z|The string '(.*)' (?:is|cannot)|JSON to decimal\S+ \S+: (\S+) requires", re.DOTALL
 )
 _ESCAPE = re.compile(r'["\\\x00-\x1f]')
+_TWO_OBJECTS = re.compile(rb"\}[ \t\r\n]*(?:\{|null)")
 _SPACE = " \t\n\r"
 
 
@@ -29,12 +30,19 @@ class UnexpectedFieldError(Exception):
 
 
 class CulpritsError(Exception):
-    """The reader refused the batch; ``row`` is the row it named, or ``value`` the text that did not convert."""
+    """The reader refused the batch.
 
-    def __init__(self, message: str, first_row: int) -> None:
+    Attributes:
+        row: The row it named, counted from the first that was read, or None.
+        value: The text that did not convert, or None.
+        surplus: There were more objects than bodies.
+    """
+
+    def __init__(self, message: str, *, surplus: bool = False) -> None:
         row, value = _ROW.search(message), _VALUE.search(message)
-        self.row = first_row + int(row.group(1)) if row else None
+        self.row = int(row.group(1)) if row else None
         self.value = next((part for part in value.groups() if part), None) if value else None
+        self.surplus = surplus
         super().__init__(message)
 
 
@@ -44,16 +52,20 @@ class Bodies:
     Args:
         values: Binary array.
         limits: The largest size and depth.
+
+    Attributes:
+        aside: Rows that are read as ``{}``; the reference judges them.
+        failures: Chunks that had to be read more than once.
+        surprises: Chunks that held a field which the schema does not know.
     """
 
     def __init__(self, values: pa.Array, limits: Limits) -> None:
         self.values = values
         self.aside: set[int] = set()
+        self.failures = 0
+        self.surprises = 0
         self._limits = limits
-        self._attempts = 0
-        self._buffer: pa.Buffer | None = None
-        self._sent = values
-        self._starts: list[int] = []
+        self._bodies: list[bytes] = []
         self._screen()
 
     def _screen(self) -> None:
@@ -80,11 +92,7 @@ class Bodies:
                 try:
                     check_depth(self._texts[row].as_py(), self._limits.max_depth)
                 except RejectedBodyError:
-                    self._set_aside({row})
-
-    def _set_aside(self, rows: set[int]) -> None:
-        self.aside |= rows
-        self._buffer = None
+                    self.aside.add(row)
 
     def _without_aside(self) -> pa.Array:
         if not self.aside:
@@ -92,91 +100,96 @@ class Bodies:
         flags = [row in self.aside for row in range(len(self.values))]
         return pc.if_else(pa.array(flags, pa.bool_()), pa.scalar(b"{}", pa.binary()), self.values)
 
-    def _joined(self) -> pa.Buffer:
-        if self._buffer is None:
-            self._sent = self._without_aside()
-            whole = pa.ListArray.from_arrays(pa.array([0, len(self._sent)], pa.int32()), self._sent)
-            self._buffer = pc.binary_join(whole, b"\n")[0].as_buffer()
-            self._starts = []
-        return self._buffer
-
     def read(self, wanted: pa.Schema, *, infer: bool) -> pa.StructArray:
-        """Read all rows.
+        """Read all rows at once.
 
         Raises:
             UnexpectedFieldError: a field is not in ``wanted`` (never with ``infer``).
             CulpritsError: the reader refused the batch, or did not find one object per body.
         """
-        buffer = self._joined()
-        columns = _read_json(buffer, wanted, infer, 0)
-        if len(columns) != len(self.values):
-            raise CulpritsError(f"{len(columns)} objects", 0)
-        return columns
+        sent = self._without_aside()
+        whole = pa.ListArray.from_arrays(pa.array([0, len(sent)], pa.int32()), sent)
+        return _read_objects(pc.binary_join(whole, b"\n")[0].as_buffer(), len(sent), wanted, infer)
 
-    def narrow(self, found: CulpritsError, wanted: pa.Schema, *, infer: bool) -> None:
-        """Set aside at least one more row, and as many as one pass over the rest shows to be malformed."""
-        self._joined()
-        pending: CulpritsError | None = found
-        while pending is not None:
-            self._attempts += 1
-            if self._attempts > MOST_ATTEMPTS:
-                self._set_aside(set(range(len(self.values))))
-                return
-            row = pending.row
-            if row is None or row in self.aside or row >= len(self.values):
-                self._set_aside(self._culprits(pending, wanted, infer))
-                return
-            self.aside.add(row)
-            pending = self._next_failure(row + 1, wanted, infer)
-        self._buffer = None
+    def read_in_chunks(self, wanted: pa.Schema, rows: int, *, infer: bool) -> pa.StructArray:
+        """Read all rows, a few at a time; rows of chunks that fail are set aside until the rest is read."""
+        self._bodies = self.values.to_pylist()
+        count = len(self.values)
+        chunks = [
+            self._read_chunk(list(range(start, min(start + rows, count))), wanted, infer)
+            for start in range(0, count, rows)
+        ]
+        return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
 
-    def _next_failure(self, start: int, wanted: pa.Schema, infer: bool) -> CulpritsError | None:
-        """Read on behind a row that was named: what stands before it is read again at the end, in one go."""
-        if start >= len(self.values):
-            return None
-        try:
-            _read_json(self._joined().slice(self._start_of(start)), wanted, infer, start)
-        except CulpritsError as error:
-            return error if error.row is not None else None
-        except UnexpectedFieldError:
-            return None
-        return None
+    def _read_chunk(self, rows: list[int], wanted: pa.Schema, infer: bool) -> pa.StructArray:
+        attempts, surprised = 0, False
+        while True:
+            try:
+                return self._read_rows(rows, wanted, infer)
+            except CulpritsError as found:
+                failure = found
+            except UnexpectedFieldError:
+                surprised, failure = True, CulpritsError("unexpected field")
+            finally:
+                attempts += 1
+                self.failures += attempts == 2
+            self.surprises += surprised
+            left = [row for row in rows if row not in self.aside]
+            self.aside.update(self._culprits(failure, rows, left, wanted, infer) if attempts < MOST_ATTEMPTS else left)
 
-    def _start_of(self, row: int) -> int:
-        if not self._starts:
-            lengths = pc.binary_length(self._sent).to_pylist()  # not what is aside by now, but what was joined
-            self._starts = list(accumulate((length + 1 for length in lengths), initial=0))
-        return self._starts[row]
+    def _read_rows(self, rows: list[int], wanted: pa.Schema, infer: bool) -> pa.StructArray:
+        bodies = [b"{}" if row in self.aside else self._bodies[row] for row in rows]
+        return _read_objects(pa.py_buffer(b"\n".join(bodies)), len(rows), wanted, infer)
 
-    def _culprits(self, found: CulpritsError, wanted: pa.Schema, infer: bool) -> set[int]:
-        """Find a row that the reader did not name: by the text of the value, or by halves."""
-        rows = [row for row in range(len(self.values)) if row not in self.aside]
-        if found.value and not _ESCAPE.search(found.value):
-            text = found.value.encode()
-            holding = [row for row in rows if text in self.values[row].as_py()]
-            rows = holding or rows
-            if len(holding) <= MOST_CANDIDATES:
-                return set(rows)
-        return self._by_halves(rows, wanted, infer)
+    def _culprits(
+        self, found: CulpritsError, rows: list[int], left: list[int], wanted: pa.Schema, infer: bool
+    ) -> list[int]:
+        """Find rows to blame: the one that was named, those that look like the failure, or some by halves."""
+        named = rows[found.row] if found.row is not None and found.row < len(rows) else None
+        if named is not None and named not in self.aside:
+            return [named]
+        looks = _TWO_OBJECTS if found.surplus else _written(found.value)
+        suspects = self._holding(looks, found.value, left) if looks else []
+        if 0 < len(suspects) <= MOST_SUSPECTS:
+            return suspects
+        return self._by_halves(suspects or left, wanted, infer)
 
-    def _by_halves(self, rows: list[int], wanted: pa.Schema, infer: bool) -> set[int]:
+    def _holding(self, looks: re.Pattern[bytes], value: str | None, rows: list[int]) -> list[int]:
+        text = (value or "}").encode()  # a plain search first: it is many times as fast
+        return [row for row in rows if text in self._bodies[row] and looks.search(self._bodies[row])]
+
+    def _by_halves(self, rows: list[int], wanted: pa.Schema, infer: bool) -> list[int]:
         while len(rows) > MOST_CANDIDATES:
             half = rows[: len(rows) // 2]
             rows = half if self._fails(half, wanted, infer) else rows[len(rows) // 2 :]
-        return set(rows)
+        return rows
 
     def _fails(self, rows: list[int], wanted: pa.Schema, infer: bool) -> bool:
-        self._attempts += 1
-        bodies = b"\n".join(self.values[row].as_py() for row in rows)
         try:
-            return len(_read_json(pa.py_buffer(bodies), wanted, infer, 0)) != len(rows)
+            self._read_rows(rows, wanted, infer)
         except (CulpritsError, UnexpectedFieldError):
             return True
+        return False
 
-    def matching(self, pattern: str, needed: bytes) -> set[int]:
-        """Return the rows not set aside that hold ``needed`` and match an RE2 pattern."""
-        rows = pc.indices_nonzero(pc.match_substring_regex(self._texts, pattern)).to_pylist()
-        return {row for row in rows if row not in self.aside and needed in self.values[row].as_py()}
+    def matching(self, pattern: str, among: set[int] | None = None) -> set[int]:
+        """Return the rows not set aside that hold ``null`` and match an RE2 pattern.
+
+        Args:
+            pattern: The pattern.
+            among: The rows to look at; all by default.
+        """
+        rows = range(len(self.values)) if among is None else sorted(among)
+        texts = self._texts if among is None else self._texts.take(pa.array(rows, pa.int64()))
+        found = pc.indices_nonzero(pc.match_substring_regex(texts, pattern)).to_pylist()
+        matching = {rows[index] for index in found} - self.aside
+        return {row for row in matching if b"null" in self.values[row].as_py()}
+
+
+def _written(value: str | None) -> re.Pattern[bytes] | None:
+    """Match a value as it stands in JSON, with or without quotes; None when escapes could hide it."""
+    if not value or _ESCAPE.search(value):
+        return None
+    return re.compile(rb"[:,\[\s\"]" + re.escape(value.encode()) + rb"[,\]}\s\"]")
 
 
 def _is_utf8(body: bytes) -> bool:
@@ -187,8 +200,8 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _read_json(buffer: pa.Buffer, wanted: pa.Schema, infer: bool, first_row: int) -> pa.StructArray:
-    """Read one block of objects into one struct array, its fields those of ``wanted`` and then the inferred ones.
+def _read_objects(buffer: pa.Buffer, count: int, wanted: pa.Schema, infer: bool) -> pa.StructArray:
+    """Read one block of as many objects as bodies; the fields are those of ``wanted`` and then the inferred ones.
 
     The first value must be an object: pyarrow 26 ends the process (SIGSEGV) when it is ``null``.
     """
@@ -201,7 +214,9 @@ def _read_json(buffer: pa.Buffer, wanted: pa.Schema, infer: bool, first_row: int
         message = str(error)
         if message.endswith("unexpected field"):
             raise UnexpectedFieldError from None
-        raise CulpritsError(message, first_row) from None
+        raise CulpritsError(message) from None
+    if table.num_rows != count:
+        raise CulpritsError(f"{table.num_rows} objects", surplus=True)
     columns = [_one_chunk(column) for column in table.columns]
     return pa.StructArray.from_arrays(columns, fields=list(table.schema))
 

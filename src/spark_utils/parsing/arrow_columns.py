@@ -37,11 +37,19 @@ class NewKeysError(Exception):
 
 
 class Findings:
-    """What a batch showed: rows that are not proven good, and the unknown fields that some rows hold."""
+    """What a batch showed.
+
+    Attributes:
+        doubtful: Rows that are not proven good.
+        drifting: Rows that hold an unknown field.
+        narrow_maps: Rows with a map that lacks a key of other rows, or holds null there: the text will tell.
+        unknown_names: The names of all unknown fields.
+    """
 
     def __init__(self) -> None:
         self.doubtful: set[int] = set()
         self.drifting: set[int] = set()
+        self.narrow_maps: set[int] = set()
         self.unknown_names: set[str] = set()
 
     def doubt(self, mask: pa.Array, rows: RowsOf) -> None:
@@ -234,8 +242,8 @@ class MapNode(Node):
     def learn(self, column: pa.Array) -> None:
         """Add the keys that the reader met and did not know."""
         met = [field.name for field in column.type]
-        self.keys.extend(met[len(self.keys) :])
-        if len(self.keys) > MOST_MAP_KEYS:
+        self.keys = [] if len(met) > MOST_MAP_KEYS else met
+        if not self.keys:
             raise TooManyKeysError
         raise NewKeysError
 
@@ -254,7 +262,10 @@ class MapNode(Node):
         if len(children) > 1:
             order = _by_row(kept)
             items, keys = items.take(order), keys.take(order)
-        offsets = _offsets(children, len(column))
+        sizes = _sizes(children, len(column))
+        if children:
+            findings.narrow_maps.update(_rows_with_fewer(column, sizes, len(children), rows))
+        offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(sizes)])
         mask = column.is_null() if column.null_count else None
         return pa.MapArray.from_arrays(offsets, keys.cast(pa.string()), items, type=self.type, mask=mask)
 
@@ -279,13 +290,18 @@ def _by_row(kept: list[pa.Array]) -> pa.Array:
     return pc.sort_indices(pa.concat_arrays(places))
 
 
-def _offsets(children: list[pa.Array], count: int) -> pa.Array:
-    """Count the valid children of each row and return where each row's entries begin."""
+def _sizes(children: list[pa.Array], count: int) -> pa.Array:
+    """Count the valid children of each row."""
     sizes = pa.repeat(pa.scalar(0, pa.int32()), count)
     for child in children:
         sizes = pc.add(sizes, child.is_valid().cast(pa.int32()))
-    ends = pc.cumulative_sum(sizes)
-    return pa.concat_arrays([pa.array([0], pa.int32()), ends])
+    return sizes
+
+
+def _rows_with_fewer(column: pa.Array, sizes: pa.Array, width: int, rows: RowsOf) -> list[int]:
+    fewer = pc.and_(column.is_valid(), pc.less(sizes, width))
+    found: list[int] = rows(pc.indices_nonzero(fewer)).to_pylist()
+    return found
 
 
 def node_of(data_type: t.DataType) -> Node:

@@ -29,7 +29,9 @@ from spark_utils.parsing.reference import (
 )
 from spark_utils.parsing.slow_rows import verdicts_array
 
-ROWS_AFTER_FAILURE = 1024  # a batch that fails is read in pieces, so that one bad value costs little
+ROWS_OF_CHUNK = 64  # read at once where bodies fail: at 1 % bad ones half of the chunks need no second reading
+ROWS_OF_PIECE = 256  # the same where the stream drifts too: a piece has its own inferred types
+DRIFT_TO_INFER = 0.3  # share of chunks with unknown fields from which types are inferred for all
 BYTES_AT_ONCE = 64 * 1024 * 1024  # of bodies in one reading; also keeps offsets far from 32 bits
 
 _SPACE = r"[ \t\n\r]*"
@@ -72,9 +74,8 @@ class ArrowReader:
         step = len(bodies)
         if bodies.nbytes > BYTES_AT_ONCE:
             step = max(1, step * BYTES_AT_ONCE // bodies.nbytes)
-        if self._fails:
-            step = min(step, ROWS_AFTER_FAILURE)
-        self._fails = self._drifts = False
+        if self._fails and self._drifts:
+            step = min(step, ROWS_OF_PIECE)
         pieces = [self._piece(bodies.slice(start, step)) for start in range(0, len(bodies), step)]
         return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
@@ -82,7 +83,6 @@ class ArrowReader:
         return verdicts_array(bodies.to_pylist(), self._judge, self._schema, self._unknown)
 
     def _piece(self, values: pa.Array) -> pa.StructArray:
-        """Judge one piece; a large one that fails is cut first, so that a failure costs one small piece."""
         bodies = Bodies(values, self._limits)
         while True:
             try:
@@ -93,29 +93,42 @@ class ArrowReader:
                 return self._judged(values)
             except UnexpectedFieldError:
                 self._drifts = True
-                bodies.set_aside_deep()
-            except CulpritsError as found:
+            except CulpritsError:
                 self._fails = True
-                if len(values) > ROWS_AFTER_FAILURE:
-                    starts = range(0, len(values), ROWS_AFTER_FAILURE)
-                    return pa.concat_arrays([self._piece(values.slice(s, ROWS_AFTER_FAILURE)) for s in starts])
-                bodies.narrow(found, self._read_type(), infer=self._drifts)
+                if self._drifts and len(values) > ROWS_OF_PIECE:
+                    starts = range(0, len(values), ROWS_OF_PIECE)
+                    return pa.concat_arrays([self._piece(values.slice(start, ROWS_OF_PIECE)) for start in starts])
 
     def _read_type(self) -> pa.Schema:
         return pa.schema(list(self._root.read_type()))
 
-    def _read(self, bodies: Bodies) -> pa.StructArray:
+    def _columns(self, bodies: Bodies) -> pa.StructArray:
+        """Read a piece as the last one went: at once, in chunks where bodies fail, with inferred fields in a drift."""
+        wanted = self._read_type()
+        if not self._fails:
+            if self._drifts:
+                bodies.set_aside_deep()
+            return bodies.read(wanted, infer=self._drifts)
         if self._drifts:
             bodies.set_aside_deep()
-        columns = bodies.read(self._read_type(), infer=self._drifts)
+            columns = bodies.read_in_chunks(wanted, len(bodies.values), infer=True)
+        else:
+            columns = bodies.read_in_chunks(wanted, ROWS_OF_CHUNK, infer=False)
+            self._drifts = bodies.surprises * ROWS_OF_CHUNK > len(bodies.values) * DRIFT_TO_INFER
+        self._fails = bodies.failures > 0
+        return columns
+
+    def _read(self, bodies: Bodies) -> pa.StructArray:
+        columns = self._columns(bodies)
         findings = Findings()
         event = self._root.finish(columns, findings, lambda positions: positions)
         doubtful = findings.doubtful | bodies.aside
-        if self._maps:
-            doubtful |= bodies.matching(self._null_in_map, b"null")
+        if findings.narrow_maps:
+            doubtful |= bodies.matching(self._null_in_map, findings.narrow_maps)
         unknown: dict[int, tuple[str | None, int]] = {}
+        self._drifts = self._drifts and bool(findings.unknown_names)
         if findings.unknown_names:
-            drifting = findings.drifting | bodies.matching(_explicit_null(findings.unknown_names), b"null")
+            drifting = findings.drifting | bodies.matching(_explicit_null(findings.unknown_names))
             if self._unknown == "reject":
                 doubtful |= drifting
             else:
