@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j ships no types
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import StructType
 
@@ -43,6 +43,7 @@ MAX_PARTITION_VALUES = 200
 _QUERY_ID = "sql.streaming.queryId"  # the local property that Spark sets on a query's thread (StreamExecution)
 _EVENTS_COMMENT = "Events that were parsed and transformed; the others are in the table rejected beside this one"
 _REJECTED_COMMENT = "Events that could not be parsed, each with its reason, raw body and position"
+_AUTO_COMPACT = "spark.databricks.delta.autoCompact.enabled"
 _log = logging.getLogger(__name__)
 
 
@@ -146,6 +147,7 @@ class BatchWriter:
         rows = batch.count() if known is None else known
         if rows == 0:
             return
+        _compact_after(spark, is_small=rows <= ROWS_PER_FILE)
         events = IdempotentWrite(f"{self.output}/events", f"{query_id}/events", batch_id, self.merge_schema)
         rejects = IdempotentWrite(f"{self.output}/rejected", f"{query_id}/rejected", batch_id)
         rejected = None
@@ -198,6 +200,18 @@ class BatchWriter:
     def _few_files(df: DataFrame, rows: int) -> DataFrame:
         """Write small batches as few files, large ones as they come."""
         return df.coalesce(-(-rows // ROWS_PER_FILE))
+
+
+def _compact_after(spark: SparkSession, *, is_small: bool) -> None:
+    """Let Delta merge small files after a small batch only.
+
+    It merges after a table's first commit in a JVM as soon as there are two files, so that a large first batch would be
+    written twice. The setting wins over the table's property; the session is the query's own, a copy.
+    """
+    if is_small:
+        spark.conf.unset(_AUTO_COMPACT)
+    else:
+        spark.conf.set(_AUTO_COMPACT, "false")
 
 
 @contextmanager

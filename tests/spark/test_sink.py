@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from spark_utils.errors import ConfigurationError, SchemaError
 from spark_utils.observed_batch import COLLECTED_BODY_BYTES, COLLECTED_ROWS
-from spark_utils.sinks import MAX_PARTITION_VALUES
+from spark_utils.sinks import MAX_PARTITION_VALUES, ROWS_PER_FILE
 from tests.spark import sink_kit
 from tests.spark.sink_kit import Bench
 
@@ -110,6 +110,13 @@ def test_a_small_batch_is_one_file_and_many_small_files_are_merged(bench: Bench)
         bench.spark.conf.unset("spark.databricks.delta.autoCompact.minNumFiles")
     assert len(bench.table("events").inputFiles()) < 6
     assert bench.offsets("events") == list(range(18))
+
+
+def test_a_large_batch_is_not_written_a_second_time_to_merge_its_files(bench: Bench) -> None:
+    bench.send(*(str(number) for number in range(2 * ROWS_PER_FILE)))
+    bench.run(transform=lambda events: sink_kit.transform(events).repartition(4))
+    assert bench.versions("events") == 2  # its creation and the batch
+    assert len(bench.table("events").inputFiles()) == 2
 
 
 def test_a_partition_column_with_many_values_is_named_in_a_warning(
