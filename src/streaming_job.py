@@ -30,6 +30,7 @@ from transformation import transform
 # %% Arguments: command line > environment > configuration/run_args_streaming.conf > default
 readable_errors()
 config = parse_arguments()
+schema = load_schema(config.schema)
 
 # %% Session: the cluster's own on Databricks, a prepared local one on a laptop
 spark = get_session("streaming-job")
@@ -39,7 +40,7 @@ configure_storage(spark, config)
 raw = read_stream(spark, config)
 
 # %% Parse: every event is a good row, or a rejected one with its reason
-to_parsed = partial(parse, schema=load_schema(config.schema), **config.parse_options)
+to_parsed = partial(parse, schema=schema, **config.parse_options)
 
 # %% Flatten and transform: the good rows become rows of the table `events`
 plan = flatten_plan(good_rows(raw.transform(to_parsed)).schema, column="event", **config.flatten_options)

@@ -96,7 +96,7 @@ def test_a_signal_to_end_lets_the_batch_finish_and_is_no_failure(
     telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
 ) -> None:
     job = start(tmp_path, arguments(tmp_path, trigger="1 second", max_events_per_trigger="100"), environment(telemetry))
-    job.wait_for('"batch_id"')
+    job.wait_for('"batch": 0')
     assert job.stop() == 0, job.output
     commits = {path.name for path in (tmp_path / "out" / "checkpoint" / "commits").glob("[0-9]*")}
     begun = {path.name for path in (tmp_path / "out" / "checkpoint" / "offsets").glob("[0-9]*")}
@@ -123,7 +123,7 @@ def test_a_wrong_key_is_one_line_without_the_key_and_exit_status_1(
     ("given", "said"),
     [
         ({"output-pth": "x"}, "--output-path"),
-        ({"schema": "no/such/file.json"}, "no/such/file.json"),
+        ({"source": "files", "source-path": "x", "schema": "no/such/file.json"}, "no/such/file.json"),
         ({"trigger": "sometimes"}, "available-now"),
     ],
 )
