@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -100,6 +102,23 @@ def test_a_filter_on_the_reason_does_not_parse_twice(spark: SparkSession, engine
     parsed = good_rows(parse(_frame(spark, [b"{}"]), SCHEMA, engine=engine)).select("event.id")
     plan = parsed._jdf.queryExecution().executedPlan().toString()
     assert plan.count("EvalPython") + plan.count("MapInArrow") == 1, plan
+
+
+def test_bodies_without_a_schema_become_variants_with_the_same_verdicts(spark: SparkSession) -> None:
+    bodies = [*(case.body for case in CASES), b'{"a":1e400}', b'{"a":[1,{"b":' + b"9" * 400 + b"}]}"]
+    parsed = parse(_frame(spark, bodies), t.VariantType(), **OPTIONS)
+    columns = ["offset", "reason", "path", "detail", "to_json(event) AS text"]
+    judge = compile_classifier(t.StructType(), limits=LIMITS)
+    for row in parsed.selectExpr(*columns).orderBy("offset").collect():
+        body = bodies[row["offset"]]
+        verdict = judge(body)
+        if isinstance(verdict, Rejected):
+            assert row[1:] == (verdict.reason, verdict.path, verdict.detail, None), body
+        elif row["reason"] is None:
+            assert json.loads(row["text"]).keys() == json.loads(body or b"").keys(), body
+        else:
+            assert row["reason"] == "overflow", body
+            assert re.search(rb"[0-9]{300}|e-?[0-9]{3}", body or b""), body
 
 
 def test_mistakes_in_the_call_are_named(spark: SparkSession) -> None:

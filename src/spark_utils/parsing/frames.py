@@ -14,13 +14,14 @@ from spark_utils.parsing.columns import VERDICT_NAMES, quoted
 from spark_utils.parsing.jvm_engine import parse_on_jvm
 from spark_utils.parsing.reasons import DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_DEPTH, Limits
 from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
+from spark_utils.parsing.variant_engine import parse_variant
 
 Engine = Literal["arrow", "jvm"]
 
 
 def parse(
     df: DataFrame,
-    schema: t.StructType,
+    schema: t.StructType | t.VariantType,
     *,
     engine: Engine = "arrow",
     unknown: UnknownPolicy = "keep",
@@ -33,7 +34,8 @@ def parse(
     Args:
         df: Batch or streaming frame with a binary column ``body``; all its columns pass through unchanged.
         schema: The declared fields; ``nullable = false`` means required: present and not null. Names are
-            case-sensitive.
+            case-sensitive. Or ``VariantType()`` for bodies without a schema: ``event`` is a variant, and the engine
+            is Spark's own.
         engine: ``arrow`` (fast, needs pyarrow on the workers) or ``jvm`` (Spark expressions, Python for doubtful
             rows only). The verdicts are the same.
         unknown: What becomes of fields that the schema does not know: ``keep`` them as JSON in ``_unknown``,
@@ -60,6 +62,8 @@ def parse(
     _check_choice("engine", engine, get_args(Engine))
     _check_choice("unknown", unknown, get_args(UnknownPolicy))
     _check_columns(df, body_column)
+    if isinstance(schema, t.VariantType):
+        return parse_variant(df, limits, body_column)
     _check_schema(schema)
     run = parse_with_arrow if engine == "arrow" else parse_on_jvm
     return run(df, schema, limits, unknown, body_column)

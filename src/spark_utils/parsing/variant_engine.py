@@ -1,0 +1,78 @@
+"""Bodies without a schema: the whole object as a Variant, with the same verdicts on what is no strict JSON.
+
+A Variant keeps integers and decimals of up to 38 digits exactly; other numbers become the nearest double, and one that
+no double can hold is ``overflow``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as t
+
+from spark_utils.parsing.columns import quoted
+from spark_utils.parsing.json_text import NumberText, PathParts, excerpt, path_text, read_tree
+from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
+
+_SLOW = t.StructType().add("reason", "string").add("path", "string").add("detail", "string")
+_DOUBTFUL_TEXT = r"\\u[dD][89a-fA-F]|[eE][+]?[0-9]{3}|[0-9]{300}"  # a lone surrogate; a number beyond every double
+_TEXT, _VERDICT = "_text of this body", "_verdict of this body"
+
+
+def parse_variant(df: DataFrame, limits: Limits, body_column: str) -> DataFrame:
+    """Add ``event`` (variant), ``reason``, ``path``, ``detail`` and ``_unknown`` (null: nothing is unknown)."""
+    body, text = F.col(quoted(body_column)), F.col(quoted(_TEXT))
+    staged = df.select("*", body.cast("string").alias(_TEXT))
+    proven = F.coalesce(_proof(text, body, limits), F.lit(False))
+    slow = F.udf(_judge(limits), _SLOW, useArrow=False).asNondeterministic()(F.when(proven, None).otherwise(body))
+    verdict = F.when(~proven, slow).alias(_VERDICT)
+    reason = F.col(f"{quoted(_VERDICT)}.reason")
+    return staged.select("*", verdict).select(
+        *map(quoted, df.columns),
+        F.when(reason.isNull(), F.try_parse_json(text)).alias("event"),
+        *(F.col(f"{quoted(_VERDICT)}.{field.name}") for field in _SLOW.fields),
+        F.lit(None).cast("string").alias("_unknown"),
+    )
+
+
+def _proof(text: Column, body: Column, limits: Limits) -> Column:
+    in_list = F.try_parse_json(F.concat(F.lit("["), text, F.lit("]")))
+    in_object = F.try_parse_json(F.concat(F.lit('{"x":'), text, F.lit("}")))
+    openings = F.length(F.regexp_replace(text, r"[^\[{]", ""))
+    return (
+        (F.length(body) <= limits.max_body_bytes)
+        & F.is_valid_utf8(text)
+        & text.rlike(r"^[ \t\r\n]*\{")
+        & (openings <= limits.max_depth)
+        & ~text.rlike(_DOUBTFUL_TEXT)
+        & in_list.isNotNull()
+        & in_object.isNotNull()
+        & F.try_parse_json(text).isNotNull()
+    )
+
+
+def _judge(limits: Limits) -> Any:
+    def judge(body: bytearray | None) -> tuple[str | None, str | None, str | None]:
+        try:
+            _check_numbers(read_tree(None if body is None else bytes(body), limits), ())
+        except RejectedBodyError as verdict:
+            path = None if verdict.path is None else path_text(verdict.path)
+            return verdict.reason.value, path, verdict.detail
+        return None, None, None
+
+    return judge
+
+
+def _check_numbers(value: Any, path: PathParts) -> None:
+    if isinstance(value, NumberText):
+        if math.isinf(float(value)):
+            raise RejectedBodyError(Reason.OVERFLOW, f"{excerpt(value)} does not fit double", path)
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            _check_numbers(child, (*path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            _check_numbers(child, (*path, index))
