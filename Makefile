@@ -18,13 +18,12 @@ $(BIN)/.ready: setup.py configuration/runtimes/$(RUNTIME).conf configuration/run
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint configuration/runtimes/$(RUNTIME).constraints.txt
 	$(BIN)/devkit jars fetch --runtime $(RUNTIME)
-	$(BIN)/devkit warm
 	@touch $@
 
 run: setup ## the sample: hub -> job -> Delta, for FOR="20 seconds", then the tables it wrote
 	@$(BIN)/devkit hub up
-	@$(BIN)/devkit hub send --generate 100000 --rate 200 --seconds 20 --malformed 0.02 --quiet & \
-	  $(BIN)/python src/streaming_job.py --stop-after "$(FOR)"; status=$$?; wait; exit $$status
+	@mkdir -p data; $(BIN)/devkit hub send --forever --rate 200 --seconds 20 --malformed 0.02 > data/sent.txt 2>&1 & \
+	  $(BIN)/python src/streaming_job.py --stop-after "$(FOR)"; status=$$?; wait; cat data/sent.txt; exit $$status
 	@$(BIN)/devkit tables data/telemetry
 
 stream: setup ## the same without an end: Ctrl-C finishes the running batch and stops
@@ -32,10 +31,12 @@ stream: setup ## the same without an end: Ctrl-C finishes the running batch and 
 	@$(BIN)/python src/streaming_job.py
 
 test: setup ## every test on the default runtime
+	$(BIN)/devkit warm
 	$(BIN)/python -m pytest
 
 test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
 	$(MAKE) --no-print-directory setup RUNTIME=17.3-lts VENV=$(OTHER)
+	$(OTHER)/bin/devkit warm
 	$(OTHER)/bin/python -m pytest tests/unit tests/spark tests/cluster/test_job.py
 
 check: setup ## ruff and mypy (strict)
