@@ -109,7 +109,13 @@ def test_maps_whose_keys_are_data_are_still_read(telemetry: t.StructType) -> Non
 
 def test_nesting_beyond_what_arrow_survives_is_a_verdict() -> None:
     deep = b'{"id":"x","extra":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
-    _assert_equal([deep, b'{"id":"y","extra":1}', deep], limits=Limits())
+    _assert_equal([deep, b'{"id":"y","extra":[]}', deep], limits=Limits())
+
+
+def test_bodies_that_make_one_object_together_are_told_apart() -> None:
+    halves: list[bytes | None] = [b'{"id":"x","place":', b'{"lat":1}}', b'{"id":"y"}{"id":"z"}']
+    _assert_equal(halves)
+    _assert_equal([b'{"id":"a"}', *halves, b'{"id":"b"}', *reversed(halves)])
 
 
 def test_a_slice_of_a_batch_is_judged_as_itself() -> None:
