@@ -30,7 +30,6 @@ FAST_SETTINGS = {
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.databricks.delta.stats.collect": "false",
-    "spark.ui.enabled": "false",
     "spark.driver.memory": "1g",
 }
 DUMP_SECONDS = 120

@@ -34,7 +34,7 @@ def show_tables(arguments: argparse.Namespace) -> int:
     from spark_utils.session import get_session
     from spark_utils.streaming_utils.streaming_preview import preview_stream
 
-    spark = get_session("devkit-tables", fast_start=True)
+    spark = get_session("devkit-tables", fast_start=True, config={"spark.ui.enabled": "false"})
     for table in present:
         frame = spark.read.format("delta").load(str((output / table).resolve()))
         print(f"{output / table}: {frame.count():,} rows")

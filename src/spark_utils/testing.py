@@ -13,6 +13,6 @@ from spark_utils.session import get_session
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """One local session, quick to start, in UTC, with few partitions and no UI, shared by a whole test run."""
-    session = get_session("tests", fast_start=True)
+    session = get_session("tests", fast_start=True, config={"spark.ui.enabled": "false"})
     yield session
     session.stop()
