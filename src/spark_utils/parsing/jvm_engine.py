@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
-from spark_utils.parsing.columns import VERDICT_NAMES, nullable_type, quoted, schema_depth, verdict_type
+from spark_utils.parsing.columns import nullable_type, quoted, schema_depth, verdict_type
 from spark_utils.parsing.leaves import BASE64_PATTERN, DATE_PATTERN, INTEGER_BITS
 from spark_utils.parsing.reasons import Limits
 from spark_utils.parsing.reference import Good, UnknownPolicy, compile_classifier
@@ -43,20 +43,32 @@ def parse_on_jvm(
     read = F.from_json(F.col(quoted(_TEXT)), _reading_type(schema))  # type: ignore[arg-type]  # a struct in, a struct out
     staged = df.select("*", body.cast("string").alias(_TEXT)).select("*", read.alias(_READ))
     proven = F.coalesce(_proof(schema, limits, body), F.lit(False))
-    doubtful = _reference_udf(schema, limits, unknown, added)(F.when(proven, None).otherwise(body))
-    verdict = F.when(proven, _good_verdict(schema, added)).otherwise(doubtful).alias(_VERDICT)
-    names = [f"{quoted(_VERDICT)}.{quoted(field.name)}" for field in added.fields]
-    return staged.select(*map(quoted, df.columns), verdict).select(*map(quoted, df.columns), *names)
+    # A null struct says "proven", so the proof stands in one place and Spark cannot run it for each column that asks.
+    slow = _reference_udf(schema, limits, unknown, added)(F.when(~proven, F.struct(body.alias("body"))))
+    judged = staged.select("*", slow.alias(_VERDICT))
+    return judged.select(*map(quoted, df.columns), *_columns(schema, added))
+
+
+def _columns(schema: t.StructType, added: t.StructType) -> list[Column]:
+    slow = F.col(quoted(_VERDICT))
+    event = F.when(slow.isNull(), _value(F.col(quoted(_READ)), schema)).otherwise(slow.getField("event"))
+    drift = slow.getField(added.fields[4].name)
+    if isinstance(added.fields[4].dataType, t.IntegerType):
+        drift = F.when(slow.isNull(), 0).otherwise(drift)
+    texts = [slow.getField(name).alias(name) for name in ("reason", "path", "detail")]
+    return [event.cast(added.fields[0].dataType).alias("event"), *texts, drift.alias(added.fields[4].name)]
 
 
 def _reference_udf(schema: t.StructType, limits: Limits, unknown: UnknownPolicy, added: t.StructType) -> Any:
     """Make the slow path; declared nondeterministic, or a filter on the reason would run it a second time."""
     judge = None
 
-    def verdict(body: bytearray | None) -> tuple[Any, ...]:
+    def verdict(doubtful: Any) -> tuple[Any, ...] | None:
         nonlocal judge
+        if doubtful is None:
+            return None
         judge = judge or compile_classifier(schema, limits=limits, unknown=unknown)
-        found = judge(None if body is None else bytes(body))
+        found = judge(None if doubtful.body is None else bytes(doubtful.body))
         if isinstance(found, Good):
             return found.values, None, None, None, found.unknown_count if unknown == "count" else found.unknown
         return None, found.reason.value, found.path, found.detail, None
@@ -78,14 +90,6 @@ def _proof(schema: t.StructType, limits: Limits, body: Column) -> Column:
         & F.when(F.length(shape) <= LONGEST_SHAPE, shape.rlike(f"^ARRAY<{_shape(schema)}>{_END}"))
         & _in_range(read, schema)
     )
-
-
-def _good_verdict(schema: t.StructType, added: t.StructType) -> Column:
-    event = _value(F.col(quoted(_READ)), schema)
-    drift = F.lit(0) if added.fields[4].name == VERDICT_NAMES[5] else F.lit(None)
-    parts = [event, F.lit(None), F.lit(None), F.lit(None), drift]
-    named = [part.cast(f.dataType).alias(f.name) for part, f in zip(parts, added.fields, strict=True)]
-    return F.struct(*named)
 
 
 def _reading_type(data_type: t.DataType) -> t.DataType:

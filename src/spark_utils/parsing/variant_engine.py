@@ -27,8 +27,8 @@ def parse_variant(df: DataFrame, limits: Limits, body_column: str) -> DataFrame:
     body, text = F.col(quoted(body_column)), F.col(quoted(_TEXT))
     staged = df.select("*", body.cast("string").alias(_TEXT))
     proven = F.coalesce(_proof(text, body, limits), F.lit(False))
-    slow = F.udf(_judge(limits), _SLOW, useArrow=False).asNondeterministic()(F.when(proven, None).otherwise(body))
-    verdict = F.when(~proven, slow).alias(_VERDICT)
+    slow = F.udf(_judge(limits), _SLOW, useArrow=False).asNondeterministic()
+    verdict = slow(F.when(~proven, F.struct(body.alias("body")))).alias(_VERDICT)
     reason = F.col(f"{quoted(_VERDICT)}.reason")
     return staged.select("*", verdict).select(
         *map(quoted, df.columns),
@@ -55,9 +55,11 @@ def _proof(text: Column, body: Column, limits: Limits) -> Column:
 
 
 def _judge(limits: Limits) -> Any:
-    def judge(body: bytearray | None) -> tuple[str | None, str | None, str | None]:
+    def judge(doubtful: Any) -> tuple[str | None, str | None, str | None] | None:
+        if doubtful is None:
+            return None
         try:
-            _check_numbers(read_tree(None if body is None else bytes(body), limits), ())
+            _check_numbers(read_tree(None if doubtful.body is None else bytes(doubtful.body), limits), ())
         except RejectedBodyError as verdict:
             path = None if verdict.path is None else path_text(verdict.path)
             return verdict.reason.value, path, verdict.detail
