@@ -238,7 +238,7 @@ class StreamingConfig:
 
     fast_start: bool = option(
         LOOK,
-        "Start a local session in a third of the time, at the price of throughput on long runs; no matter on a cluster.",
+        "Start a local session in a third of the time, at the price of throughput; without effect on a cluster.",
         flag_value,
         "false",
         metavar="BOOL",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.spark.sink_kit import Bench, parse, transform
-
 from spark_utils.session import get_session
 from spark_utils.sinks import write_stream
 from spark_utils.streaming_utils.progress import attach_progress
 from spark_utils.streaming_utils.termination import await_termination, readable_errors
+from tests.spark.sink_kit import Bench, parse, transform
 
 
 def main() -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from tests.project import ROOT
-from tests.spark.sink_kit import Bench, parse, transform
 
 from spark_utils.errors import StreamFailedError
 from spark_utils.sinks import write_stream
 from spark_utils.streaming_utils.termination import await_termination
 from spark_utils.values import StopAfter
+from tests.project import ROOT
+from tests.spark.sink_kit import Bench, parse, transform
 
 pytestmark = pytest.mark.filterwarnings(  # py4j leaves the socket of each callback thread to the garbage collector
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
