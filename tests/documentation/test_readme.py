@@ -23,7 +23,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: str, project: Path) -> str:
-    environment = os.environ | {"PYTHONPATH": str(project / "src")}
+    environment = os.environ | {"PYTHONPATH": str(project / "src"), "COLUMNS": "400"}  # wide: no column is left out
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=project,
