@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from pyspark.sql import types as t
 from devkit.hub.generator import Shares, generate
 from spark_utils.errors import ConfigurationError, SchemaError
 from spark_utils.parsing import good_rows, parse, rejected_rows
+from spark_utils.parsing.arrow_engine import _judge_function, _whole_rows
+from spark_utils.parsing.columns import verdict_type
 from spark_utils.parsing.frames import Engine
 from spark_utils.parsing.reference import Good, Rejected, UnknownPolicy, compile_classifier
 from spark_utils.schemas import load_schema
@@ -102,6 +105,27 @@ def test_a_filter_on_the_reason_does_not_parse_twice(spark: SparkSession, engine
     parsed = good_rows(parse(_frame(spark, [b"{}"]), SCHEMA, engine=engine)).select("event.id")
     plan = parsed._jdf.queryExecution().executedPlan().toString()
     assert plan.count("EvalPython") + plan.count("MapInArrow") == 1, plan
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_stream_is_parsed_as_a_batch_is(spark: SparkSession, engine: Engine, tmp_path: Path) -> None:
+    _frame(spark, [b'{"id":"a"}', b"[]", b'{"id":1}']).write.parquet(str(tmp_path / "in"))
+    stream = spark.readStream.schema("offset long, body binary, `odd key` string").parquet(str(tmp_path / "in"))
+    parsed = parse(stream, SCHEMA, engine=engine).select("offset", "event.id", "reason")
+    name = f"parsed_by_{engine}"
+    query = parsed.writeStream.format("memory").queryName(name).trigger(availableNow=True).start()
+    query.awaitTermination()
+    rows = spark.table(name).orderBy("offset").collect()
+    assert rows == [(0, "a", None), (1, None, "not_an_object"), (2, None, "type_mismatch")]
+
+
+def test_whole_rows_travel_where_spark_has_no_arrow_udf(spark: SparkSession) -> None:
+    bodies = [case.body for case in CASES]
+    df = _frame(spark, bodies)
+    judge = _judge_function(SCHEMA.json(), LIMITS, "keep")
+    out = t.StructType([*df.schema.fields, *verdict_type(SCHEMA, "keep").fields])
+    parsed = df.mapInArrow(_whole_rows(judge, "body"), out)
+    _assert_as_the_reference(_verdicts(parsed), bodies, compile_classifier(SCHEMA, limits=LIMITS))
 
 
 def test_bodies_without_a_schema_become_variants_with_the_same_verdicts(spark: SparkSession) -> None:
