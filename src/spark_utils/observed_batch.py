@@ -75,10 +75,12 @@ class RejectedRows:
         Args:
             rejected: The rejected rows as a frame, for its schema only.
         """
-        row = _arrived(self._observation)
-        if row is None:
+        values = _arrived(self._observation)
+        if values is None:
             return None
-        rows, count, collected = int(row.getLong(0)), int(row.getLong(1)), row.getList(2)
+        jvm: Any = rejected.sparkSession._jvm
+        collected = jvm.scala.collection.JavaConverters.seqAsJavaList(values["collected"])
+        rows, count = int(values["rows"]), int(values["rejected"])
         if count == 0 or collected.size() != count:
             return Observed(rows, count, None)
         # Handed over inside the JVM: by way of Python, time stamps would pass through the machine's time zone.
@@ -100,17 +102,16 @@ class DistinctValues:
 
     def count(self) -> int:
         """Return the number, 0 when it is not known; call it after the write."""
-        row = _arrived(self._observation)
-        return 0 if row is None else int(row.getLong(0))
+        values = _arrived(self._observation)
+        return 0 if values is None else int(values["values"])
 
 
 def _arrived(observation: Observation) -> Any | None:
-    """Return what was observed as a row of the JVM; None when the write was skipped, or optimized away."""
+    """Return what was observed, by name, as values of the JVM; None when the write was skipped, or optimized away."""
     java_side: Any = observation._jo  # the public `get` would wait for ever when a write was skipped
     until = time.monotonic() + _WAIT_SECONDS
     while not java_side.future().isCompleted():
         if time.monotonic() > until:
             return None
         time.sleep(0.002)
-    row = java_side.getRow()
-    return row if row.length() else None
+    return java_side.getAsJava() or None  # the public `get` would turn the collected rows into Python's

@@ -31,10 +31,10 @@ def nothing_left_behind(spark, tmp_path, monkeypatch):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    views = {table.name for table in spark.catalog.listTables()}
+    views = {row.tableName for row in spark.sql("SHOW TABLES").collect()}
     yield
     assert spark.streams.active == []
-    assert {table.name for table in spark.catalog.listTables()} == views
+    assert {row.tableName for row in spark.sql("SHOW TABLES").collect()} == views
     assert list(temporary.iterdir()) == []
 
 
