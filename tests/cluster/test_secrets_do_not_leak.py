@@ -45,7 +45,7 @@ def key_of(connection_string: str) -> str:
     return next(part.partition("=")[2] for part in connection_string.split(";") if part.startswith("SharedAccessKey="))
 
 
-def arguments_of(azurite, output="telemetry", container="lake") -> dict[str, str]:
+def arguments_of(azurite, output="canaries", container="lake") -> dict[str, str]:
     return {
         "--schema": str(ROOT / "configuration" / "schemas" / "telemetry.json"),
         "--storage-account-name": azurite.account,

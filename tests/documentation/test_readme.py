@@ -55,7 +55,7 @@ def test_every_block_of_the_readme_does_what_it_says(project: Path) -> None:
     assert "rejected" in first
     broken = next(output for text, output in outputs.items() if "--malformed 1.0" in text)
     assert "truncated" in broken
-    orders = next(output for text, output in outputs.items() if "data/orders" in text)
+    orders = next(output for text, output in outputs.items() if "devkit tables data/orders" in text)
     assert "19.98" in orders
     assert "customer.id" in orders
     explained = next(output for text, output in outputs.items() if "--explain-config" in text)
