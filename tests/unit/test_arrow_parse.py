@@ -174,3 +174,12 @@ def telemetry() -> t.StructType:
     from tests.project import ROOT
 
     return load_schema(ROOT / "configuration/schemas/telemetry.json")
+
+
+def test_a_stream_that_begins_to_drift_while_some_bodies_are_bad_is_read_as_drifting() -> None:
+    reader = ArrowReader(t.StructType([t.StructField("a", t.LongType())]), Limits(), "keep")
+    reader.verdicts(pa.array([b'{"a": 1}', b'{"a": 1.5}'] * 64, pa.binary()))
+    drifting = pa.array([b'{"a": 1, "new": 2}'] * 128, pa.binary())
+    reader.verdicts(drifting)
+    assert reader._drifts  # else every row of the batches that follow goes the slow way
+    assert reader.verdicts(drifting).field("_unknown").to_pylist() == ['{"new":2}'] * 128

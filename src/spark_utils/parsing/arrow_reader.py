@@ -119,6 +119,7 @@ class ArrowReader:
         return columns
 
     def _read(self, bodies: Bodies) -> pa.StructArray:
+        inferred = self._drifts
         columns = self._columns(bodies)
         findings = Findings()
         event = self._root.finish(columns, findings, lambda positions: positions)
@@ -126,7 +127,8 @@ class ArrowReader:
         if findings.narrow_maps:
             doubtful |= bodies.matching(self._null_in_map, findings.narrow_maps)
         unknown: dict[int, tuple[str | None, int]] = {}
-        self._drifts = self._drifts and bool(findings.unknown_names)
+        if inferred:  # only then does a reading show unknown fields; otherwise _columns has counted surprises
+            self._drifts = bool(findings.unknown_names)
         if findings.unknown_names:
             drifting = findings.drifting | bodies.matching(_explicit_null(findings.unknown_names))
             if self._unknown == "reject":
