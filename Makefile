@@ -30,9 +30,10 @@ stream: setup ## the same without an end: Ctrl-C finishes the running batch and 
 	@$(BIN)/devkit hub up
 	@$(BIN)/python src/streaming_job.py
 
-test: setup ## every test on the default runtime
+test: setup ## every test on the default runtime, the quick ones first
 	$(BIN)/devkit warm
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit tests/house tests/spark
+	$(BIN)/python -m pytest tests/package tests/hub tests/documentation tests/cluster
 
 test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
 	$(MAKE) --no-print-directory setup RUNTIME=17.3-lts VENV=$(OTHER)
