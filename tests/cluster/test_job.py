@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from devkit.hub.generator import Shares, generate
 from devkit.testing import EventHub
+from tests.cluster import oracle
 from tests.cluster.job import Job
 from tests.project import ROOT
 
@@ -52,12 +53,12 @@ def environment(hub: EventHub) -> dict[str, str]:
     return {"STREAMING_EVENT_HUBS_CONNECTION_STRING": hub.connection_string}
 
 
-def positions(spark: SparkSession, folder: Path) -> list[tuple[int, int]]:
-    """Where every event of both tables stood, sorted."""
-    tables = [spark.read.format("delta").load(str(folder / "out" / table)) for table in ("events", "rejected")]
-    rows = [frame.select("partition", "offset").collect() for frame in tables]
-    assert all(rows)
-    return sorted((row.partition, row.offset) for table in rows for row in table)
+def written(spark: SparkSession, folder: Path) -> list[tuple[int, int]]:
+    """Where every event of both tables stood, sorted; neither table is empty."""
+    found = oracle.positions(spark, str(folder / "out"))
+    assert found.events
+    assert found.rejected
+    return sorted((found.events + found.rejected).elements())
 
 
 def each_once(hub: EventHub) -> list[tuple[int, int]]:
@@ -69,11 +70,11 @@ def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
 ) -> None:
     first = start(tmp_path, arguments(tmp_path), environment(telemetry))
     assert first.wait() == 0, first.output
-    assert positions(spark, tmp_path) == each_once(telemetry)
+    assert written(spark, tmp_path) == each_once(telemetry)
     telemetry.send_events(generate(50, seed=8))
     second = start(tmp_path, arguments(tmp_path), environment(telemetry))
     assert second.wait() == 0, second.output
-    assert positions(spark, tmp_path) == each_once(telemetry)
+    assert written(spark, tmp_path) == each_once(telemetry)
     lines = [json.loads(line) for line in second.output.splitlines() if line.startswith("{")]
     assert sum(line["events"] for line in lines) == 50
 
@@ -89,7 +90,7 @@ def test_the_same_file_runs_by_spark_submit(
     submit = [str(Path(sys.executable).with_name("spark-submit")), str(ROOT / "src" / "streaming_job.py")]
     job = start(tmp_path, arguments(tmp_path), environment(telemetry) | prepared, submit)
     assert job.wait() == 0, job.output
-    assert positions(spark, tmp_path) == each_once(telemetry)
+    assert written(spark, tmp_path) == each_once(telemetry)
 
 
 def test_a_signal_to_end_lets_the_batch_finish_and_is_no_failure(
@@ -99,9 +100,9 @@ def test_a_signal_to_end_lets_the_batch_finish_and_is_no_failure(
     job.wait_for('"batch": 0')
     assert job.stop() == 0, job.output
     reported = [json.loads(line) for line in job.output.splitlines() if line.startswith("{")]
-    written = positions(spark, tmp_path)
-    assert len(written) == len(set(written)) == reported[-1]["total_events"]  # no batch is left half written
-    assert set(written) <= set(each_once(telemetry))
+    rows = written(spark, tmp_path)
+    assert len(rows) == len(set(rows)) == reported[-1]["total_events"]  # no batch is left half written
+    assert set(rows) <= set(each_once(telemetry))
 
 
 def test_a_wrong_key_is_one_line_without_the_key_and_exit_status_1(
