@@ -7,7 +7,7 @@ FOR ?= 20 seconds
 OTHER := .venv-17.3-lts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stream test test-17.3-lts check bench wheel clean
+.PHONY: help setup run stream test test-17.3-lts check bench docs wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9._-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,9 +48,12 @@ check: setup ## ruff and mypy (strict)
 bench: setup ## each benchmark prints its ratio against a floor measured in the same run
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
+docs: setup ## build the documentation site into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 wheel: setup ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
 clean: ## stop the local hub, remove what was built and written here; the jar cache stays
 	-@test -x $(BIN)/devkit && $(BIN)/devkit hub down
-	rm -rf build dist data .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf build dist data site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
