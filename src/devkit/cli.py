@@ -23,18 +23,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of all verbs."""
+def build_parser(wanted: str | None) -> argparse.ArgumentParser:
+    """Build the parser of all verbs, with the arguments of the wanted one: no other verb's module is imported."""
     parser = argparse.ArgumentParser(prog="devkit", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, (module, summary) in COMMANDS.items():
-        importlib.import_module(module).add_arguments(verbs.add_parser(verb, help=summary, description=summary))
+        verb_parser = verbs.add_parser(verb, help=summary, description=summary)
+        if verb == wanted:
+            importlib.import_module(module).add_arguments(verb_parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; a known error is one line on stderr and exit status 1."""
-    arguments = build_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    arguments = build_parser(given[0] if given else None).parse_args(given)
     try:
         return int(arguments.run(arguments))
     except SparkUtilsError as error:
