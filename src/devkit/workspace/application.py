@@ -141,6 +141,7 @@ def _read(http_request: HttpRequest) -> Request:
         url_path=http_request.path,
         path={},
         query=http_request.args.to_dict(),
+        repeated=http_request.args.to_dict(flat=False),
         json=parsed,
         raw=raw,
         form=form,

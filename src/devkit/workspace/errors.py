@@ -22,7 +22,7 @@ class ApiError(Exception):
         self.error_code = error_code
         self.message = message
 
-    def body(self) -> dict[str, str]:
+    def body(self) -> dict[str, object]:
         """Return the JSON body."""
         return {"error_code": self.error_code, "message": self.message}
 

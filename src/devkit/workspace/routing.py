@@ -76,7 +76,8 @@ class Request:
         method: The HTTP method.
         url_path: The path called.
         path: The variable parts of the path, by name.
-        query: The query string; the last of a repeated name.
+        query: The query string; the first of a repeated name.
+        repeated: The query string, with all values of each name.
         json: The JSON body, ``{}`` when there is none.
         raw: The body as it came.
         form: The fields of a multipart body: name to text.
@@ -94,6 +95,7 @@ class Request:
     form: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     page_limit: int = 0
+    repeated: Mapping[str, list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -125,6 +127,11 @@ class Request:
             return int(value)
         except (TypeError, ValueError):
             raise invalid(f"{name} must be a whole number, not {value!r}") from None
+
+    def many(self, name: str) -> list[Any]:
+        """Return all values of a parameter: a list of the body, or a repeated name of the query string."""
+        value = self.get(name)
+        return value if isinstance(value, list) else self.repeated.get(name, [])
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         """Return a parameter that is true or false."""

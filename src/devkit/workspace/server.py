@@ -70,7 +70,7 @@ class Workspace:
         self._states: dict[str, State] = {}
         self._kept: list[str] = []
         kinds: list[type[Service]] = [*SERVICES]
-        self._application = Application(kinds, self._states.get, self._sign_in)
+        self._application = Application(kinds, self._find, self._sign_in)
         self._server = _Server(HOST, port, self._application, handler=_Handler)
         self.host = f"http://{HOST}:{self._server.server_port}"
         self.token = self.add_workspace(token)
@@ -139,6 +139,13 @@ class Workspace:
     ) -> None:
         """Stop."""
         self.stop()
+
+    def _find(self, token: str) -> State | None:
+        """Return the workspace that a token opens: its own, one issued at sign-in, or one made in the workspace."""
+        if token in self._states:
+            return self._states[token]
+        states = (self._states[kept] for kept in self._kept)
+        return next((state for state in states if any(opens(token) for opens in state.keys)), None)
 
     def _sign_in(self, request: HttpRequest) -> Reply | None:
         return self.sign_in.answer(request)

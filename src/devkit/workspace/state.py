@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +127,8 @@ class Service:
     """
 
     name: ClassVar[str]
+    permission_kinds: ClassVar[tuple[str, ...]] = ()
+    """The kinds of its objects that have permissions, as the permissions API writes them: ``jobs``, ``clusters``."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -141,6 +143,10 @@ class Service:
 
     def stop(self) -> None:
         """End what this service started: processes, threads."""
+
+    def holds(self, kind: str, object_id: str) -> bool:
+        """Tell whether there is an object of this id; `kind` is one of `permission_kinds`."""
+        raise NotImplementedError(f"{type(self).__name__} does not tell whether {kind}/{object_id} exists")
 
     def table(self, name: str, kind: type[T]) -> Table[T]:
         """Make a table that is kept with the workspace."""
@@ -158,6 +164,7 @@ class State:
         token: The token that opens it.
         host: The address of the server, such as ``http://127.0.0.1:8080``.
         lock: Held by every handler; a running task never holds it.
+        keys: Tell whether a token that the workspace was not made with opens it too.
     """
 
     folder: Path
@@ -168,6 +175,7 @@ class State:
     clock: Clock = field(default_factory=SystemClock)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     services: dict[type[Service], Service] = field(default_factory=dict, repr=False)
+    keys: list[Callable[[str], bool]] = field(default_factory=list, repr=False)
     _numbers: Table[dict[str, int]] = field(default_factory=lambda: Table(dict), repr=False)
 
     def add_services(self, kinds: list[type[Service]]) -> None:
