@@ -91,7 +91,7 @@ class Application:
     def _answer(self, http_request: HttpRequest, *, stale: bool) -> Reply:
         state = self._workspace(http_request)
         route, kind, name, path = self._match(http_request)
-        request = replace(_read(http_request), path=path, page_limit=state.options.page_size)
+        request = replace(_read(http_request, as_file=route.raw), path=path, page_limit=state.options.page_size)
         self.calls[f"{http_request.method} {route.path}"] += 1
         handler = getattr(state.service(kind), name)
         before = self._before_last_write.get(state.token)
@@ -125,13 +125,14 @@ def _unknown_route(http_request: HttpRequest) -> ApiError:
     return ApiError(501, "NOT_IMPLEMENTED", message + written)
 
 
-def _read(http_request: HttpRequest) -> Request:
-    """Read the body as its content type says."""
-    content_type = http_request.mimetype
+def _read(http_request: HttpRequest, *, as_file: bool) -> Request:
+    """Read the body as its content type says, or as a file."""
+    content_type = "application/octet-stream" if as_file else http_request.mimetype
     form, files, raw, parsed = {}, {}, b"", {}
     if content_type == "multipart/form-data":
         form = http_request.form.to_dict()
         files = {name: file.read() for name, file in http_request.files.items()}
+        http_request.close()  # large ones lie in temporary files
     else:
         raw = http_request.get_data(cache=False)
         if raw and content_type in ("application/json", ""):

@@ -43,12 +43,14 @@ class Route:
         path: The path as werkzeug's routing writes it, such as ``/api/2.0/repos/<int:repo_id>``.
         differs: How the answer is known to differ from the real service's; empty when no difference is known.
         locked: Whether the handler runs inside the workspace's lock; one that waits must not.
+        raw: Whether the body is a file, which must not be read as JSON whatever its content type says.
     """
 
     method: str
     path: str
     differs: str = ""
     locked: bool = True
+    raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def typed(kind: type[Typed], content: dict[str, Any]) -> Typed:
 
 
 def route(
-    method: str, path: str, *more_paths: str, differs: str = "", locked: bool = True
+    method: str, path: str, *more_paths: str, differs: str = "", locked: bool = True, raw: bool = False
 ) -> Callable[[Handler], Handler]:
     """Declare the method of a service as the answer to a path.
 
@@ -191,10 +193,11 @@ def route(
         more_paths: More paths with the same answer.
         differs: How the answer is known to differ from the real service's, for ``SUPPORTED.md``.
         locked: False for a handler that waits: it takes the lock itself where it touches state.
+        raw: True for a body that is a file.
     """
 
     def declare(handler: Handler) -> Handler:
-        declared = [Route(method, _full(each), differs, locked) for each in (path, *more_paths)]
+        declared = [Route(method, _full(each), differs, locked, raw) for each in (path, *more_paths)]
         handler.__dict__.setdefault("routes", []).extend(declared)
         return handler
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 SAVE_SECONDS: Final = 1.0
+STOP_SECONDS: Final = 0.02  # a stop waits that long at most
 
 
 class _Handler(WSGIRequestHandler):
@@ -76,7 +78,8 @@ class Workspace:
         self.token = self.add_workspace(token)
         self.sign_in = SignIn(self.host, Identity.workspace_id, self._admit)
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._server.serve_forever, daemon=True)]
+        serve = partial(self._server.serve_forever, poll_interval=STOP_SECONDS)
+        self._threads = [threading.Thread(target=serve, daemon=True)]
         if self._temporary is None:
             self._threads.append(threading.Thread(target=self._save_now_and_then, daemon=True))
 
