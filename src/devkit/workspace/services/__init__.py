@@ -6,6 +6,11 @@ from typing import Final
 
 from devkit.workspace.services.meta import Meta
 from devkit.workspace.services.secrets import Secrets
+from devkit.workspace.services.workspace_objects import WorkspaceObjects
 from devkit.workspace.state import Service
 
-SERVICES: Final[list[type[Service]]] = [Meta, Secrets]
+SERVICES: Final[list[type[Service]]] = [
+    Meta,
+    Secrets,
+    WorkspaceObjects,
+]
