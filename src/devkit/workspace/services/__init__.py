@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from devkit.workspace.services.jobs import Jobs
 from devkit.workspace.services.meta import Meta
 from devkit.workspace.services.secrets import Secrets
 from devkit.workspace.services.workspace_objects import WorkspaceObjects
 from devkit.workspace.state import Service
 
-SERVICES: Final[list[type[Service]]] = [
-    Meta,
-    Secrets,
-    WorkspaceObjects,
-]
+SERVICES: Final[list[type[Service]]] = [Jobs, Meta, Secrets, WorkspaceObjects]
