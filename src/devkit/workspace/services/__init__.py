@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
+from devkit.workspace.services.clusters import Clusters
+from devkit.workspace.services.instance_pools import InstancePools
 from devkit.workspace.services.jobs import Jobs
+from devkit.workspace.services.libraries import Libraries
 from devkit.workspace.services.meta import Meta
+from devkit.workspace.services.policies import Policies
+from devkit.workspace.services.scim import Scim
 from devkit.workspace.services.secrets import Secrets
 from devkit.workspace.services.workspace_objects import WorkspaceObjects
 from devkit.workspace.state import Service
 
-SERVICES: Final[list[type[Service]]] = [Jobs, Meta, Secrets, WorkspaceObjects]
+SERVICES: Final[list[type[Service]]] = [
+    Clusters,
+    InstancePools,
+    Jobs,
+    Libraries,
+    Meta,
+    Policies,
+    Scim,
+    Secrets,
+    WorkspaceObjects,
+]
