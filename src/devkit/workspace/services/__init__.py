@@ -9,6 +9,7 @@ from devkit.workspace.services.instance_pools import InstancePools
 from devkit.workspace.services.jobs import Jobs
 from devkit.workspace.services.libraries import Libraries
 from devkit.workspace.services.meta import Meta
+from devkit.workspace.services.permissions import Permissions
 from devkit.workspace.services.policies import Policies
 from devkit.workspace.services.scim import Scim
 from devkit.workspace.services.secrets import Secrets
@@ -21,6 +22,7 @@ SERVICES: Final[list[type[Service]]] = [
     Jobs,
     Libraries,
     Meta,
+    Permissions,
     Policies,
     Scim,
     Secrets,
