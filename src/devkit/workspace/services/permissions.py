@@ -56,7 +56,7 @@ class Kind:
 
 FILES: Final = ("CAN_READ", "CAN_RUN", "CAN_EDIT", MANAGE)
 KINDS: Final[Mapping[str, Kind]] = {
-    "authorization": Kind("tokens", ("CAN_USE", MANAGE), creator=""),
+    "authorization": Kind("tokens", ("CAN_USE",), creator=""),
     "cluster-policies": Kind("cluster-policy", ("CAN_USE",), creator=""),
     "clusters": Kind("cluster", ("CAN_ATTACH_TO", "CAN_RESTART", MANAGE)),
     "directories": Kind("directory", FILES),
