@@ -149,13 +149,20 @@ class Request:
         return typed(kind, self.json)
 
     def page(
-        self, items: Sequence[Item], *, size: str = "page_size", default: int = 20, maximum: int = 100
+        self,
+        items: Sequence[Item],
+        *,
+        size: str = "page_size",
+        token: str = "page_token",  # noqa: S107  # the name of a parameter
+        default: int = 20,
+        maximum: int = 100,
     ) -> tuple[Sequence[Item], str | None]:
         """Cut one page out of a list.
 
         Args:
             items: The whole list, in a stable order.
             size: The name of the parameter that says how many are wanted.
+            token: The name of the parameter that says where to go on.
             default: The size when the caller says nothing.
             maximum: The largest size the real service gives.
 
@@ -164,7 +171,7 @@ class Request:
         """
         wanted = int(self.get(size, default) or default)
         length = min(wanted, maximum, self.page_limit or maximum)
-        start = _offset(self.get("page_token"))
+        start = _offset(self.get(token))
         end = start + length
         return items[start:end], _token(end) if end < len(items) else None
 

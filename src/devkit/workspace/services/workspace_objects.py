@@ -34,6 +34,7 @@ class WorkspaceObjects(Service):
     """Objects by their path without ``/Workspace``; of a notebook also its format and the suffix of its file."""
 
     name = "workspace"
+    permission_kinds = ("directories", "files", "notebooks")
 
     def prepare(self) -> None:
         """Make the tables, and the folders that every workspace has."""
@@ -215,6 +216,13 @@ class WorkspaceObjects(Service):
             if file.name not in HIDDEN:
                 names.add(child if known or file.is_dir() else self._adopted_path(child, file))
         return [info for info in map(self.find, sorted(names)) if info is not None]
+
+    def holds(self, kind: str, object_id: str) -> bool:
+        """Tell whether there is a folder, file or notebook of this id."""
+        wanted = {"directories": ObjectType.DIRECTORY, "files": ObjectType.FILE, "notebooks": ObjectType.NOTEBOOK}
+        same_id = [path for path, info in self.objects.items() if str(info.object_id) == object_id]
+        found = [info.object_type for info in map(self.find, same_id) if info]
+        return wanted[kind] in found
 
     def mark_repo(self, path: str) -> ObjectInfo:
         """Let a folder be a Git folder."""

@@ -1,0 +1,159 @@
+"""The Databricks file system, by the official client."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from databricks.sdk.errors import (
+    BadRequest,
+    DatabricksError,
+    InvalidParameterValue,
+    ResourceAlreadyExists,
+    ResourceDoesNotExist,
+)
+
+from devkit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+
+def encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def names(client: WorkspaceClient, path: str) -> list[str | None]:
+    return [each.path for each in client.dbfs.list(path)]
+
+
+def code(error: DatabricksError) -> str | None:
+    return error.error_code
+
+
+def test_a_file_put_is_read_back_and_listed(client: WorkspaceClient) -> None:
+    client.dbfs.put("/init/a-ü.sh", contents=encoded(b"echo"))
+    assert base64.b64decode(client.dbfs.read("dbfs:/init/a-ü.sh").data or "") == b"echo"
+    status = client.dbfs.get_status("/init/a-ü.sh")
+    assert (status.path, status.is_dir, status.file_size) == ("/init/a-ü.sh", False, 4)
+    assert abs((status.modification_time or 0) / 1000 - 1.7e9) < 1e9
+    assert names(client, "/init") == ["/init/a-ü.sh"]
+    assert names(client, "/") == ["/init"]
+
+
+def test_a_put_over_a_file_conflicts_unless_it_overwrites_and_never_replaces_a_folder(
+    client: WorkspaceClient,
+) -> None:
+    client.dbfs.put("/a", contents=encoded(b"1"))
+    with pytest.raises(ResourceAlreadyExists):
+        client.dbfs.put("/a", contents=encoded(b"2"))
+    client.dbfs.put("/a", contents=encoded(b"2"), overwrite=True)
+    assert base64.b64decode(client.dbfs.read("/a").data or "") == b"2"
+    client.dbfs.mkdirs("/folder")
+    with pytest.raises(ResourceAlreadyExists):
+        client.dbfs.put("/folder", contents="", overwrite=True)
+
+
+def test_a_file_of_five_megabytes_goes_up_in_blocks_and_comes_down_in_pieces(client: WorkspaceClient) -> None:
+    content = bytes(range(256)) * 20_000 + b"end"
+    client.dbfs.upload("/big/file.bin", io.BytesIO(content))
+    with client.dbfs.download("/big/file.bin") as file:
+        assert file.read() == content
+
+
+def test_a_file_appears_when_its_upload_is_closed(client: WorkspaceClient) -> None:
+    handle = client.dbfs.create("/a/b").handle or 0
+    client.dbfs.add_block(handle, encoded(b"one "))
+    assert not client.dbfs.exists("/a/b")
+    client.dbfs.add_block(handle, encoded(b"two"))
+    client.dbfs.close(handle)
+    assert base64.b64decode(client.dbfs.read("/a/b").data or "") == b"one two"
+    for late in (lambda: client.dbfs.add_block(handle, ""), lambda: client.dbfs.close(handle)):
+        with pytest.raises(DatabricksError):
+            late()
+
+
+def test_a_handle_that_was_closed_is_not_found(client: WorkspaceClient) -> None:
+    with pytest.raises(ResourceDoesNotExist, match="handle 7"):
+        client.dbfs.add_block(7, encoded(b"x"))
+
+
+def test_create_over_a_file_conflicts(client: WorkspaceClient) -> None:
+    client.dbfs.put("/a", contents=encoded(b"1"))
+    with pytest.raises(ResourceAlreadyExists):
+        client.dbfs.create("/a")
+    assert client.dbfs.create("/a", overwrite=True).handle
+
+
+def test_blocks_and_reads_have_their_size(client: WorkspaceClient) -> None:
+    too_much = encoded(bytes(2**20 + 1))
+    with pytest.raises(BadRequest) as caught:
+        client.dbfs.put("/a", contents=too_much)
+    assert code(caught.value) == "MAX_BLOCK_SIZE_EXCEEDED"
+    client.dbfs.put("/a", contents=encoded(bytes(600_000)))
+    assert client.dbfs.read("/a").bytes_read == 512 * 1024
+    with pytest.raises(BadRequest) as caught:
+        client.dbfs.read("/a", length=2**20 + 1)
+    assert code(caught.value) == "MAX_READ_SIZE_EXCEEDED"
+
+
+def test_a_read_goes_to_the_end_at_most_and_never_backwards(client: WorkspaceClient) -> None:
+    client.dbfs.put("/a", contents=encoded(b"0123456789"))
+    assert base64.b64decode(client.dbfs.read("/a", offset=8, length=100).data or "") == b"89"
+    assert client.dbfs.read("/a", offset=10).bytes_read == 0
+    client.dbfs.mkdirs("/folder")
+    for refused in ({"offset": -1}, {"length": -1}):
+        with pytest.raises(InvalidParameterValue):
+            client.dbfs.read("/a", **refused)
+    with pytest.raises(InvalidParameterValue, match="is a folder"):
+        client.dbfs.read("/folder")
+
+
+def test_folders_cannot_lie_beneath_a_file(client: WorkspaceClient) -> None:
+    client.dbfs.put("/a", contents="")
+    for call in (lambda: client.dbfs.mkdirs("/a/b"), lambda: client.dbfs.put("/a/b/c", contents="")):
+        with pytest.raises(ResourceAlreadyExists, match="path /a,"):
+            call()
+
+
+def test_a_folder_is_deleted_with_what_is_in_it_only_recursively(client: WorkspaceClient) -> None:
+    client.dbfs.put("/a/b/c", contents=encoded(b"1"))
+    with pytest.raises(BadRequest, match="not empty") as caught:
+        client.api_client.do("POST", "/api/2.0/dbfs/delete", body={"path": "/a"})
+    assert code(caught.value) == "IO_ERROR"
+    client.dbfs.delete("/a", recursive=True)
+    assert names(client, "/") == []
+    client.dbfs.delete("/a")
+
+
+def test_a_move_takes_a_folder_with_it_and_never_overwrites(client: WorkspaceClient) -> None:
+    client.dbfs.put("/a/b/c", contents=encoded(b"1"))
+    client.dbfs.move("/a", "/x")
+    assert names(client, "/x/b") == ["/x/b/c"]
+    client.dbfs.put("/y", contents="")
+    with pytest.raises(ResourceAlreadyExists):
+        client.dbfs.move("/x/b/c", "/y")
+    with pytest.raises(ResourceDoesNotExist):
+        client.dbfs.move("/none", "/z")
+    with pytest.raises(InvalidParameterValue, match="into itself"):
+        client.dbfs.move("/x", "/x/b/x")
+
+
+@pytest.mark.parametrize("path", ["/../x", "relative"])
+def test_paths_that_climb_or_are_relative_are_refused(client: WorkspaceClient, path: str) -> None:
+    with pytest.raises(InvalidParameterValue):
+        client.dbfs.put(path, contents=encoded(b"1"))
+
+
+@pytest.mark.parametrize("call", ["get_status", "list", "read"])
+def test_what_is_not_there_is_not_found(client: WorkspaceClient, call: str) -> None:
+    with pytest.raises(ResourceDoesNotExist, match="/none"):
+        list(getattr(client.dbfs, call)("/none"))
+
+
+def test_a_volume_is_seen_through_dbfs_too(workspace: Workspace, client: WorkspaceClient) -> None:
+    client.files.upload("/Volumes/main/default/raw/a", io.BytesIO(b"1"))
+    status = client.api_client.do("GET", "/api/2.0/dbfs/get-status", query={"path": "dbfs:/Volumes/main/default/raw/a"})
+    assert status["file_size"] == 1
