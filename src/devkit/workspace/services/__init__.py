@@ -8,6 +8,7 @@ from devkit.workspace.services.clusters import Clusters
 from devkit.workspace.services.dbfs import Dbfs
 from devkit.workspace.services.files import Files
 from devkit.workspace.services.git_credentials import GitCredentials
+from devkit.workspace.services.global_init_scripts import GlobalInitScripts
 from devkit.workspace.services.instance_pools import InstancePools
 from devkit.workspace.services.jobs import Jobs
 from devkit.workspace.services.libraries import Libraries
@@ -18,6 +19,8 @@ from devkit.workspace.services.policies import Policies
 from devkit.workspace.services.repos import Repos
 from devkit.workspace.services.scim import Scim
 from devkit.workspace.services.secrets import Secrets
+from devkit.workspace.services.tokens import Tokens
+from devkit.workspace.services.warehouses import Warehouses
 from devkit.workspace.services.workspace_objects import WorkspaceObjects
 from devkit.workspace.state import Service
 
@@ -26,6 +29,7 @@ SERVICES: Final[list[type[Service]]] = [
     Dbfs,
     Files,
     GitCredentials,
+    GlobalInitScripts,
     InstancePools,
     Jobs,
     Libraries,
@@ -36,5 +40,7 @@ SERVICES: Final[list[type[Service]]] = [
     Repos,
     Scim,
     Secrets,
+    Tokens,
+    Warehouses,
     WorkspaceObjects,
 ]
