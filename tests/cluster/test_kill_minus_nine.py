@@ -1,4 +1,4 @@
-"""`kill -9` of the whole process group, again and again, at every stage of a batch: nothing lost, nothing twice.
+"""`kill -9` of the job's whole process group, again and again, at every stage of a batch: nothing lost, nothing twice.
 
 The test watches the files by which a batch shows how far it is, and kills within a millisecond or so of the one it
 waits for. What stage the batch was really in is read from the logs that the dead process left.
@@ -47,14 +47,9 @@ class Job:
         self.environment = {**os.environ, "STREAMING_EVENT_HUBS_CONNECTION_STRING": hub.connection_string}
 
     def start(self, events_per_trigger: int, trigger: str) -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable,
-            "-m",
-            "tests.cluster.kill_driver",
-            str(self.folder),
-            str(events_per_trigger),
-            trigger,
-        ]
+        command = [sys.executable, "src/streaming_job.py", "--schema", "number BIGINT", "--fast-start", "true"]
+        command += ["--output-path", f"{self.folder}/output", "--checkpoint-path", f"{self.folder}/checkpoint"]
+        command += ["--max-events-per-trigger", str(events_per_trigger), "--trigger", trigger]
         with self.log.open("wb") as log:
             return subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
@@ -121,7 +116,7 @@ def test_thirty_kills_at_any_moment_lose_nothing_and_double_nothing(
 ) -> None:
     hub = make_event_hub(partitions=2)
     for partition in range(2):
-        bodies = (b"%d" % n if n % 4 else b"{" for n in range(EVENTS // 2))
+        bodies = (b'{"number": %d}' % n if n % 4 else b"{" for n in range(EVENTS // 2))
         hub.send(bodies, partition=partition)
     job, rng, stages = Job(tmp_path, hub), random.Random(SEED), Counter[str]()
     for life in range(KILLS):
