@@ -13,6 +13,7 @@ from spark_utils.errors import SparkUtilsError
 # and `run(arguments) -> int` gives the exit status.
 COMMANDS: dict[str, tuple[str, str]] = {
     "hub": ("devkit.hub.commands", "the local event hub: up, down, status, reset, send"),
+    "workspace": ("devkit.workspace.commands", "a Databricks workspace on this machine: up, supported"),
     "azurite": ("devkit.azurite_command", "a storage account on this machine, for abfs:// paths: up"),
     "tables": ("devkit.tables", "what a job has written: counts, newest rows, reasons"),
     "jars": ("devkit.jars_command", "the jars of the runtime profiles: fetch, verify, lock"),

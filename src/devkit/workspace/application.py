@@ -56,7 +56,7 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one call."""
         http_request = HttpRequest(environ)
-        struck = self.faults.of(http_request.method, http_request.path)
+        struck = [] if _is_own(http_request.path) else self.faults.of(http_request.method, http_request.path)
         reply = self._strike(struck, "before", environ)
         if reply is None:
             stale = any(fault.kind == "stale" for fault in struck)
@@ -92,7 +92,8 @@ class Application:
         state = self._workspace(http_request)
         route, kind, name, path = self._match(http_request)
         request = replace(_read(http_request, as_file=route.raw), path=path, page_limit=state.options.page_size)
-        self.calls[f"{http_request.method} {route.path}"] += 1
+        if not _is_own(http_request.path):
+            self.calls[f"{http_request.method} {route.path}"] += 1
         handler = getattr(state.service(kind), name)
         before = self._before_last_write.get(state.token)
         with state.lock if route.locked else nullcontext():
@@ -116,6 +117,11 @@ class Application:
             raise _unknown_route(http_request) from None
         route, kind, name = endpoint
         return route, kind, name, {key: value for key, value in path.items() if not key.startswith("_")}
+
+
+def _is_own(path: str) -> bool:
+    """Tell whether a path is no part of Databricks' API: the page, and what it and tests ask of this server."""
+    return path == "/" or path.startswith(("/page/", "/local/"))
 
 
 def _unknown_route(http_request: HttpRequest) -> ApiError:

@@ -99,6 +99,7 @@ class Workspace:
         number = len(self._kept)
         identity = Identity(workspace_id=Identity.workspace_id + number)
         state = State(self.folder / str(identity.workspace_id), token, self.host, identity, self._options)
+        state.faults, state.calls = self._application.faults, self._application.calls
         state.add_services([*SERVICES])
         self._kept.append(token)
         self._states[token] = state

@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from devkit import cache
+from devkit.workspace.faults import Faults
 from devkit.workspace.routing import FromDict
 
 T = TypeVar("T")
@@ -165,6 +167,8 @@ class State:
         host: The address of the server, such as ``http://127.0.0.1:8080``.
         lock: Held by every handler; a running task never holds it.
         keys: Tell whether a token that the workspace was not made with opens it too.
+        faults: What goes wrong on request, in every workspace of the server.
+        calls: How often each route was called, in every workspace of the server.
     """
 
     folder: Path
@@ -176,6 +180,8 @@ class State:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     services: dict[type[Service], Service] = field(default_factory=dict, repr=False)
     keys: list[Callable[[str], bool]] = field(default_factory=list, repr=False)
+    faults: Faults = field(default_factory=Faults, repr=False)
+    calls: Counter[str] = field(default_factory=Counter, repr=False)
     _numbers: Table[dict[str, int]] = field(default_factory=lambda: Table(dict), repr=False)
 
     def add_services(self, kinds: list[type[Service]]) -> None:

@@ -12,6 +12,7 @@ from devkit.workspace.services.global_init_scripts import GlobalInitScripts
 from devkit.workspace.services.instance_pools import InstancePools
 from devkit.workspace.services.jobs import Jobs
 from devkit.workspace.services.libraries import Libraries
+from devkit.workspace.services.local import Local
 from devkit.workspace.services.meta import Meta
 from devkit.workspace.services.permissions import Permissions
 from devkit.workspace.services.pipelines import Pipelines
@@ -33,6 +34,7 @@ SERVICES: Final[list[type[Service]]] = [
     InstancePools,
     Jobs,
     Libraries,
+    Local,
     Meta,
     Permissions,
     Pipelines,
