@@ -23,10 +23,6 @@ from spark_utils import (
 )
 from tests.cluster.oracle import assert_exactly_once, positions
 
-pytest_plugins = ["devkit.testing_azurite"]
-# PySpark leaves the socket of `collect()` to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
-
 EVENTS = 400
 
 

@@ -18,17 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.cluster.oracle import assert_exactly_once, positions
 from tests.project import ROOT
 
 if TYPE_CHECKING:
     from devkit.testing import EventHub
 
-pytest_plugins = ["devkit.testing"]
-# PySpark leaves the socket of `collect()` to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
 
 SEED = 20261121
 KILLS = int(os.environ.get("KILLS", "30"))

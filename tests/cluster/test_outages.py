@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from devkit.hub.broker import LocalHub
     from devkit.testing import EventHub
 
-pytest_plugins = ["devkit.testing"]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),  # PySpark leaves these sockets
-    pytest.mark.filterwarnings(  # py4j leaves the socket of each callback thread to the garbage collector
-        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-    ),
-]
-
 
 def start(spark: SparkSession, hub: EventHub, folder: Path, trigger: str, output: Path | None = None):
     config = parse_arguments(

@@ -33,10 +33,6 @@ from tests.cluster import canaries as search
 from tests.cluster.job import Job
 from tests.project import ROOT
 
-pytest_plugins = ["devkit.testing", "devkit.testing_azurite"]
-# PySpark leaves the socket of `collect()` to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
-
 EVENTS = 300
 WRONG_KEY = "d3JvbmdrZXl3cm9uZ2tleXdyb25na2V5d3JvbmdrZXl3cm9uZ2tleXdyb25na2V5d3JvbmdrZXl3cm9uZ2tleQ=="
 

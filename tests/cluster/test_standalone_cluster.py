@@ -22,10 +22,6 @@ from tests.cluster.oracle import assert_exactly_once, positions
 from tests.package.conftest import built_wheel  # noqa: F401 - the fixture
 from tests.project import ROOT
 
-pytest_plugins = ["devkit.testing"]
-# PySpark leaves the socket of `collect()` to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
-
 EVENTS = 1_000
 START_SECONDS = 120.0
 

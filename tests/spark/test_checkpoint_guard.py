@@ -15,9 +15,6 @@ from spark_utils.errors import CheckpointMismatchError
 from spark_utils.sinks import write_stream
 from tests.spark.sink_kit import Bench, parse, transform
 
-pytestmark = pytest.mark.filterwarnings(  # py4j leaves the socket of each callback thread to the garbage collector
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
 HERE = {"source": "sb://here/telemetry", "schema": "number BIGINT"}
 
 

@@ -14,9 +14,6 @@ from spark_utils.flattening import flatten, flatten_plan, unflatten
 from spark_utils.schemas import load_schema
 from tests.flatten_model import at, leaves, plain, random_struct, random_value
 
-# pyspark leaves the socket of a collect to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
-
 READINGS = load_schema(
     "id bigint, readings array<struct<v: double, samples: array<array<int>>>>, labels map<string, struct<`a b`: int>>"
 )

@@ -14,9 +14,6 @@ from spark_utils.streaming_utils.streaming_preview import preview_stream, watch_
 SCHEMA = "device string, n long, at timestamp, reason string, enqueued_time timestamp"
 PATIENT = 60.0  # seconds; never reached where there are rows
 
-# PySpark leaves the socket of `collect()` to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
-
 
 @pytest.fixture
 def folder(tmp_path):

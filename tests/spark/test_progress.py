@@ -6,15 +6,11 @@ import io
 import json
 from pathlib import Path
 
-import pytest
 from pyspark.sql import SparkSession
 
 from spark_utils.streaming_utils.progress import BatchProgress, attach_progress
 from tests.spark.sink_kit import Bench
 
-pytestmark = pytest.mark.filterwarnings(  # py4j leaves the socket of each callback thread to the garbage collector
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
 KEYS = {
     "time",
     "query",

@@ -14,10 +14,6 @@ from spark_utils.sinks import MAX_PARTITION_VALUES, ROWS_PER_FILE
 from tests.spark import sink_kit
 from tests.spark.sink_kit import Bench
 
-pytestmark = pytest.mark.filterwarnings(  # py4j leaves the socket of each callback thread to the garbage collector
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
-
 
 @pytest.fixture
 def bench(spark: SparkSession, tmp_path: Path) -> Bench:

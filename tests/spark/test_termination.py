@@ -19,10 +19,6 @@ from spark_utils.values import StopAfter
 from tests.project import ROOT
 from tests.spark.sink_kit import Bench, parse, transform
 
-pytestmark = pytest.mark.filterwarnings(  # py4j leaves the socket of each callback thread to the garbage collector
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
-
 
 @pytest.fixture
 def bench(spark: SparkSession, tmp_path: Path) -> Bench:
