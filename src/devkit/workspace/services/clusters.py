@@ -202,7 +202,7 @@ class Clusters(Service):
         """Forget a cluster; 400 INVALID_STATE while it is pinned."""
         cluster_id = str(self._cluster(request).cluster_id)
         if cluster_id in self.pins:
-            raise invalid_state(f"Cluster {cluster_id} is pinned. Unpin it before you delete it permanently.")
+            raise invalid_state(f"Cluster {cluster_id} is pinned: unpin the cluster first")
         del self.clusters[cluster_id]
         self._lifecycle.forget(cluster_id)
         self.state.service(Libraries).forget(cluster_id)
@@ -288,12 +288,12 @@ class Clusters(Service):
     def _is(self, cluster: ClusterDetails, request: Request) -> bool:
         """Tell whether a cluster fits the filter of a listing."""
         sources, states = request.many("filter_by.cluster_sources"), request.many("filter_by.cluster_states")
-        policy, pinned = request.get("filter_by.policy_id"), request.get("filter_by.is_pinned")
+        policy, pinned = request.get("filter_by.policy_id"), request.get("filter_by.is_pinned", "")
         return (
             (not sources or (cluster.cluster_source is not None and cluster.cluster_source.value in sources))
             and (not states or (cluster.state is not None and cluster.state.value in states))
             and (policy is None or cluster.policy_id == policy)
-            and (pinned is None or (cluster.cluster_id in self.pins) == (pinned == "true"))
+            and (not pinned or (cluster.cluster_id in self.pins) == request.flag("filter_by.is_pinned"))
         )
 
     def _around(self, asked: dict[str, Any], cluster_type: str) -> specs.Surroundings:
