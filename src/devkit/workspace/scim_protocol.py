@@ -99,6 +99,8 @@ def patched(content: Json, operations: list[Json]) -> Json:
         operation, path, value = str(each.get("op")).lower(), each.get("path"), each.get("value")
         if operation not in ("add", "remove", "replace"):
             raise ScimError(400, f"op is add, remove or replace, and not {each.get('op')!r}", "invalidSyntax")
+        if operation != "remove" and value is None:
+            raise ScimError(400, f"The operation {operation} needs a value", "invalidValue")
         if path:
             _patch(result, operation, str(path), value)
         elif isinstance(value, dict) and operation != "remove":

@@ -18,6 +18,7 @@ from devkit.workspace.services.permissions import Permissions
 from devkit.workspace.services.pipelines import Pipelines
 from devkit.workspace.services.policies import Policies
 from devkit.workspace.services.repos import Repos
+from devkit.workspace.services.runs import Runs
 from devkit.workspace.services.scim import Scim
 from devkit.workspace.services.secrets import Secrets
 from devkit.workspace.services.tokens import Tokens
@@ -40,6 +41,7 @@ SERVICES: Final[list[type[Service]]] = [
     Pipelines,
     Policies,
     Repos,
+    Runs,
     Scim,
     Secrets,
     Tokens,
