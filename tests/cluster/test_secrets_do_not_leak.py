@@ -78,6 +78,7 @@ class Seen:
         environment = {
             **environment_of(event_hub, azurite.account_key),
             "PYSPARK_SUBMIT_ARGS": f"{conf} pyspark-shell",
+            "COLUMNS": "2000",  # the preview leaves no column out
         }
         began = time.time()
         job = Job(folder / "job", {**arguments_of(azurite), "--preview": "5"}, environment)
@@ -104,6 +105,7 @@ def seen(tmp_path_factory, make_event_hub, azurite):
 def test_the_job_that_is_searched_did_its_work(seen):
     assert seen.status == 0, seen.output
     assert f'"events": {EVENTS}' in seen.output
+    assert "enqueued_date" in seen.output, "the preview showed no rows"
 
 
 def test_no_canary_in_what_the_job_says(seen):
@@ -139,6 +141,7 @@ def test_no_canary_in_the_tables_and_the_checkpoint(seen):
 
 
 def test_no_canary_in_the_jobs_log_file(seen):
+    assert seen.logs, "the job wrote no log, so nothing was searched"
     assert [leak for log in seen.logs for leak in search.leaks(seen.canaries, log.read_bytes(), str(log))] == []
 
 
