@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from databricks.sdk import WorkspaceClient
@@ -12,9 +13,11 @@ from databricks.sdk.service.compute import (
     AutoScale,
     ClusterSource,
     ClusterSpec,
+    DataSecurityMode,
     EventType,
     GetEventsOrder,
     InitScriptInfo,
+    Kind,
     Library,
     ListClustersFilterBy,
     ListClustersSortBy,
@@ -26,6 +29,7 @@ from databricks.sdk.service.compute import (
 )
 
 from devkit.workspace import Workspace
+from devkit.workspace.errors import ApiError
 from devkit.workspace.services.clusters import Clusters
 
 RUNTIME = "17.3.x-scala2.13"
@@ -237,6 +241,7 @@ def test_an_idempotency_token_of_a_terminated_cluster_makes_another(client: Work
         ({"spark_version": "1.0.x-scala2.9"}, "Invalid spark version 1.0.x-scala2.9"),
         ({"node_type_id": "i3.xlarge"}, "Node type i3.xlarge is not supported"),
         ({"num_workers": None}, "Exactly 1 of"),
+        ({"num_workers": -1}, "num_workers must not be negative"),
         ({"autoscale": AutoScale(min_workers=1, max_workers=2)}, "Exactly 1 of"),
         ({"num_workers": None, "autoscale": AutoScale(min_workers=3, max_workers=2)}, "min_workers"),
         ({"autotermination_minutes": 5}, "autotermination_minutes"),
@@ -402,3 +407,60 @@ def test_a_clone_has_the_libraries_of_its_source(client: WorkspaceClient) -> Non
     made = client.api_client.do("POST", "/api/2.1/clusters/create", body=body)
     found = client.libraries.cluster_status(made["cluster_id"])
     assert [status.library for status in found] == [Library(whl="/Workspace/Shared/a.whl")]
+
+
+def test_a_single_node_has_no_workers_and_spark_of_its_own(client: WorkspaceClient) -> None:
+    made = client.clusters.create(RUNTIME, node_type_id=NODE, is_single_node=True, kind=Kind.CLASSIC_PREVIEW)
+    cluster = client.clusters.get(made.cluster_id)
+    assert (cluster.num_workers, cluster.custom_tags) == (0, {"ResourceClass": "SingleNode"})
+    assert (cluster.spark_conf or {})["spark.master"] == "local[*]"
+
+
+def test_a_cluster_for_one_user_is_for_who_made_it(client: WorkspaceClient) -> None:
+    mode = DataSecurityMode.SINGLE_USER
+    made = client.clusters.create(RUNTIME, node_type_id=NODE, num_workers=1, data_security_mode=mode)
+    assert client.clusters.get(made.cluster_id).single_user_name == "engineer@localhost"
+
+
+def test_a_start_waits_for_a_cluster_whose_init_script_is_missing_no_longer_than_it_takes(
+    workspace: Workspace, client: WorkspaceClient
+) -> None:
+    script = InitScriptInfo(workspace=WorkspaceStorageInfo(destination="/Shared/init.sh"))
+    made = client.clusters.create(RUNTIME, node_type_id=NODE, num_workers=1, init_scripts=[script])
+    service = workspace.state().service(Clusters)
+    with pytest.raises(ApiError, match=r"does not start: Init script /Shared/init\.sh does not exist"):
+        service.ensure_running(made.cluster_id)
+    (workspace.state().path("files", "Shared") / "init.sh").write_text("echo hello")
+    service.ensure_running(made.cluster_id)
+    assert state(client, made.cluster_id) is State.RUNNING
+
+
+def test_events_are_those_of_the_time_asked_for(client: WorkspaceClient, clock: StoppedClock) -> None:
+    cluster_id = create(client)
+    clock.now += 60
+    client.clusters.get(cluster_id)
+    started = int(clock.now * 1000)
+    clock.now += 60
+    client.clusters.pin(cluster_id)
+    late = client.clusters.events(cluster_id, start_time=started + 1)
+    early = client.clusters.events(cluster_id, end_time=started - 1)
+    assert [event.type for event in late] == [EventType.PINNED]
+    assert [event.type for event in early] == [EventType.CREATING]
+
+
+def test_clusters_outlive_the_server_and_those_of_runs_end_with_it(tmp_path: Path) -> None:
+    with Workspace(tmp_path) as first:
+        client = first.client()
+        kept = create(client)
+        before = client.clusters.get(kept)
+        happened = kinds(client, kept)
+        spec = {"spark_version": RUNTIME, "node_type_id": NODE, "num_workers": 1}
+        of_run = first.state().service(Clusters).add_job_cluster(spec, "run")
+        assert state(client, of_run) is State.RUNNING
+        token = first.token
+    with Workspace(tmp_path, token=token) as second:
+        client = second.client()
+        assert client.clusters.get(kept) == before
+        assert kinds(client, kept) == happened
+        assert state(client, of_run) is State.TERMINATED
+        assert create(client).endswith("local01003")

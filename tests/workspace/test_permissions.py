@@ -7,6 +7,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, ResourceDoesNotExist
 from databricks.sdk.service.iam import AccessControlRequest, ObjectPermissions, PermissionLevel
 from databricks.sdk.service.jobs import JobAccessControlRequest, JobPermissionLevel
+from databricks.sdk.service.workspace import ImportFormat
 
 ME = "engineer@localhost"
 L = PermissionLevel
@@ -99,6 +100,48 @@ def test_a_new_owner_of_a_job_leaves_the_old_one_as_a_manager(client: WorkspaceC
         if not permission.inherited
     }
     assert levels == {ME: JobPermissionLevel.CAN_MANAGE, principal.application_id: JobPermissionLevel.IS_OWNER}
+
+
+def test_two_owners_are_refused(client: WorkspaceClient, job_id: str) -> None:
+    client.users.create(user_name="other@localhost")
+    names = (ME, "other@localhost")
+    grant = [AccessControlRequest(user_name=name, permission_level=L.IS_OWNER) for name in names]
+    with pytest.raises(InvalidParameterValue, match="exactly one owner"):
+        client.permissions.set("jobs", job_id, access_control_list=grant)
+
+
+def test_put_on_a_warehouse_without_its_owner_keeps_it(client: WorkspaceClient) -> None:
+    warehouse_id = str(client.warehouses.create(name="small", cluster_size="Small").id)
+    grant = [AccessControlRequest(group_name="users", permission_level=L.CAN_USE)]
+    answer = client.permissions.set("warehouses", warehouse_id, access_control_list=grant)
+    assert answer.object_id == f"/sql/warehouses/{warehouse_id}"
+    assert direct(answer) == {"users": "CAN_USE", ME: "IS_OWNER"}
+
+
+def test_objects_of_the_other_services_have_permissions(client: WorkspaceClient) -> None:
+    client.workspace.mkdirs("/Shared/folder")
+    client.workspace.upload("/Shared/folder/note.py", b"# Databricks notebook source", format=ImportFormat.AUTO)
+    client.workspace.upload("/Shared/folder/file.txt", b"text", format=ImportFormat.RAW)
+    ids = {
+        "directories": client.workspace.get_status("/Shared/folder").object_id,
+        "notebooks": client.workspace.get_status("/Shared/folder/note").object_id,
+        "files": client.workspace.get_status("/Shared/folder/file.txt").object_id,
+        "pipelines": client.pipelines.create(name="flow", allow_duplicate_names=True).pipeline_id,
+    }
+    grant = [AccessControlRequest(group_name="users", permission_level=L.CAN_RUN)]
+    for kind, object_id in ids.items():
+        answer = client.permissions.update(kind, str(object_id), access_control_list=grant)
+        assert answer.object_id == f"/{kind}/{object_id}"
+        assert direct(answer)["users"] == "CAN_RUN"
+    with pytest.raises(ResourceDoesNotExist):
+        client.permissions.get("notebooks", str(ids["directories"]))
+
+
+def test_an_entry_names_one_principal(client: WorkspaceClient, cluster_id: str) -> None:
+    for entry in (AccessControlRequest(), AccessControlRequest(user_name=ME, group_name="users")):
+        entry.permission_level = L.CAN_RESTART
+        with pytest.raises(InvalidParameterValue, match="exactly one of"):
+            client.permissions.update("clusters", cluster_id, access_control_list=[entry])
 
 
 def test_a_group_cannot_own_a_job(client: WorkspaceClient, job_id: str) -> None:

@@ -67,6 +67,11 @@ def test_the_name_of_a_policy_is_taken_once(client: WorkspaceClient) -> None:
     client.cluster_policies.edit(other, name="large", definition="{}")
 
 
+def test_the_name_of_a_policy_has_at_most_100_characters(client: WorkspaceClient) -> None:
+    with pytest.raises(InvalidParameterValue, match="100 characters"):
+        policy(client, {}, "x" * 101)
+
+
 def test_policies_are_listed_in_the_order_asked_for(client: WorkspaceClient) -> None:
     for name in ("b", "c", "a"):
         policy(client, {}, name)

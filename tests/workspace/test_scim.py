@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, NotFound, PermissionDenied, ResourceConflict
-from databricks.sdk.service.iam import ComplexValue, Group, Patch, PatchOp, PatchSchema
+from databricks.sdk.service.iam import ComplexValue, Group, ListSortOrder, Patch, PatchOp, PatchSchema
 
 from devkit.workspace import Workspace
 
@@ -100,6 +100,15 @@ def test_all_are_listed_over_several_pages(workspace: Workspace, client: Workspa
     assert isinstance(sent, dict)
     assert (sent["totalResults"], sent["startIndex"], sent["itemsPerPage"]) == (7, 3, 2)
     assert [each["displayName"] for each in sent["Resources"]] == names[:2]
+
+
+def test_a_listing_is_sorted_on_request(client: WorkspaceClient) -> None:
+    for name in ("b", "a"):
+        client.service_principals.create(display_name=name)
+    listed = client.service_principals.list(sort_by="displayName", sort_order=ListSortOrder.DESCENDING)
+    assert [each.display_name for each in listed] == ["b", "a"]
+    listed = client.service_principals.list(sort_by="displayName")
+    assert [each.display_name for each in listed] == ["a", "b"]
 
 
 def test_only_the_attributes_that_were_asked_for_are_shown(client: WorkspaceClient) -> None:
