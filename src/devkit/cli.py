@@ -13,6 +13,8 @@ from spark_utils.errors import SparkUtilsError
 # and `run(arguments) -> int` gives the exit status.
 COMMANDS: dict[str, tuple[str, str]] = {
     "hub": ("devkit.hub.commands", "the local event hub: up, down, status, reset, send"),
+    "deploy": ("devkit.deploy.commands", "what is declared, on a workspace: plan, apply, prune, run, wait and more"),
+    "api": ("devkit.deploy.api_command", "a free-form call of a workspace's REST API: METHOD PATH [JSON]"),
     "workspace": ("devkit.workspace.commands", "a Databricks workspace on this machine: up, supported"),
     "azurite": ("devkit.azurite_command", "a storage account on this machine, for abfs:// paths: up"),
     "tables": ("devkit.tables", "what a job has written: counts, newest rows, reasons"),

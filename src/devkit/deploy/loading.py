@@ -1,0 +1,271 @@
+"""Loading a declaration: one environment file over shared resource files, all mistakes of all files at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from devkit.deploy.catalogue import EXTRAS, KINDS, fields_of, required_fields
+from devkit.deploy.checking import mistakes_of, suggestion
+from devkit.deploy.errors import DeclarationError
+from devkit.deploy.expanding import Declared, expand, paths_of
+from devkit.deploy.model import Declaration, Wanted
+from devkit.deploy.variables import Variables
+from devkit.deploy.yaml_files import Document, read_yaml
+
+DEFAULT_FOLDER: Final = Path("configuration") / "deploy"
+ENVIRONMENT_KEYS: Final = ("project", "workspace", "include", "variables", "protect", "resources")
+RESOURCE_KEYS: Final = ("include", "variables", "resources")
+ROOTS: Final = ("root", "volume_root", "repos_root")
+WORKSPACE_KEYS: Final = (
+    *ROOTS,
+    "host",
+    "profile",
+    "proxy",
+    "auth_type",
+    "token",
+    "client_id",
+    "client_secret",
+    "azure_client_id",
+    "azure_client_secret",
+    "azure_tenant_id",
+    "azure_workspace_resource_id",
+    "login_endpoint",
+)
+MOUNTS: Final = (
+    "mounts are not deployed: they give every user of the workspace the same rights, and Databricks deprecated them. "
+    "Declare a Unity Catalog volume over an external location instead, and read /Volumes/<catalog>/<schema>/<volume>"
+)
+
+
+@dataclass
+class _Loading:
+    """What is gathered while the files are read."""
+
+    environment: str
+    folder: Path
+    base: Path
+    documents: list[Document] = field(default_factory=list)
+    declared: list[Declared] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+
+
+def load(environment: str, folder: Path = DEFAULT_FOLDER, base: Path | None = None) -> Declaration:
+    """Read what is wanted in an environment.
+
+    Args:
+        environment: The name of a file of ``environments/``, such as ``dev``.
+        folder: The folder that holds ``environments/``.
+        base: The folder that paths of local files start from; by default the one that holds ``configuration/``.
+
+    Raises:
+        DeclarationError: With every mistake of every file.
+    """
+    folder = folder.resolve()
+    inside = folder.parent.name == DEFAULT_FOLDER.parent.name
+    loading = _Loading(environment, folder, (base or (folder.parent.parent if inside else folder)).resolve())
+    top = _open_environment(loading)
+    _include(loading, top, ENVIRONMENT_KEYS)
+    settings = top.content if isinstance(top.content, dict) else {}
+    if not settings.get("project"):
+        loading.mistakes.append(f"{top.place(())}: `project` is missing: the name that marks what this project owns")
+    variables = _variables(loading, settings)
+    _names(loading, variables)
+    wanted = _wanted(loading, variables)
+    if loading.mistakes:
+        raise DeclarationError(sorted(set(loading.mistakes), key=_by_place))
+    place = variables.values
+    return Declaration(
+        project=str(settings["project"]),
+        environment=environment,
+        root=place["workspace.root"],
+        volume_root=place["workspace.volume_root"],
+        repos_root=place["workspace.repos_root"],
+        workspace=variables.resolve(settings.get("workspace") or {}),
+        resources=tuple(wanted),
+        protect=tuple(settings.get("protect") or ()),
+    )
+
+
+def workspace_settings(environment: str, folder: Path = DEFAULT_FOLDER) -> dict[str, Any]:
+    """Return how an environment's file says that its workspace is reached; nothing when there is no such file."""
+    file = folder / "environments" / f"{environment}.yml"
+    content = read_yaml(file).content if file.is_file() else None
+    settings = content.get("workspace") if isinstance(content, dict) else None
+    return {name: value for name, value in (settings or {}).items() if name not in ROOTS}
+
+
+def _open_environment(loading: _Loading) -> Document:
+    file = loading.folder / "environments" / f"{loading.environment}.yml"
+    if not file.is_file():
+        known = [each.stem for each in sorted(file.parent.glob("*.yml"))]
+        hint = suggestion(loading.environment, known)
+        raise DeclarationError([f"{_shown(loading, file)}: there is no environment {loading.environment!r}; {hint}"])
+    return _read(loading, file)
+
+
+def _read(loading: _Loading, file: Path) -> Document:
+    document = read_yaml(file, _shown(loading, file))
+    loading.documents.append(document)
+    loading.mistakes += document.mistakes
+    if document.content is not None and not isinstance(document.content, dict):
+        loading.mistakes.append(f"{document.place(())}: the file must be a mapping")
+    return document
+
+
+def _include(loading: _Loading, document: Document, known: tuple[str, ...]) -> None:
+    """Check the keys of a file, take its resources, and go through the files that it includes."""
+    content = document.content if isinstance(document.content, dict) else {}
+    _check_keys(loading, document, (), content, known)
+    _check_keys(loading, document, ("workspace",), content.get("workspace") or {}, WORKSPACE_KEYS)
+    _gather(loading, document, content.get("resources") or {})
+    for index, pattern in enumerate(content.get("include") or []):
+        files = sorted(document.file.parent.glob(str(pattern)))
+        if not files:
+            loading.mistakes.append(f"{document.place(('include', index))}: no file fits {pattern!r}")
+        for file in files:
+            if file.resolve() not in [each.file.resolve() for each in loading.documents]:
+                try:
+                    _include(loading, _read(loading, file), RESOURCE_KEYS)
+                except DeclarationError as error:
+                    loading.mistakes += error.mistakes
+
+
+def _check_keys(
+    loading: _Loading, document: Document, path: tuple[str, ...], content: dict[str, Any], known: tuple[str, ...]
+) -> None:
+    for name in content:
+        if name not in known:
+            where = document.place((*path, name))
+            loading.mistakes.append(f"{where}: {name!r} is no key here; {suggestion(name, known)}")
+
+
+def _gather(loading: _Loading, document: Document, resources: dict[str, Any]) -> None:
+    for kind, items in resources.items():
+        where = document.place(("resources", kind))
+        if kind == "mounts":
+            loading.mistakes.append(f"{where}: {MOUNTS}")
+        elif kind not in KINDS or kind in ("permissions", "secrets"):
+            known = [each for each in KINDS if each not in ("permissions", "secrets")]
+            loading.mistakes.append(f"{where}: {kind!r} is no kind of resource; {suggestion(kind, known)}")
+        else:
+            for key, body in (items or {}).items():
+                _declare(loading, document, kind, key, body)
+
+
+def _declare(loading: _Loading, document: Document, kind: str, key: str, body: Any) -> None:
+    path = ("resources", kind, key)
+    earlier = next((each for each in loading.declared if (each.kind, each.key) == (kind, key)), None)
+    if earlier is not None:
+        loading.mistakes.append(f"{document.place(path)}: {kind}.{key} is declared at {earlier.place} already")
+    elif not isinstance(body, dict):
+        loading.mistakes.append(f"{document.place(path)}: {kind}.{key} must be a mapping of its settings")
+    else:
+        loading.declared.append(Declared(kind, key, body, document, path))
+
+
+def _variables(loading: _Loading, settings: dict[str, Any]) -> Variables:
+    """Return the variables: those of the environment over the defaults of the resource files."""
+    values: dict[str, Any] = {"project": settings.get("project", ""), "environment": loading.environment}
+    for document in reversed(loading.documents):
+        given = (document.content or {}).get("variables") if isinstance(document.content, dict) else None
+        values |= {f"var.{name}": value for name, value in (given or {}).items()}
+    place = settings.get("workspace") or {}
+    project, environment = values["project"], loading.environment
+    defaults = {"root": f"/Workspace/Shared/{project}/{environment}", "repos_root": f"/Repos/{project}-{environment}"}
+    top = loading.documents[0]
+    for name in ROOTS:
+        early = Variables(values)
+        values[f"workspace.{name}"] = early.resolve(place.get(name) or defaults.get(name, ""), ("workspace", name))
+        loading.mistakes += [f"{top.place(path)}: {message}" for path, message in early.unknown]
+        root = values[f"workspace.{name}"]
+        if root and not (project in root and environment in root.removeprefix(project)):
+            remedy = "what lies in it is deleted by prune, so it must belong to one project and environment alone"
+            message = f"`{name}` must hold the names of the project and the environment, {root!r} does not: {remedy}"
+            loading.mistakes.append(f"{top.place(('workspace', name))}: {message}")
+    return Variables(values)
+
+
+def _names(loading: _Loading, variables: Variables) -> None:
+    """Let resources name each other: ``${clusters.small.name}``, ``${wheels.job.path}``."""
+    early = Variables(variables.values)  # a name may hold variables, but not the name of another resource
+    for each in loading.declared:
+        body = early.resolve(each.body)
+        name = body.get(KINDS[each.kind].name_field)
+        if isinstance(name, str):
+            variables.values[f"{each.kind}.{each.key}.name"] = name
+        variables.values |= paths_of(each.kind, each.key, body, loading.base, variables.values)
+
+
+def _wanted(loading: _Loading, variables: Variables) -> list[Wanted]:
+    wanted: list[Wanted] = []
+    for each in loading.declared:
+        variables.unknown.clear()
+        body = variables.resolve(each.body, each.path)
+        found = [f"{each.document.place(path)}: {message}" for path, message in variables.unknown]
+        found += _mistakes(each, body)
+        if found:
+            loading.mistakes += found
+            continue
+        try:
+            wanted += expand(each, body, loading.base, variables.values)
+        except DeclarationError as error:
+            loading.mistakes += error.mistakes
+    loading.mistakes += _twice(wanted)
+    return wanted
+
+
+def _mistakes(declared: Declared, body: dict[str, Any]) -> list[str]:
+    known = dict(fields_of(declared.kind))
+    if KINDS[declared.kind].permissions:
+        known["permissions"] = Any
+    if declared.kind == "jobs":
+        known["stream"] = Any
+    found = list(mistakes_of(body, known, declared.document.place, declared.path))
+    missing = sorted(required_fields(declared.kind) - body.keys())
+    found += [f"{declared.place}: {declared.kind}.{declared.key} lacks {name!r}" for name in missing]
+    plain = {name: value for name, value in body.items() if name not in EXTRAS}
+    if declared.kind != "secret_scopes":
+        found += list(_stray_secrets(plain, declared))
+    return found
+
+
+def _stray_secrets(body: dict[str, Any], declared: Declared) -> list[str]:
+    """Refuse references to secrets outside of secret values: there they would be shown."""
+    from devkit.deploy.model import walk
+    from devkit.deploy.variables import SECRET_SOURCES, VARIABLE
+
+    stray = []
+    for path, _, value in walk(body):
+        found = VARIABLE.search(value) if isinstance(value, str) else None
+        if found and found["name"].partition(".")[0] in SECRET_SOURCES:
+            remedy = "Declare it in a secret scope, and write {{secrets/scope/key}} here"
+            stray.append(f"{declared.place}: {path} refers to a secret ({found[0]}), which would show it. {remedy}")
+    return stray
+
+
+def _twice(wanted: list[Wanted]) -> list[str]:
+    """Refuse two resources that want the same key or the same place."""
+    mistakes: list[str] = []
+    places: dict[tuple[str, str, str], Wanted] = {}
+    for each in wanted:
+        for what in {(each.kind, "key", each.key), (each.kind, "name", each.name)}:
+            earlier = places.setdefault(what, each)
+            if earlier is not each:
+                kind, field_name, value = what
+                mistakes.append(
+                    f"{each.origin}: the {field_name} {value!r} of {kind} stands at {earlier.origin} already"
+                )
+    return mistakes
+
+
+def _shown(loading: _Loading, file: Path) -> str:
+    resolved = file.resolve()
+    return str(resolved.relative_to(loading.base)) if resolved.is_relative_to(loading.base) else str(file)
+
+
+def _by_place(mistake: str) -> tuple[str, int, str]:
+    file, _, rest = mistake.partition(":")
+    line = rest.partition(":")[0]
+    return file, int(line) if line.isdigit() else 0, mistake

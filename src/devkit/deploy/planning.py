@@ -1,0 +1,215 @@
+"""The plan: from what is wanted and what is found to what has to be done, without any server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from devkit.deploy.catalogue import KINDS, ORDER, replacing_fields
+from devkit.deploy.differences import differences
+from devkit.deploy.errors import DeclarationError
+from devkit.deploy.model import PATH_KINDS, Action, Change, Declaration, Findings, Found, Wanted, plain_path
+from devkit.deploy.names import Names, references
+from devkit.deploy.streams import stale_run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done, in the order in which it is done.
+
+    Attributes:
+        declaration: What is wanted.
+        findings: What was found.
+        actions: One for each resource, those that need nothing included.
+        leftovers: What this project and environment owns and no longer declares: what prune would delete.
+    """
+
+    declaration: Declaration
+    findings: Findings
+    actions: tuple[Action, ...]
+    leftovers: tuple[Found, ...]
+
+    @property
+    def changes(self) -> tuple[Action, ...]:
+        """Return the actions that change something."""
+        return tuple(each for each in self.actions if each.verb != "unchanged")
+
+
+def plan(
+    declaration: Declaration,
+    findings: Findings,
+    *,
+    adopt: bool = False,
+    secret_digests: Mapping[str, str] | None = None,
+) -> Plan:
+    """Decide what has to be done.
+
+    Args:
+        declaration: What is wanted.
+        findings: What was found.
+        adopt: Take over what has a declared name and no owner, instead of refusing.
+        secret_digests: Digests of the values of declared secrets, by their address; a secret whose value is not
+            known here is compared when it is applied.
+
+    Raises:
+        DeclarationError: If names are missing, ambiguous or taken by what is not owned here; all of them at once.
+    """
+    matcher = _Matcher(declaration, findings, adopt=adopt)
+    pairs = [(wanted, matcher.match(wanted)) for wanted in in_order(declaration.resources)]
+    names = Names(findings.items, pairs)
+    mistakes = list(matcher.mistakes)
+    actions = []
+    for wanted, found in pairs:
+        body, missing = names.resolve(wanted)
+        mistakes += missing
+        if wanted.kind == "secrets":  # a value is compared by its digest alone
+            known = (secret_digests or {}).get(wanted.address)
+            body = {"digest": known} if known or found is None else {}
+        action = _action(declaration, wanted, body, found)
+        mistakes += _refusals(action)
+        if action.verb == "replace":
+            names.forget(wanted)
+        actions.append(action)
+    if mistakes:
+        raise DeclarationError(mistakes)
+    actions = [*_withdrawn_permissions(declaration, findings, pairs), *actions, *_restarts(actions)]
+    matched = {(found.kind, found.id) for _, found in pairs if found is not None}
+    leftovers = [each for each in findings.items if declaration.owns(each) and (each.kind, each.id) not in matched]
+    return Plan(declaration, findings, tuple(actions), tuple(each for each in leftovers if each.kind != "permissions"))
+
+
+def in_order(resources: Iterable[Wanted]) -> list[Wanted]:
+    """Return resources so that each comes after those that it refers to.
+
+    Raises:
+        DeclarationError: If jobs refer to each other in a circle.
+    """
+    ordered = sorted(resources, key=lambda each: ORDER[each.kind])
+    jobs = {each.name: each for each in ordered if each.kind == "jobs"}
+    placed: dict[str, Wanted] = {}
+
+    def place(job: Wanted, above: tuple[str, ...]) -> None:
+        if job.name in above:
+            circle = " -> ".join([*above[above.index(job.name) :], job.name])
+            raise DeclarationError([f"{job.origin}: jobs run each other in a circle: {circle}"])
+        for kind, name in references(job.body, "jobs"):
+            if kind == "jobs" and name in jobs and name not in placed:
+                place(jobs[name], (*above, job.name))
+        placed.setdefault(job.name, job)
+
+    for job in jobs.values():
+        place(job, ())
+    sorted_jobs = iter(placed.values())
+    return [next(sorted_jobs) if each.kind == "jobs" else each for each in ordered]
+
+
+class _Matcher:
+    """Finds what exists of each wanted resource: by its key in the ownership tag, or by its path."""
+
+    def __init__(self, declaration: Declaration, findings: Findings, *, adopt: bool) -> None:
+        self._declaration = declaration
+        self._adopt = adopt
+        self._owned: dict[tuple[str, str], Found] = {}
+        self._named: dict[tuple[str, str], list[Found]] = {}
+        self.mistakes: list[str] = []
+        for each in findings.items:
+            self._named.setdefault((each.kind, _name(each.kind, each.name)), []).append(each)
+            if declaration.owns(each):
+                key = _name(each.kind, each.name) if each.kind in PATH_KINDS or each.owner is None else each.owner.key
+                self._owned.setdefault((each.kind, key), each)  # the first one; a second one is a leftover
+
+    def match(self, wanted: Wanted) -> Found | None:
+        """Return what exists of it, or None; a name taken by something else is a mistake."""
+        key = _name(wanted.kind, wanted.name) if wanted.kind in PATH_KINDS else wanted.key
+        found = self._owned.get((wanted.kind, key))
+        if found is not None or wanted.kind == "permissions":
+            return found
+        strangers = self._named.get((wanted.kind, _name(wanted.kind, wanted.name)), [])
+        if len(strangers) == 1 and self._adopt and strangers[0].owner is None:
+            return strangers[0]
+        if strangers:
+            owner = strangers[0].owner
+            whose = f"belongs to {owner.project}/{owner.environment}" if owner else "is not owned by this project"
+            remedy = "Choose another name" + ("" if owner else ", delete it, or take it over with --adopt")
+            self.mistakes.append(
+                f"{wanted.origin}: {wanted.address}: {wanted.name!r} exists already ({strangers[0].id}) "
+                f"and {whose}. {remedy}"
+            )
+        return None
+
+
+def _name(kind: str, name: str) -> str:
+    return plain_path(name) if kind in PATH_KINDS else name
+
+
+def _action(declaration: Declaration, wanted: Wanted, body: dict[str, Any], found: Found | None) -> Action:
+    if found is None:
+        return Action("create", wanted, None, tuple(Change(name, None, value) for name, value in body.items()))
+    changes = (*differences(body, found.body), *_further_principals(wanted, found))
+    owner, ours = found.owner, declaration.owner(wanted)
+    tagged = wanted.kind not in PATH_KINDS and wanted.kind not in ("permissions", "table_changes")
+    replacing = replacing_fields(wanted.kind) if KINDS[wanted.kind].create or KINDS[wanted.kind].spec else frozenset()
+    if any(change.path.partition(".")[0].partition("[")[0] in replacing for change in changes):
+        return Action("replace", wanted, found, changes, "a field changed that the service cannot edit")
+    if tagged and owner is None:
+        return Action("update", wanted, found, changes, "it is taken over")
+    if changes:
+        drift = (owner is not None and tagged and owner.digest == ours.digest) or wanted.kind == "permissions"
+        return Action("update", wanted, found, changes, "it was edited by hand since the last apply" if drift else "")
+    if tagged and owner is not None and owner != ours:
+        digests = owner.digest != ours.digest
+        reason = "something" if digests else "whether its permissions are declared"
+        reason += " that was declared before is declared no longer" if digests else " has changed"
+        return Action("update", wanted, found, (), reason)
+    return Action("unchanged", wanted, found)
+
+
+def _further_principals(wanted: Wanted, found: Found) -> list[Change]:
+    """Return who may do something undeclared, but for the owner and the deployer, whom the service itself adds."""
+    if wanted.kind != "permissions":
+        return []
+    declared, given = wanted.body["principals"], found.extra.get("given") or []
+    further = {who: level for who, level in found.body["principals"].items() if who not in {*declared, *given}}
+    return [Change(f"principals.{who}", level, None) for who, level in further.items()]
+
+
+def _refusals(action: Action) -> list[str]:
+    """Refuse what must not be done: running a table change again because its file was edited."""
+    wanted = action.wanted
+    if wanted is None or wanted.kind != "table_changes":
+        return []
+    edited = [
+        change.path for change in action.changes if change.before is not None and change.path.startswith("files.")
+    ]
+    remedy = "It was run already, and is run once: take the edit back, and write a further file"
+    return [f"{wanted.origin}: {wanted.address}: {path.removeprefix('files.')} was edited. {remedy}" for path in edited]
+
+
+def _withdrawn_permissions(
+    declaration: Declaration, findings: Findings, pairs: list[tuple[Wanted, Found | None]]
+) -> list[Action]:
+    """Return what takes permissions back that are declared no longer, before their object forgets them."""
+    still = {wanted.key for wanted, _ in pairs if wanted.kind == "permissions"}
+    objects = {wanted.address for wanted, _ in pairs}
+    gone = []
+    for each in findings.of("permissions"):
+        owned = declaration.owns(each) and each.owner is not None and each.owner.permissions
+        if owned and each.owner and each.owner.key in objects - still and each.body.get("principals"):
+            changes = tuple(Change(f"principals.{who}", level, None) for who, level in each.body["principals"].items())
+            gone.append(Action("delete", None, each, changes, "its permissions are declared no longer"))
+    return gone
+
+
+def _restarts(actions: list[Action]) -> list[Action]:
+    """Return what restarts streams whose active run is not what is declared now."""
+    restarts = []
+    for action in actions:
+        wanted, found = action.wanted, action.found
+        if wanted is None or found is None or wanted.kind != "jobs" or not wanted.stream:
+            continue
+        runs = found.extra.get("active_runs") or []
+        reason = stale_run(action, runs)
+        if reason:
+            restarts.append(replace(action, verb="restart", changes=(), reason=reason))
+    return restarts

@@ -1,0 +1,90 @@
+"""A plan as a readable diff, and as JSON; a secret shows only that it changed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+from devkit.deploy.model import Action, Change, Found, Verb
+from devkit.deploy.planning import Plan
+
+SIGNS: Final = {"create": "+", "update": "~", "replace": "±", "delete": "-", "restart": "↻", "unchanged": " "}
+MASK: Final = "***"
+LONGEST: Final = 100
+
+
+def render(plan: Plan) -> str:
+    """Return the plan as text."""
+    lines = [f"{plan.declaration.environment} on {plan.findings.host or 'a recorded workspace'}: {summary(plan)}"]
+    for action in plan.changes:
+        lines += render_action(action)
+    if plan.leftovers:
+        lines.append(f"no longer declared ({len(plan.leftovers)}; `devkit deploy prune` deletes them):")
+        lines += [f"  {_leftover(each)}" for each in plan.leftovers]
+    return "\n".join(lines)
+
+
+def render_action(action: Action) -> list[str]:
+    """Return one action as lines."""
+    origin = f"  ({action.wanted.origin})" if action.wanted is not None and action.wanted.origin else ""
+    lines = [f"{SIGNS[action.verb]} {action.verb} {action.address} {action.name!r}{origin}"]
+    if action.reason:
+        lines.append(f"    ! {action.reason}")
+    if action.verb == "create":
+        return lines + [f"    {change.path}: {shown(change.after)}" for change in masked(action)]
+    return lines + [f"    {each.path}: {shown(each.before)} -> {shown(each.after)}" for each in masked(action)]
+
+
+def summary(plan: Plan) -> str:
+    """Return the counts of a plan in one line."""
+    counted = Counter(action.verb for action in plan.actions)
+    verbs: tuple[Verb, ...] = ("create", "update", "replace", "delete", "restart")
+    parts = [f"{counted[verb]} to {verb}" for verb in verbs if counted[verb]]
+    if not parts:
+        return f"nothing to do, {len(plan.actions)} as declared"
+    return ", ".join([*parts, f"{counted['unchanged']} unchanged"])
+
+
+def masked(action: Action) -> Iterator[Change]:
+    """Yield the changes of an action with every secret masked."""
+    secret = (action.wanted or action.found).kind == "secrets"  # type: ignore[union-attr]  # it is about one of them
+    for change in action.changes:
+        if secret and change.path in ("value", "digest"):
+            yield Change("value", None, MASK) if change.before is None else Change("value", MASK, f"{MASK} (changed)")
+        else:
+            yield change
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON, for ``--out`` and ``--expect``: what is done, never a secret."""
+    return {
+        "project": plan.declaration.project,
+        "environment": plan.declaration.environment,
+        "host": plan.findings.host,
+        "actions": [
+            {
+                "verb": action.verb,
+                "address": action.address,
+                "name": action.name,
+                "reason": action.reason,
+                "changes": [[each.path, shown(each.before), shown(each.after)] for each in masked(action)],
+            }
+            for action in plan.changes
+        ],
+    }
+
+
+def shown(value: Any) -> str:
+    """Return a value in one short line."""
+    if value is None:
+        return "(none)"
+    text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list | bool) else str(value)
+    text = text.replace("\n", "⏎")
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+
+
+def _leftover(found: Found) -> str:
+    key = found.owner.key if found.owner else found.name
+    return f"{found.kind}.{key} {found.name!r} ({found.id})"
