@@ -22,7 +22,6 @@ from databricks.sdk.service.jobs import (
 
 from devkit.workspace import Workspace
 
-
 ON_A = [TaskDependency("a", "true")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from databricks.sdk import WorkspaceClient
 
-from tests.workspace.run_kit import finished, logs, python, results, start
+from tests.workspace.run_kit import finished, logs, python, start
 
 
 def test_a_file_runs_with_its_parameters_and_its_output_is_kept(client: WorkspaceClient) -> None:

@@ -76,7 +76,8 @@ def known_to(
     known["start_date"] = known["job.start_time.iso_date"]
     if task.notebook_task:
         known["task.notebook_path"] = task.notebook_task.notebook_path
-    known |= {f"job.parameters.{each.name}": each.value or each.default or "" for each in run.job_parameters or []}
+    for each in run.job_parameters or []:
+        known[f"job.parameters.{each.name}"] = references.resolve(each.value or each.default or "", known)
     for other in records.latest_tasks(run.run_id or 0):
         known |= _of_task(records, run, other)
     return known | (references.flat("input", given) if given is not None else {})

@@ -33,6 +33,7 @@ class Records:
 
     def __init__(self, service: Service) -> None:
         self._state = service.state
+        self.closed = False  # the server stops: what is active stays so, and the next server says why it ended
         self.runs = service.table("runs", Run)
         self.settings = service.table("settings", JobSettings)
         self.tasks = service.table("tasks", RunTask)
@@ -108,6 +109,8 @@ class Records:
     def end_task(self, record: RunTask, outcome: Outcome) -> None:
         """Keep how the run of a task ended."""
         with self._state.lock:
+            if self.closed:
+                return
             states.end(record, outcome, self._state.now())
             if record.condition_task and outcome.condition:
                 record.condition_task.outcome = outcome.condition

@@ -188,6 +188,8 @@ class JobRun:
     def _finish(self) -> None:
         self._compute.end()
         with self._state.lock:
+            if self._records.closed:
+                return
             if self.stop.result is not None:
                 outcome = Outcome(self.stop.result, NOT_RUN[self.stop.result])
             else:

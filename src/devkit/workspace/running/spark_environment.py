@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from devkit import instant_start, local_session
+from devkit.warm_up import GENERATED_CODE
 
 # Settings that only mean something on Databricks' own machines.
 NOT_HERE: Final = (
@@ -51,7 +52,7 @@ def settings(warehouse: Path, more: Mapping[str, str], folder: Path) -> dict[str
         "spark.ui.enabled": "false",
         "spark.master": "local[2]",
     }
-    return found | own | {key: value for key, value in more.items() if not key.startswith(NOT_HERE)}
+    return found | GENERATED_CODE | own | {key: value for key, value in more.items() if not key.startswith(NOT_HERE)}
 
 
 def variables(folder: Path, warehouse: Path, more: Mapping[str, str], name: str) -> dict[str, str]:

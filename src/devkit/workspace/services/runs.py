@@ -58,6 +58,8 @@ class Runs(Service):
 
     def stop(self) -> None:
         """Kill what runs."""
+        with self.state.lock:
+            self.records.closed = True
         self.processes.close()
         for driver in list(self._drivers.values()):
             driver.stop.ask(states.Result.CANCELED)
