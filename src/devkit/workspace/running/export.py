@@ -26,5 +26,5 @@ def _cell(cell: dict[str, Any], outputs: list[dict[str, str]]) -> str:
     title = f"<h3>{html.escape(cell['title'])}</h3>" if cell["title"] else ""
     language = html.escape(cell["language"])
     code = f'<pre><code class="{language}">{html.escape(cell["text"])}</code></pre>'
-    shown = "".join(each["html"] if "html" in each else f"<samp>{html.escape(each['text'])}</samp>" for each in outputs)
+    shown = "".join(each["html"] if "html" in each else f"<pre>{html.escape(each['text'])}</pre>" for each in outputs)
     return f"<section>{title}{code}<div>{shown}</div></section>"

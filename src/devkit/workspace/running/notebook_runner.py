@@ -9,6 +9,7 @@ import ast
 import html
 import importlib.metadata
 import io
+import json
 import linecache
 import os
 import posixpath
@@ -128,9 +129,10 @@ class NotebookRunner:
             self._context.write("cells.json", self._redacted())
 
     def _redacted(self) -> Any:
-        import json
-
-        return json.loads(redact(json.dumps(self._shown), {json.dumps(each)[1:-1] for each in self._context.secrets}))
+        """Return what was shown without secrets, also where markup or JSON writes them in another way."""
+        plain = {form for each in self._context.secrets for form in (each, repr(each)[1:-1])}
+        written = {json.dumps(form)[1:-1] for each in plain for form in (each, html.escape(each))}
+        return json.loads(redact(json.dumps(self._shown), written))
 
     def _show(self, text: str, markup: str) -> None:
         if text:
@@ -226,7 +228,10 @@ class _Tee(io.TextIOBase):
         self._outputs = outputs
 
     def write(self, text: str) -> int:
-        self._outputs.append({"text": text})
+        if self._outputs and "text" in self._outputs[-1]:
+            self._outputs[-1]["text"] += text
+        else:
+            self._outputs.append({"text": text})
         return self.beneath.write(text)
 
     def flush(self) -> None:
