@@ -189,9 +189,17 @@ def test_resize_gives_a_running_cluster_more_workers(client: WorkspaceClient, cl
     assert kinds(client, cluster_id)[-2:] == [EventType.RESIZING, EventType.UPSIZE_COMPLETED]
 
 
-def test_a_permanently_deleted_cluster_is_gone(client: WorkspaceClient) -> None:
+def test_a_resize_to_a_number_ends_autoscaling(client: WorkspaceClient) -> None:
+    size = AutoScale(min_workers=1, max_workers=4)
+    made = client.clusters.create(RUNTIME, node_type_id=NODE, autoscale=size).result()
+    cluster = client.clusters.resize(str(made.cluster_id), num_workers=3).result()
+    assert (cluster.num_workers, cluster.autoscale) == (3, None)
+
+
+def test_a_permanently_deleted_cluster_is_gone(workspace: Workspace, client: WorkspaceClient) -> None:
     cluster_id = create(client)
     client.clusters.permanent_delete(cluster_id)
+    assert not workspace.state().service(Clusters).events
     with pytest.raises(ResourceDoesNotExist, match=f"Cluster {cluster_id} does not exist"):
         client.clusters.get(cluster_id)
     assert cluster_id not in [cluster.cluster_id for cluster in client.clusters.list()]

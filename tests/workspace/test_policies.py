@@ -121,7 +121,10 @@ def test_fixed_values_are_filled_in_and_defaults_only_on_request(client: Workspa
     script = VolumesStorageInfo(destination="/Volumes/main/default/raw/init.sh")
     assert cluster.init_scripts == [InitScriptInfo(volumes=script)]
     assert cluster.autotermination_minutes == 0
-    assert client.clusters.get(str(filled)).autotermination_minutes == 20
+    cluster = client.clusters.get(str(filled))
+    assert cluster.autotermination_minutes == 20
+    assert cluster.spec is not None
+    assert cluster.spec.apply_policy_default_values is None
 
 
 @pytest.mark.parametrize(
@@ -133,6 +136,7 @@ def test_fixed_values_are_filled_in_and_defaults_only_on_request(client: Workspa
         ("node_type_id", {"type": "allowlist", "values": ["a", "b"]}, "one of"),
         ("node_type_id", {"type": "blocklist", "values": [NODE]}, "must not be one of"),
         ("spark_version", {"type": "regex", "pattern": "18\\..*"}, "must match the pattern"),
+        ("spark_version", {"type": "regex", "pattern": "17"}, "must match the pattern"),
         ("spark_conf.a", {"type": "forbidden"}, "must be absent"),
         ("custom_tags.Team", {"type": "regex", "pattern": ".+"}, "must be present"),
         ("cluster_type", {"type": "fixed", "value": "job"}, 'is "all-purpose"'),
