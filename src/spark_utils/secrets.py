@@ -2,7 +2,7 @@
 
 A reference is looked up, in this order, in
 
-1. Databricks (`dbutils.secrets.get`), when the code runs there;
+1. Databricks (`dbutils.secrets.get`), when the code runs there, or on a workspace of this machine;
 2. the environment: `SECRET_<SCOPE>__<KEY>`, upper case, every other character an underscore;
 3. the file `.env` of the working directory or of a folder above it, with the same names (`NAME=value` lines);
 4. the file `<cache>/secrets/<scope>/<key>`, where `<cache>` is `~/.cache/spark-devkit` or `SPARK_DEVKIT_HOME`
@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,7 +201,7 @@ class Resolver:
     def _places(
         self, reference: Reference, environ: Mapping[str, str]
     ) -> Iterable[tuple[str, Callable[[], str | None]]]:
-        if self.dbutils is not None or "DATABRICKS_RUNTIME_VERSION" in environ:
+        if self.dbutils is not None or "DATABRICKS_RUNTIME_VERSION" in environ or "pyspark.dbutils" in sys.modules:
             get = self.dbutils or _databricks_secret
             yield f"the Databricks scope {reference.scope!r}", lambda: _quietly(get, reference.scope, reference.key)
         yield f"the environment variable {reference.variable}", lambda: environ.get(reference.variable)
