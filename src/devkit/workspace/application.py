@@ -25,6 +25,13 @@ from devkit.workspace.state import Service, State
 logger = logging.getLogger(__name__)
 LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 PAGE_TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+PAGE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
 StartResponse = Callable[..., Any]
 
 
@@ -188,7 +195,7 @@ def _page(http_request: HttpRequest) -> Reply | None:
     file = resources.files("devkit.workspace").joinpath("page", name)
     if kind is None or "/" in name or not file.is_file():
         raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"There is no page {http_request.path}")
-    return Reply(file.read_bytes(), content_type=f"{kind}; charset=utf-8")
+    return Reply(file.read_bytes(), content_type=f"{kind}; charset=utf-8", headers=PAGE_HEADERS)
 
 
 def _wait(seconds: float) -> None:
