@@ -28,7 +28,7 @@ def record(client: WorkspaceClient, declaration: Declaration | None = None) -> F
     Args:
         client: The workspace.
         declaration: What is wanted: files are looked for in its own folders, and active runs of its streams are
-            told. Without it the whole workspace is recorded.
+            told. Without it the whole workspace is recorded, but for files of volumes, which no listing names.
     """
     from devkit.deploy.kinds import OPERATIONS
     from devkit.deploy.kinds.base import Recording
