@@ -124,7 +124,7 @@ def test_only_the_attributes_that_were_asked_for_are_shown(client: WorkspaceClie
 def test_members_are_added_and_removed_by_patches(client: WorkspaceClient) -> None:
     user = client.users.create(user_name="a@localhost", display_name="A")
     principal = client.service_principals.create(display_name="deployer")
-    group = client.groups.create(display_name="team", members=[ComplexValue(value=user.id)])
+    group = client.groups.create(display_name="team", members=[ComplexValue(value=user.id)] * 2)
     group_id = str(group.id)
     assert members(group) == ["A"]
     add = patch(PatchOp.ADD, "members", [{"value": principal.id}, {"value": user.id}])

@@ -10,6 +10,7 @@ from databricks.sdk.errors import InvalidParameterValue, ResourceDoesNotExist, U
 from databricks.sdk.service.settings import PublicTokenInfo
 
 from devkit.workspace import Workspace
+from tests.workspace.cluster_kit import StoppedClock
 
 
 def test_a_token_opens_the_workspace_that_it_was_made_in(workspace: Workspace, client: WorkspaceClient) -> None:
@@ -34,16 +35,7 @@ def test_a_deleted_token_opens_nothing(workspace: Workspace, client: WorkspaceCl
 
 
 def test_an_expired_token_opens_nothing_and_is_not_listed(workspace: Workspace, client: WorkspaceClient) -> None:
-    class LaterClock:
-        now = 1_800_000_000.0
-
-        def time(self) -> float:
-            return self.now
-
-        def sleep(self, seconds: float) -> None:
-            self.now += seconds
-
-    clock = workspace.state().clock = LaterClock()
+    clock = workspace.state().clock = StoppedClock()
     made = client.tokens.create(lifetime_seconds=60, comment="short")
     client.tokens.create(comment="long")
     opened = workspace.client(made.token_value)

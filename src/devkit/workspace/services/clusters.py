@@ -21,7 +21,7 @@ from devkit.workspace.services.policies import Policies
 from devkit.workspace.services.scim import Scim
 from devkit.workspace.state import Service
 
-NO_MACHINES: Final = "starts no machines, and runs no init scripts; a missing one ends the cluster"
+NO_MACHINES: Final = "starts no machines, ends none that idles, runs no init scripts: a missing one ends the cluster"
 POLL_SECONDS: Final = 0.1
 EDITABLE: Final = (ClusterState.RUNNING, ClusterState.TERMINATED)
 
