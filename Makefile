@@ -7,7 +7,7 @@ FOR ?= 20 seconds
 OTHER := .venv-17.3-lts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stream test test-17.3-lts check bench docs wheel clean
+.PHONY: help setup run stream rehearse test test-17.3-lts check bench docs wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9._-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ run: setup ## the sample: hub -> job -> Delta, for FOR="20 seconds", then the ta
 stream: setup ## the same without an end: Ctrl-C finishes the running batch and stops
 	@$(BIN)/devkit hub up
 	@$(BIN)/python src/streaming_job.py
+
+rehearse: setup ## a whole deployment on a workspace of this machine: plan, apply, run, change, prune, destroy
+	@$(BIN)/devkit rehearse
 
 test: setup ## every test on the default runtime, the quick ones first
 	$(BIN)/devkit warm

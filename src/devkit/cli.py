@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hub": ("devkit.hub.commands", "the local event hub: up, down, status, reset, send"),
     "deploy": ("devkit.deploy.commands", "what is declared, on a workspace: plan, apply, prune, run, wait and more"),
     "api": ("devkit.deploy.api_command", "a free-form call of a workspace's REST API: METHOD PATH [JSON]"),
+    "rehearse": ("devkit.rehearsal", "a whole deployment on a workspace of this machine, step by step"),
     "workspace": ("devkit.workspace.commands", "a Databricks workspace on this machine: up, supported"),
     "azurite": ("devkit.azurite_command", "a storage account on this machine, for abfs:// paths: up"),
     "tables": ("devkit.tables", "what a job has written: counts, newest rows, reasons"),
