@@ -24,7 +24,7 @@ DECLARATION: Final = Path("configuration") / "deploy"
 EVENTS: Final = 500
 MALFORMED: Final = 0.05
 QUERIES: Final = (
-    "SELECT count(*) AS rows, count(DISTINCT device_id) AS devices FROM delta.`/Volumes/main/default/telemetry/dev/events`",
+    "SELECT count(*), count(DISTINCT device_id) FROM delta.`/Volumes/main/default/telemetry/dev/events`",
     "SELECT reason, count(*) FROM delta.`/Volumes/main/default/telemetry/dev/rejected` GROUP BY reason ORDER BY 2 DESC",
 )
 
