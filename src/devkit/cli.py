@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deploy": ("devkit.deploy.commands", "what is declared, on a workspace: plan, apply, prune, run, wait and more"),
     "api": ("devkit.deploy.api_command", "a free-form call of a workspace's REST API: METHOD PATH [JSON]"),
     "rehearse": ("devkit.rehearsal", "a whole deployment on a workspace of this machine, step by step"),
-    "workspace": ("devkit.workspace.commands", "a Databricks workspace on this machine: up, supported"),
+    "workspace": ("devkit.workspace.commands", "a Databricks workspace on this machine: up, export, supported"),
     "azurite": ("devkit.azurite_command", "a storage account on this machine, for abfs:// paths: up"),
     "tables": ("devkit.tables", "what a job has written: counts, newest rows, reasons"),
     "jars": ("devkit.jars_command", "the jars of the runtime profiles: fetch, verify, lock"),

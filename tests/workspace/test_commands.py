@@ -13,6 +13,8 @@ import pytest
 from databricks.sdk import WorkspaceClient
 
 from devkit import cli
+from devkit.deploy.export import read_export
+from devkit.workspace import Workspace
 
 
 class Up:
@@ -78,3 +80,27 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
         assert cli.main(["workspace", "up", "--port", str(port)]) == 1
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     assert f"port {port} is taken by another program (from --port)" in capsys.readouterr().err
+
+
+def test_an_export_records_the_workspace_that_the_environment_names(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABRICKS_HOST", workspace.host)
+    monkeypatch.setenv("DATABRICKS_TOKEN", workspace.token)
+    workspace.client().jobs.create(name="recorded")
+    file = tmp_path / "export.json"
+    assert cli.main(["workspace", "export", str(file)]) == 0
+    findings = read_export(file)
+    assert ("jobs", "recorded") in [(found.kind, found.name) for found in findings.items]
+    assert capsys.readouterr().out == f"{file}: {len(findings.items)} resources of {workspace.host}\n"
+    assert workspace.token not in file.read_text()
+
+
+def test_an_export_of_no_workspace_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DATABRICKS_HOST", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["workspace", "export", str(tmp_path / "export.json")]) == 1
+    assert "devkit: " in capsys.readouterr().err
+    assert not (tmp_path / "export.json").exists()

@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     up.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
     up.add_argument("--folder", type=Path, help="keep everything here for the next start (default: keep nothing)")
     up.add_argument("--token", help="what opens it (default: the folder's own, or a random one)")
+    export = verb("export", run_export, "record a workspace, this or a real one, for `devkit deploy plan --offline`")
+    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument("--profile", metavar="NAME", help="of ~/.databrickscfg (default: DATABRICKS_HOST and so on)")
     supported = verb("supported", run_supported, "every route that it answers, and how each is known to differ")
     supported.add_argument("--write", type=Path, metavar="FILE", help="write it there instead of printing it")
     supported.add_argument("--check", type=Path, metavar="FILE", help="fail if that file is not up to date")
@@ -53,6 +56,20 @@ def run_up(arguments: argparse.Namespace) -> int:
         stop.wait()
     kept = f"; all of it is kept in {arguments.folder}" if arguments.folder else ""
     print(f"local workspace is down{kept}")
+    return 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Record the workspace that the environment or the profile names.
+
+    Raises:
+        DeploymentError: If none is named, or it cannot be opened.
+    """
+    from devkit.deploy.export import write_export
+    from devkit.deploy.sign_in import sign_in
+
+    findings = write_export(sign_in({"profile": arguments.profile}), arguments.file)
+    print(f"{arguments.file}: {len(findings.items)} resources of {findings.host}")
     return 0
 
 

@@ -1,0 +1,97 @@
+"""A workspace with a folder that is stopped and started again keeps everything."""
+
+from __future__ import annotations
+
+import base64
+import io
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from databricks.sdk.service import compute, iam, jobs, pipelines, workspace
+
+from devkit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+NOTEBOOK = b"# Databricks notebook source\ndbutils.jobs.taskValues.set('key', 1)"
+
+
+def fill(client: WorkspaceClient, repository: Path) -> None:
+    """Leave something behind in every service."""
+    client.workspace.upload("/Shared/nb", NOTEBOOK, language=workspace.Language.PYTHON)
+    condition = jobs.ConditionTask(op=jobs.ConditionTaskOp.EQUAL_TO, left="1", right="1")
+    notebook = jobs.NotebookTask(notebook_path="/Shared/nb")
+    tasks = [jobs.Task(task_key="a", condition_task=condition), jobs.Task(task_key="b", notebook_task=notebook)]
+    job = client.jobs.create(name="daily", tasks=tasks).job_id or 0
+    client.jobs.run_now(job, idempotency_token="once").result()
+    client.api_client.do("POST", "/api/2.2/jobs/create", body={"name": "other", "idempotency_token": "once"})
+    request = [iam.AccessControlRequest(group_name="users", permission_level=iam.PermissionLevel.CAN_VIEW)]
+    client.permissions.update("jobs", str(job), access_control_list=request)
+    cluster = {"spark_version": "17.3.x-scala2.13", "node_type_id": "Standard_DS3_v2", "idempotency_token": "once"}
+    made = client.api_client.do("POST", "/api/2.1/clusters/create", body={**cluster, "num_workers": 1})
+    assert isinstance(made, dict)
+    client.clusters.pin(made["cluster_id"])
+    client.libraries.install(made["cluster_id"], [compute.Library(pypi=compute.PythonPyPiLibrary(package="none"))])
+    client.instance_pools.create("pool", node_type_id="Standard_DS3_v2")
+    client.cluster_policies.create(name="policy", definition="{}")
+    client.global_init_scripts.create("script", base64.b64encode(b"echo").decode())
+    client.warehouses.create(name="warehouse", cluster_size="Small", max_num_clusters=1, auto_stop_mins=10)
+    client.secrets.create_scope("scope")
+    client.secrets.put_secret("scope", "key", string_value="value")
+    client.tokens.create(comment="mine")
+    client.groups.create(display_name="team")
+    client.service_principals.create(display_name="robot")
+    client.dbfs.create("/open")
+    client.git_credentials.create("gitHub")
+    client.repos.create(url=str(repository), provider="gitHub")
+    client.files.upload("/Volumes/main/default/raw/ü", io.BytesIO(b"kept"))
+    library = pipelines.PipelineLibrary(notebook=pipelines.NotebookLibrary(path="/Shared/nb"))
+    client.pipelines.start_update(client.pipelines.create(name="p", libraries=[library]).pipeline_id or "")
+
+
+def contents(started: Workspace) -> dict[str, dict[str, object]]:
+    services = started.state().services.values()
+    return {f"{each.name}.{name}": table.dump() for each in services for name, table in each.tables.items()}
+
+
+def test_every_table_of_every_service_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    with Workspace(tmp_path / "kept", token="mine") as started:
+        fill(started.client(), repository)
+        before = contents(started)
+    empty = {name for name, table in before.items() if not table}
+    assert empty == {"clusters.due"}  # no cluster is on its way from one state to another
+    with Workspace(tmp_path / "kept", token="mine") as started:
+        after = contents(started)
+        client = started.client()
+        downloaded = client.files.download("/Volumes/main/default/raw/ü").contents
+        assert downloaded is not None
+        assert downloaded.read() == b"kept"
+        assert client.workspace.get_status("/Shared/nb").language is workspace.Language.PYTHON
+    for name, table in before.items():
+        assert after[name] == table, name
+
+
+def test_numbers_are_never_given_twice_across_a_restart(tmp_path: Path) -> None:
+    given = []
+    for _ in range(2):
+        with Workspace(tmp_path, token="mine") as started:
+            given.append(started.client().jobs.create(name="j").job_id)
+    assert given[0] != given[1]
+
+
+def test_what_was_just_changed_survives_a_server_that_is_killed(tmp_path: Path) -> None:
+    with Workspace(tmp_path, token="mine") as started:
+        started.client().secrets.create_scope("scope")
+        started.state().save()  # what the server does every second
+        killed = tmp_path / "copied"
+        subprocess.run(
+            ["cp", "-r", str(tmp_path / str(started.state().identity.workspace_id)), str(killed)], check=True
+        )
+        (tmp_path / "other").mkdir()
+        killed.rename(tmp_path / "other" / str(started.state().identity.workspace_id))
+    with Workspace(tmp_path / "other", token="mine") as started:
+        assert [scope.name for scope in started.client().secrets.list_scopes()] == ["scope"]
