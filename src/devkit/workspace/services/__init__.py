@@ -21,6 +21,7 @@ from devkit.workspace.services.repos import Repos
 from devkit.workspace.services.runs import Runs
 from devkit.workspace.services.scim import Scim
 from devkit.workspace.services.secrets import Secrets
+from devkit.workspace.services.statements import Statements
 from devkit.workspace.services.tokens import Tokens
 from devkit.workspace.services.warehouses import Warehouses
 from devkit.workspace.services.workspace_objects import WorkspaceObjects
@@ -44,6 +45,7 @@ SERVICES: Final[list[type[Service]]] = [
     Runs,
     Scim,
     Secrets,
+    Statements,
     Tokens,
     Warehouses,
     WorkspaceObjects,
