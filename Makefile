@@ -7,7 +7,7 @@ FOR ?= 20 seconds
 OTHER := .venv-17.3-lts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stream rehearse test browser test-17.3-lts check bench docs wheel clean
+.PHONY: help setup run stream rehearse test system test-17.3-lts check bench docs wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9._-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,15 +33,14 @@ stream: setup ## the same without an end: Ctrl-C finishes the running batch and 
 rehearse: setup ## a whole deployment on a workspace of this machine: plan, apply, run, change, prune, destroy
 	@$(BIN)/devkit rehearse
 
-test: setup browser ## every test on the default runtime, the quick ones first
+test: system setup ## every test on the default runtime, the quick ones first
 	$(BIN)/devkit warm
 	$(BIN)/python -m pytest tests/unit tests/house tests/spark
 	$(BIN)/python -m pytest tests/workspace tests/deploy tests/ci
 	$(BIN)/python -m pytest tests/package tests/hub tests/documentation tests/cluster
 
-browser: # the tests look at the workspace's page in a real one; Debian's is taken where a machine has none
-	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
-	  sudo=$$(command -v sudo || true); $$sudo apt-get update -qq && $$sudo apt-get install -y -qq chromium >/dev/null
+system: # what Debian packages bring, a browser for the tests included; nothing happens where all is there
+	@if command -v apt-get >/dev/null; then bash .devcontainer/setup.sh; fi
 
 test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
 	$(MAKE) --no-print-directory setup RUNTIME=17.3-lts VENV=$(OTHER)
