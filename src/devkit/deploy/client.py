@@ -187,7 +187,7 @@ def create_once(create: Callable[[], str], look: Callable[[], str | None], clock
     from databricks.sdk.errors import AlreadyExists, ResourceAlreadyExists, ResourceConflict
 
     lost: Exception | None = None
-    for _ in range(4):
+    for _ in range(Patience.attempts):
         try:
             return create()
         except UnknownOutcome as error:

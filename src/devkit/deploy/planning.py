@@ -126,8 +126,8 @@ class _Matcher:
         if found is not None or wanted.kind == "permissions":
             return found
         strangers = self._named.get((wanted.kind, _name(wanted.kind, wanted.name)), [])
-        if len(strangers) == 1 and self._adopt and strangers[0].owner is None:
-            return strangers[0]
+        if len(strangers) == 1 and strangers[0].owner is None and (self._adopt or strangers[0].extra.get("empty")):
+            return strangers[0]  # an empty secret scope is what an apply leaves that stopped before it marked it
         if strangers:
             owner = strangers[0].owner
             whose = f"belongs to {owner.project}/{owner.environment}" if owner else "is not owned by this project"
@@ -204,12 +204,15 @@ def _withdrawn_permissions(
 def _restarts(actions: list[Action]) -> list[Action]:
     """Return what restarts streams whose active run is not what is declared now."""
     restarts = []
+    uploaded = [
+        each.name for each in actions if each.verb == "update" and each.wanted and each.wanted.content is not None
+    ]
     for action in actions:
         wanted, found = action.wanted, action.found
         if wanted is None or found is None or wanted.kind != "jobs" or not wanted.stream:
             continue
         runs = found.extra.get("active_runs") or []
-        reason = stale_run(action, runs)
+        reason = stale_run(action, runs, uploaded)
         if reason:
             restarts.append(replace(action, verb="restart", changes=(), reason=reason))
     return restarts

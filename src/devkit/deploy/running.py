@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ENDED: Final = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 POLL_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 600.0
+SERVICE_SECONDS: Final = 90.0
 
 
 def start_run(client: WorkspaceClient, job_id: int, parameters: Mapping[str, str] | None = None) -> int:
@@ -72,11 +73,9 @@ def restart_stream(context: Context, wanted: Wanted) -> None:
     for run in list(client.jobs.list_runs(job_id=job_id, active_only=True)):
         client.jobs.cancel_run(int(run.run_id or 0))
         wait_for_run(client, int(run.run_id or 0), clock, limit=STOP_SECONDS, must_succeed=False)
-    continuous = wanted.body.get("continuous") or {}
-    if wanted.body.get("continuous") is not None and continuous.get("pause_status") != PauseStatus.PAUSED.value:
-        run_id = _new_run(client, clock, job_id)
-    else:
-        run_id = start_run(client, job_id)
+    continuous = wanted.body.get("continuous")
+    paused = continuous is None or continuous.get("pause_status") == PauseStatus.PAUSED.value
+    run_id = (None if paused else _run_of_the_service(client, clock, job_id)) or start_run(client, job_id)
     wait_until_healthy(client, clock, wanted, run_id, before)
 
 
@@ -144,12 +143,14 @@ def life_cycle(run: Run) -> str:
     return state.value if state else "UNKNOWN"
 
 
-def _new_run(client: WorkspaceClient, clock: Clock, job_id: int) -> int:
-    """Wait for the run that the service starts of a continuous job."""
+def _run_of_the_service(client: WorkspaceClient, clock: Clock, job_id: int) -> int | None:
+    """Return the run that the service starts of a continuous job by itself, or None when it starts none."""
     probe: Callable[[], list[Any]] = lambda: list(client.jobs.list_runs(job_id=job_id, active_only=True))  # noqa: E731
-    runs = wait_until(
-        probe, bool, what=f"the next run of job {job_id}", clock=clock, interval=POLL_SECONDS, limit=STOP_SECONDS
-    )
+    what = f"the next run of job {job_id}"
+    try:
+        runs = wait_until(probe, bool, what=what, clock=clock, interval=POLL_SECONDS, limit=SERVICE_SECONDS)
+    except WaitEnded:
+        return None
     return int(runs[0].run_id)
 
 

@@ -26,18 +26,22 @@ CODE_FIELDS: Final = (
 )
 
 
-def stale_run(action: Action, runs: list[Mapping[str, Any]]) -> str:
+def stale_run(action: Action, runs: list[Mapping[str, Any]], uploaded: Iterable[str] = ()) -> str:
     """Return why the active runs of a stream have to be replaced, or an empty text.
 
     Args:
         action: What is done to the job.
         runs: Its active runs, as ``jobs/runs/list`` tells them.
+        uploaded: The paths of files and notebooks whose content changes.
     """
     if not runs or action.wanted is None:
         return ""
     changed = [change.path for change in action.changes if re.split(r"[.\[]", change.path)[0] in RUNNING_FIELDS]
     if changed:
         return f"its code or configuration changed: {', '.join(changed[:3])}"
+    used = [path for path in uploaded if path.removeprefix("/Workspace") in str(action.wanted.body)]
+    if used:
+        return f"{used[0]} changed"
     if action.verb == "update" and not action.changes:
         return action.reason
     for run in runs:

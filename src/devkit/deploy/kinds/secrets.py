@@ -44,34 +44,22 @@ class SecretScopes(Operations):
             if owner or name in declared:
                 listed = client.secrets.list_acls(name)
                 body["acls"] = {str(acl.principal): acl.permission.value for acl in listed if acl.permission}
-            yield Found(self.kind, name, name, body, owner, {"marker": marker} if marker else {})
+            extra: dict[str, Any] = {"marker": marker} if marker else {}
+            if name in declared and not marker and backend == "DATABRICKS":
+                extra["empty"] = not list(client.secrets.list_secrets(name))
+            yield Found(self.kind, name, name, body, owner, extra)
 
     def create(self, context: Context, wanted: Wanted, body: dict[str, Json]) -> str:
         """Create a scope, mark it, and set its access list; one that an earlier try left is taken on."""
-        from databricks.sdk.errors import BadRequest, ResourceAlreadyExists
         from databricks.sdk.service.workspace import AzureKeyVaultSecretScopeMetadata, ScopeBackendType
 
-        vault = body.get("keyvault")
+        backend, vault = ScopeBackendType(body["backend_type"]), body.get("keyvault")
         metadata = AzureKeyVaultSecretScopeMetadata.from_dict(vault) if vault else None
-        lost = False
-        for _ in range(6):
-            try:
-                context.client.secrets.create_scope(
-                    wanted.name,
-                    scope_backend_type=ScopeBackendType(body["backend_type"]),
-                    backend_azure_keyvault=metadata,
-                )
-            except UnknownOutcome:
-                lost = True
-                context.clock.sleep(1)
-                continue
-            except (ResourceAlreadyExists, BadRequest) as error:
-                if not (lost and "exists" in str(error)):
-                    raise
-            break
-        else:
-            raise UnknownOutcome(f"the scope {wanted.name!r} was not created: no call got an answer")
-        self._mark(context, wanted, {})
+        if vault:
+            self._mark(context, wanted, {})  # elsewhere, so it can be told before there is a scope
+        _create_scope(context, wanted.name, scope_backend_type=backend, backend_azure_keyvault=metadata)
+        if not vault:
+            self._mark(context, wanted, {})
         self._allow(context, wanted.name, body, {})
         return wanted.name
 
@@ -101,7 +89,7 @@ class SecretScopes(Operations):
         declaration = context.declaration
         scope = _marker_scope(declaration.project, declaration.environment)
         if scope not in [each.name for each in context.client.secrets.list_scopes()]:
-            _create_quietly(context, scope)
+            _create_scope(context, scope, taken=True)
         context.client.secrets.put_secret(scope, wanted.name, string_value=json.dumps(content))
 
     def _allow(self, context: Context, scope: str, body: dict[str, Json], found: dict[str, str]) -> None:
@@ -209,16 +197,21 @@ def _marker_scope(project: str, environment: str) -> str:
     return f"{MARKER_SCOPES}{project}-{environment}"
 
 
-def _create_quietly(context: Context, scope: str) -> None:
-    from databricks.sdk.errors import BadRequest
+def _create_scope(context: Context, name: str, *, taken: bool = False, **settings: Any) -> None:
+    """Create a scope; one that a lost answer left behind is taken, and any other one too if `taken`."""
+    from databricks.sdk.core import DatabricksError
 
-    for _ in range(6):
+    lost: UnknownOutcome | None = None
+    for attempt in range(6):
         try:
-            context.client.secrets.create_scope(scope)
-        except UnknownOutcome:
-            context.clock.sleep(1)
-            continue
-        except BadRequest as error:
-            if "exists" not in str(error):
-                raise
-        return
+            context.client.secrets.create_scope(name, **settings)
+        except UnknownOutcome as error:
+            lost = error
+            context.clock.sleep(0.5 * 2**attempt)
+        except DatabricksError as error:
+            if error.error_code == "RESOURCE_ALREADY_EXISTS" and (taken or lost is not None):
+                return
+            raise
+        else:
+            return
+    raise lost or UnknownOutcome(f"the scope {name!r} was not created")
