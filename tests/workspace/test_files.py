@@ -8,16 +8,14 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import AlreadyExists, BadRequest, DatabricksError, InvalidParameterValue, NotFound
 from databricks.sdk.service.workspace import ImportFormat, Language
 
 from devkit.workspace import Options, Workspace
-
-if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
 
 VOLUME = "/Volumes/main/default/raw"
 
@@ -30,6 +28,15 @@ def client_of_small_pages() -> Iterator[WorkspaceClient]:
 
 def upload(client: WorkspaceClient, path: str, content: bytes = b"1", *, overwrite: bool | None = None) -> None:
     client.files.upload(path, io.BytesIO(content), overwrite=overwrite)
+
+
+def in_parts(workspace: Workspace) -> WorkspaceClient:
+    """A client that takes every file for a big one."""
+    config = workspace.client().config
+    config.files_ext_multipart_upload_min_stream_size = 10
+    config.files_ext_parallel_download_min_file_size = 10
+    config.files_ext_parallel_download_default_part_size = 100
+    return WorkspaceClient(config=config)
 
 
 def content(client: WorkspaceClient, path: str) -> bytes:
@@ -166,3 +173,48 @@ def test_a_folder_copied_by_the_client_is_the_same_there(client: WorkspaceClient
     upload(client, f"{VOLUME}/a/b/2", b"two")
     found = sorted(str(each.path) for each in client.dbfs.list(f"dbfs:{VOLUME}/a", recursive=True))
     assert found == [f"{VOLUME}/a/1", f"{VOLUME}/a/b/2"]
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_file_in_parts_is_put_together_in_their_order(workspace: Workspace, tmp_path: Path, parallel: bool) -> None:
+    sent, client = bytes(range(256)) * 8 + b"end", in_parts(workspace)
+    client.files.upload(f"{VOLUME}/big ü", io.BytesIO(sent), use_parallel=parallel, part_size=100)
+    assert content(client, f"{VOLUME}/big ü") == sent
+    assert workspace.calls["POST /api/2.0/fs/create-upload-part-urls"] == (21 if parallel else 5)
+    client.files.download_to(f"{VOLUME}/big ü", str(tmp_path / "there"), use_parallel=parallel)
+    assert (tmp_path / "there").read_bytes() == sent
+    assert list(workspace.state().path("uploads").iterdir()) == []
+
+
+def test_a_file_in_parts_conflicts_before_any_part_is_sent(workspace: Workspace) -> None:
+    client = in_parts(workspace)
+    upload(client, f"{VOLUME}/a")
+    with pytest.raises(AlreadyExists):
+        upload(client, f"{VOLUME}/a", bytes(500), overwrite=False)
+    assert content(client, f"{VOLUME}/a") == b"1"
+
+
+def test_an_upload_that_failed_half_way_is_given_up_and_leaves_nothing(workspace: Workspace) -> None:
+    client = in_parts(workspace)
+    workspace.faults.add("status", path="*/create-upload-part-urls", status=400, skip=2)
+    with pytest.raises(BadRequest):
+        client.files.upload(f"{VOLUME}/a", io.BytesIO(bytes(500)), part_size=100)
+    with pytest.raises(NotFound):
+        client.files.get_metadata(f"{VOLUME}/a")
+    assert list(workspace.state().path("uploads").iterdir()) == []
+
+
+def test_parts_that_do_not_fit_their_tag_or_their_upload_are_refused(client: WorkspaceClient) -> None:
+    do = client.api_client.do
+    begun = do("POST", f"/api/2.0/fs/files{VOLUME}/a", query={"action": "initiate-upload"})
+    assert isinstance(begun, dict)
+    query = {"action": "complete-upload", "session_token": begun["multipart_upload"]["session_token"]}
+    parts = {"parts": [{"part_number": 1, "etag": "x"}]}
+    with pytest.raises(InvalidParameterValue, match="Part 1 was not sent"):
+        do("POST", f"/api/2.0/fs/files{VOLUME}/a", query=query, body=parts)
+    with pytest.raises(InvalidParameterValue, match="not of"):
+        do("POST", f"/api/2.0/fs/files{VOLUME}/b", query=query, body=parts)
+    with pytest.raises(NotFound):
+        do("POST", f"/api/2.0/fs/files{VOLUME}/a", query={**query, "session_token": "none"}, body=parts)
+    with pytest.raises(InvalidParameterValue, match="action"):
+        do("POST", f"/api/2.0/fs/files{VOLUME}/a", query={"action": "none"})

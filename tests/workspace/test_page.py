@@ -15,6 +15,7 @@ from databricks.sdk.service.workspace import ImportFormat
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from devkit.workspace import Workspace
+from devkit.workspace.state import Identity
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -224,6 +225,21 @@ def test_micro_batches_of_a_stream_are_shown(page: Page, workspace: Workspace) -
     go(page, "Streams")
     expect(page.get_by_role("heading", name="dbfs/checkpoints/events")).to_be_visible()
     expect(page.get_by_role("table")).to_contain_text('{"hub": {"0": 345}}')
+
+
+def test_a_table_is_counted_and_its_newest_rows_are_shown(page: Page, client: WorkspaceClient) -> None:
+    rows = "(7, timestamp'2026-01-02', '<b>new</b>'), (8, timestamp'2026-01-01', NULL)"
+    make = f"CREATE TABLE events AS SELECT * FROM VALUES {rows} AS t(number, at, body)"
+    made = client.statement_execution.execute_statement(make, Identity.warehouse_id, wait_timeout="50s")
+    assert made.status is not None
+    assert made.status.error is None
+    go(page, "Tables")
+    page.get_by_role("link", name="default.events").click()
+    shown = page.get_by_role("table", name="Newest rows by at").get_by_role("row")
+    expect(shown).to_have_count(3, timeout=60_000)
+    expect(shown.nth(1)).to_contain_text("<b>new</b>")
+    expect(shown.nth(2)).to_contain_text("null")
+    expect(page.locator("dl")).to_contain_text("Rows2")
 
 
 def test_the_page_is_used_without_a_mouse(page: Page, client: WorkspaceClient) -> None:

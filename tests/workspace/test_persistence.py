@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from databricks.sdk.service import compute, iam, jobs, pipelines, workspace
 
 from devkit.workspace import Workspace
+from devkit.workspace.state import Identity
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -38,12 +39,14 @@ def fill(client: WorkspaceClient, repository: Path) -> None:
     client.cluster_policies.create(name="policy", definition="{}")
     client.global_init_scripts.create("script", base64.b64encode(b"echo").decode())
     client.warehouses.create(name="warehouse", cluster_size="Small", max_num_clusters=1, auto_stop_mins=10)
+    client.statement_execution.execute_statement("SELECT 1", Identity.warehouse_id, wait_timeout="50s")
     client.secrets.create_scope("scope")
     client.secrets.put_secret("scope", "key", string_value="value")
     client.tokens.create(comment="mine")
     client.groups.create(display_name="team")
     client.service_principals.create(display_name="robot")
     client.dbfs.create("/open")
+    client.api_client.do("POST", "/api/2.0/fs/files/Volumes/a/b/c/open", query={"action": "initiate-upload"})
     client.git_credentials.create("gitHub")
     client.repos.create(url=str(repository), provider="gitHub")
     client.files.upload("/Volumes/main/default/raw/ü", io.BytesIO(b"kept"))

@@ -6,6 +6,7 @@ from typing import Final
 
 from devkit.workspace.services.clusters import Clusters
 from devkit.workspace.services.dbfs import Dbfs
+from devkit.workspace.services.file_uploads import FileUploads
 from devkit.workspace.services.files import Files
 from devkit.workspace.services.git_credentials import GitCredentials
 from devkit.workspace.services.global_init_scripts import GlobalInitScripts
@@ -30,6 +31,7 @@ from devkit.workspace.state import Service
 SERVICES: Final[list[type[Service]]] = [
     Clusters,
     Dbfs,
+    FileUploads,
     Files,
     GitCredentials,
     GlobalInitScripts,

@@ -37,10 +37,7 @@ class Files(Service):
     )
     def upload(self, request: Request) -> object:
         """Write a file and the folders above it; 409 when there is one and ``overwrite`` is not true."""
-        path, file = self._file(request, least=VOLUME_PARTS + 1)
-        if file.is_dir() or (file.exists() and not request.flag("overwrite")):
-            raise ApiError(409, "ALREADY_EXISTS", f"The file or folder being created already exists: {path}")
-        _make_folder(path, file.parent)
+        file = self.target(str(request.path["path"]), overwrite=request.flag("overwrite"))
         file.write_bytes(request.raw)
         return MADE
 
@@ -109,9 +106,24 @@ class Files(Service):
         shutil.rmtree(folder)
         return MADE
 
+    def target(self, text: str, *, overwrite: bool) -> Path:
+        """Return where a file is to be written, after making the folders above it.
+
+        Raises:
+            ApiError: 409 when something is there that is not to be overwritten.
+        """
+        path, file = self._locate(text, least=VOLUME_PARTS + 1)
+        if file.is_dir() or (file.exists() and not overwrite):
+            raise ApiError(409, "ALREADY_EXISTS", f"The file or folder being created already exists: {path}")
+        _make_folder(path, file.parent)
+        return file
+
     def _file(self, request: Request, *, least: int) -> tuple[str, Path]:
-        """Return the path asked for and where it lies; a path in a volume has at least so many parts."""
-        parts = [part for part in str(request.path["path"]).split("/") if part]
+        return self._locate(str(request.path["path"]), least=least)
+
+    def _locate(self, text: str, *, least: int) -> tuple[str, Path]:
+        """Return a path and where it lies; a path in a volume has at least so many parts."""
+        parts = [part for part in text.split("/") if part]
         path = "/" + "/".join(parts)
         if parts[:1] == ["Volumes"] and len(parts) < least:
             raise invalid(f"{path} must begin with /Volumes/<catalog>/<schema>/<volume>")
