@@ -49,7 +49,7 @@ class TableChanges(Operations):
             rows = _ledger(_Statements(recording.client, RealClock(), warehouse, wanted), wanted) if warehouse else None
             if rows and recording.declaration is not None:
                 owner = recording.declaration.owner(wanted)
-                yield _found(wanted, rows, owner)
+                yield _found(wanted, rows, owner, str(warehouse))
 
     def create(self, context: Context, wanted: Wanted, body: dict[str, Json]) -> str:
         """Make the ledger and run every file."""
@@ -176,7 +176,7 @@ def _ledger(statements: _Statements, wanted: Wanted) -> list[list[Any]] | None:
         raise
 
 
-def _found(wanted: Wanted, rows: list[list[Any]], owner: Owner) -> Found:
+def _found(wanted: Wanted, rows: list[list[Any]], owner: Owner, warehouse: str) -> Found:
     texts: dict[str, str] = json.loads(wanted.content or b"{}")
     files = {}
     for file, text in texts.items():
@@ -186,7 +186,8 @@ def _found(wanted: Wanted, rows: list[list[Any]], owner: Owner) -> Found:
         edited = digests and digests != {file_digest(text.encode())}
         if complete or edited:
             files[file] = next(iter(digests))
-    return Found("table_changes", wanted.name, wanted.name, {**wanted.body, "files": files}, owner)
+    body = {**wanted.body, "warehouse_id": warehouse, "files": files}
+    return Found("table_changes", wanted.name, wanted.name, body, owner)
 
 
 def _undecided(wanted: Wanted, file: str, number: int) -> DeploymentError:
