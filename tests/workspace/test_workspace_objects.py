@@ -77,6 +77,16 @@ def import_file(client: WorkspaceClient, path: str, content: bytes, *, overwrite
     )
 
 
+def posted(workspace: Workspace, path: str) -> int:
+    """Send a file without a client that would tidy the path or hide the status."""
+    connection = http.client.HTTPConnection(workspace.host.removeprefix("http://"))
+    headers = {"Authorization": f"Bearer {workspace.token}"}
+    connection.request("POST", f"/api/2.0/workspace-files/import-file{path}?overwrite=false", b"x", headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
 def test_a_notebook_imported_as_source_is_exported_as_it_was(client: WorkspaceClient) -> None:
     import_source(client, "/Shared/daily")
     assert exported(client, "/Shared/daily") == SOURCE
@@ -292,11 +302,12 @@ def test_paths_that_climb_are_relative_or_too_long_are_refused(client: Workspace
 
 
 def test_import_file_refuses_a_path_that_climbs_even_when_sent_undisguised(workspace: Workspace) -> None:
-    connection = http.client.HTTPConnection(workspace.host.removeprefix("http://"))
-    headers = {"Authorization": f"Bearer {workspace.token}"}
-    connection.request("POST", "/api/2.0/workspace-files/import-file/../../../../etc/x", b"x", headers)
-    assert connection.getresponse().status == 400
-    connection.close()
+    assert posted(workspace, "/../../../../etc/x") == 400
+
+
+def test_import_file_conflicts_with_the_status_that_the_command_line_tool_looks_for(workspace: Workspace) -> None:
+    assert [posted(workspace, "/Shared/lock") for _ in range(2)] == [200, 409]
+    assert posted(workspace, "/none/lock") == 404
 
 
 def test_a_file_that_a_task_wrote_is_seen(workspace: Workspace, client: WorkspaceClient) -> None:
