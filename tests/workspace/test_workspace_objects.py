@@ -269,13 +269,16 @@ def test_folders_are_made_with_those_above_and_again_without_complaint(client: W
         client.workspace.mkdirs("/Shared/a/nb/c")
 
 
-def test_a_folder_with_something_in_it_is_deleted_only_recursively(client: WorkspaceClient) -> None:
+def test_a_folder_with_something_in_it_is_deleted_only_recursively(
+    workspace: Workspace, client: WorkspaceClient
+) -> None:
     client.workspace.mkdirs("/Shared/a")
     import_source(client, "/Shared/a/nb")
     with pytest.raises(BadRequest, match=r"Folder \(/Shared/a\) is not empty") as caught:
         client.workspace.delete("/Shared/a")
     assert caught.value.error_code == "DIRECTORY_NOT_EMPTY"
     client.workspace.delete("/Shared/a", recursive=True)
+    assert [path for path in workspace.state().service(WorkspaceObjects).objects if "/a" in path] == []
     for path in ("/Shared/a", "/Shared/a/nb"):
         with pytest.raises(ResourceDoesNotExist):
             client.workspace.get_status(path)
@@ -348,3 +351,22 @@ def test_other_services_read_a_notebook_with_its_language_and_format(
     client.workspace.upload("/Shared/f", b"", format=ImportFormat.RAW)
     with pytest.raises(ApiError, match="There is no notebook /Shared/f: it is FILE"):
         objects.notebook("/Shared/f")
+
+
+def test_a_stale_read_does_not_see_what_was_just_written(workspace: Workspace, client: WorkspaceClient) -> None:
+    workspace.faults.add("stale", method="GET", path="/api/2.0/workspace/*", times=2)
+    client.workspace.mkdirs("/Shared/a")
+    import_source(client, "/Shared/a/nb")
+    assert paths(client, "/Shared/a") == []
+    with pytest.raises(ResourceDoesNotExist):
+        client.workspace.get_status("/Shared/a/nb")
+    assert client.workspace.get_status("/Shared/a/nb").object_type is ObjectType.NOTEBOOK
+    assert paths(client, "/Shared/a") == ["/Shared/a/nb"]
+
+
+def test_a_stale_read_still_sees_what_was_just_deleted(workspace: Workspace, client: WorkspaceClient) -> None:
+    import_source(client, "/Shared/nb")
+    workspace.faults.add("stale", method="GET", path="/api/2.0/workspace/list")
+    client.workspace.delete("/Shared/nb")
+    assert paths(client, "/Shared") == ["/Shared/nb"]
+    assert paths(client, "/Shared") == []

@@ -169,6 +169,7 @@ class State:
         keys: Tell whether a token that the workspace was not made with opens it too.
         faults: What goes wrong on request, in every workspace of the server.
         calls: How often each route was called, in every workspace of the server.
+        is_past: Whether the tables are those of an earlier moment, for a stale read; files on the disk are not.
     """
 
     folder: Path
@@ -182,6 +183,7 @@ class State:
     keys: list[Callable[[str], bool]] = field(default_factory=list, repr=False)
     faults: Faults = field(default_factory=Faults, repr=False)
     calls: Counter[str] = field(default_factory=Counter, repr=False)
+    is_past: bool = field(default=False, repr=False)
     _numbers: Table[dict[str, int]] = field(default_factory=lambda: Table(dict), repr=False)
 
     def add_services(self, kinds: list[type[Service]]) -> None:
@@ -236,9 +238,11 @@ class State:
             now = [table._items for table in tables]
             for table, content in zip(tables, dumped, strict=True):
                 table.load(content)
+            self.is_past = True
             try:
                 yield
             finally:
+                self.is_past = False
                 for table, items in zip(tables, now, strict=True):
                     table._items = items
 

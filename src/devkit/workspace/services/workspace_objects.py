@@ -45,6 +45,11 @@ class WorkspaceObjects(Service):
         for path in self.protected:
             beneath(self.root, path).mkdir(parents=True, exist_ok=True)
 
+    def resume(self) -> None:
+        """Know the folders that every workspace has, so that a stale read knows them too."""
+        for path in sorted(self.protected):
+            self.find(path)
+
     @route(
         "POST",
         "2.0/workspace/import",
@@ -125,12 +130,13 @@ class WorkspaceObjects(Service):
         """Make a folder and the folders above it; an existing one is left as it is."""
         path = normal(request.required("path"))
         parts = path.strip("/").split("/")
-        for number in range(1, len(parts) + 1):
-            above = "/" + "/".join(parts[:number])
+        steps = ["/" + "/".join(parts[:number]) for number in range(1, len(parts) + 1)]
+        for above in steps:
             info = self.find(above)
             if info is not None and not _is_folder(info):
                 raise already_exists(f"{above} is {_kind(info)}, so there can be no folder of that name")
-        self.file(path).mkdir(parents=True, exist_ok=True)
+            self.file(above).mkdir(exist_ok=True)
+            self.find(above)
         return None
 
     @route("POST", "2.0/workspace/delete")
@@ -194,8 +200,10 @@ class WorkspaceObjects(Service):
         return info
 
     def find(self, path: str) -> ObjectInfo | None:
-        """Return what is at a path, as the disk has it now, or None."""
+        """Return what is at a path, as the disk has it now, or None; in a stale read as the tables have it."""
         info, file = self.objects.get(path), self.file(path)
+        if self.state.is_past:
+            return info
         if not file.exists():
             if info is not None:
                 self._forget(path)
@@ -208,6 +216,8 @@ class WorkspaceObjects(Service):
 
     def children(self, path: str) -> list[ObjectInfo]:
         """Return what lies in a folder, by name."""
+        if self.state.is_past:
+            return [self.objects[each] for each in sorted(self.objects) if each != "/" and _parent(each) == path]
         own_suffix = {str(self.file(each)): each for each, kept in self.notebooks.items() if kept.get("suffix")}
         names: set[str] = set()
         for file in self.file(path).iterdir():
@@ -258,7 +268,7 @@ class WorkspaceObjects(Service):
         self._remember(path, ObjectType.NOTEBOOK, language)
 
     def _check_target(self, path: str, kind: ObjectType, *, overwrite: bool, status: int) -> None:
-        parent = path.rpartition("/")[0] or "/"
+        parent = _parent(path)
         above = self.find(parent)
         if above is None or not _is_folder(above):
             raise not_found(f"The parent folder ({parent}) does not exist.")
@@ -338,6 +348,10 @@ def normal(path: object) -> str:
     if parts and parts[0] == "Workspace":
         parts = parts[1:]
     return "/" + "/".join(parts)
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
 
 
 def _is_folder(info: ObjectInfo) -> bool:
