@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,13 @@ import pytest
 from devkit.deploy.applying import apply, delete_all, owned, prunable
 from devkit.deploy.errors import DeclarationError, DeploymentError, StepFailed
 from devkit.deploy.export import read_export, record, write_export
+from devkit.deploy.model import Found
 from devkit.deploy.planning import plan
 from devkit.deploy.printing import render
 from devkit.deploy.values import secret_digests
 from devkit.workspace import Options, Workspace
 from tests.deploy.everything import COUNT, write_everything
-from tests.deploy.kit import CANARY, Deployer, Project
+from tests.deploy.kit import CANARY, Deployer, FakeClock, Project
 
 JOBS = "resources:\n  jobs:\n    one: {name: one}\n    two: {name: two}\n"
 
@@ -25,7 +28,7 @@ def test_deploying_twice_makes_no_writing_call_the_second_time(deployer: Deploye
     writes = deployer.writes()
     again = deployer.apply()
     assert (again.changes, len(again.actions), again.leftovers) == ((), COUNT, ())
-    assert deployer.writes() == writes
+    assert deployer.writes() == writes, deployer.workspace.calls
 
 
 def test_everything_is_found_again_on_later_pages(project: Project) -> None:
@@ -281,7 +284,7 @@ def test_destroy_deletes_everything_that_is_owned_and_leaves_an_empty_workspace(
     doomed = owned(declared, record(deployer.client, declared))
     delete_all(doomed, deployer.context(declared), 100)
     left = {(each.kind, each.name) for each in record(deployer.workspace.client()).items}
-    assert left - {("secret_scopes", "devkit-demo-dev")} == before
+    assert left == before
 
 
 def test_a_plan_against_a_recording_needs_no_connection_and_says_the_same(
@@ -330,3 +333,37 @@ def test_further_libraries_do_not_restart_a_cluster(deployer: Deployer, project:
     (cluster,) = [each for each in deployer.client.clusters.list() if each.cluster_name == "Small"]
     installed = deployer.client.libraries.cluster_status(str(cluster.cluster_id))
     assert [each.library.pypi.package for each in installed if each.library and each.library.pypi] == ["simplejson"]
+
+
+def test_a_wheel_that_only_an_active_run_uses_stays(deployer: Deployer, project: Project) -> None:
+    project.wheel("one")
+    project.resources("resources:\n  wheels:\n    code: {file: dist/*.whl}\n")
+    old = deployer.apply().actions[0].name
+    project.wheel("two")
+    deployer.apply()
+    planned = deployer.plan()
+    run = Found("runs", "1", "", {"run_id": 1, "tasks": [{"task_key": "a", "libraries": [{"whl": old}]}]})
+    used = dataclasses.replace(
+        planned, findings=dataclasses.replace(planned.findings, items=(*planned.findings.items, run))
+    )
+    assert prunable(used) == []
+    assert len(prunable(planned)) == 1
+
+
+def test_a_cluster_that_is_starting_is_edited_once_it_has_started(project: Project) -> None:
+    declared = "resources:\n  clusters:\n    small:\n      cluster_name: Small\n      spark_version: 17.3.x-scala2.13\n"
+    declared += "      node_type_id: Standard_DS3_v2\n      num_workers: 1\n"
+    project.resources(declared)
+
+    class SlowClock(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            time.sleep(0.1)
+
+    with Workspace(options=Options(cluster_start_seconds=0.5)) as workspace:
+        deployer = Deployer(workspace, project, SlowClock())
+        deployer.apply()
+        project.resources(declared.replace("num_workers: 1", "num_workers: 2"))
+        deployer.apply()
+        assert deployer.clock.slept
+        assert deployer.verbs() == {}

@@ -10,7 +10,7 @@ from devkit.deploy.errors import DeclarationError
 from devkit.deploy.model import Found, Owner, Pending
 from devkit.deploy.planning import plan
 from devkit.deploy.printing import render
-from tests.deploy.kit import declaration, findings, found_of, wanted
+from tests.deploy.kit import CANARY, declaration, findings, found_of, wanted
 
 SMALL = wanted("clusters", "small", {"cluster_name": "Small", "num_workers": 2, "spark_version": "17"})
 JOB = wanted("jobs", "etl", {"name": "etl", "tasks": [{"task_key": "a", "existing_cluster_id": "Small"}]})
@@ -180,3 +180,14 @@ def test_a_permission_that_somebody_added_by_hand_is_drift_and_that_of_the_deplo
     more = dataclasses.replace(same, body={"principals": {**principals, "user:eve": "CAN_MANAGE"}})
     (action,) = plan(declared, findings(cluster, job, more)).changes
     assert [(each.path, each.after) for each in action.changes] == [("principals.user:eve", None)]
+
+
+def test_what_looks_like_a_secret_is_masked_even_where_somebody_wrote_it_by_hand() -> None:
+    body = {"cluster_name": "Small", "spark_env_vars": {"DB_PASSWORD": "{{secrets/a/b}}", "HUB": "fine"}}
+    small = wanted("clusters", "small", body)
+    declared = declaration(small)
+    by_hand = {"DB_PASSWORD": CANARY, "HUB": f"Endpoint=sb://h/;SharedAccessKey={CANARY};EntityPath=e"}
+    shown = render(plan(declared, findings(found_of(declared, small, "c-1", spark_env_vars=by_hand))))
+    assert "spark_env_vars.DB_PASSWORD: *** -> {{secrets/a/b}}" in shown
+    assert "spark_env_vars.HUB: Endpoint=sb://h/;SharedAccessKey=***;EntityPath=e -> fine" in shown
+    assert CANARY not in shown

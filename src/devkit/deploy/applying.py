@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from devkit.deploy.catalogue import ORDER
 from devkit.deploy.errors import DeploymentError, StepFailed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from devkit.deploy.kinds.base import Context
 
 Report = Callable[[str], None]
-DEFAULT_MAXIMUM = 5
+USERS: Final = ("jobs", "runs", "clusters", "pipelines")  # kinds that may use a wheel
 
 
 @dataclass
@@ -166,7 +166,7 @@ def _declared(plan: Plan) -> list[tuple[Wanted, Found | None]]:
 
 def _used_paths(found: Iterable[Found]) -> str:
     """Return the text in which a wheel's path stands if anything that stays uses it: a job or a run."""
-    return "\n".join(str([each.body, each.extra]) for each in found if each.kind in ("jobs", "clusters", "pipelines"))
+    return "\n".join(str([each.body, each.extra]) for each in found if each.kind in USERS)
 
 
 def _is_used(found: Found, used: str) -> bool:

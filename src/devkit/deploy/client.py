@@ -57,6 +57,7 @@ REPEATABLE_POSTS: Final = tuple(
         "sql/warehouses/*/stop",
         "sql/statements/*/cancel",
         "pipelines/*/stop",
+        "fs/create-*",  # addresses to download from and to upload to; nothing is written yet
     )
 )
 TOKENED_POSTS: Final = tuple(f"/api/*/jobs/{path}" for path in ("run-now", "runs/submit"))
@@ -170,6 +171,22 @@ def connect(
     if proxy:
         session.proxies = {"http": proxy, "https": proxy}
     return client
+
+
+def repeat(step: Callable[[], T], clock: Clock) -> T:
+    """Take a step of several calls again from its beginning while an answer gets lost; it must be one that may be.
+
+    Raises:
+        UnknownOutcome: When patience ended.
+    """
+    lost: UnknownOutcome | None = None
+    for pause in [*Patience().pauses(), 0.0]:
+        try:
+            return step()
+        except UnknownOutcome as error:
+            lost = error
+            clock.sleep(pause)
+    raise lost or UnknownOutcome("a step was never answered")
 
 
 def create_once(create: Callable[[], str], look: Callable[[], str | None], clock: Clock, *, looks: int = 4) -> str:

@@ -142,8 +142,9 @@ def _masked(verb: Verb) -> Verb:
 
             if not isinstance(error, DatabricksError | OSError):
                 raise
+            what = "the workspace refused" if isinstance(error, DatabricksError) else "the machine refused"
             text = redact(f"{type(error).__name__}: {error}", arguments.values.revealed)
-            raise DeploymentError(f"the workspace refused: {text}") from None
+            raise DeploymentError(f"{what}: {text}") from None
 
     return run
 

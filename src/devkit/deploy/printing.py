@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,6 +14,12 @@ from devkit.deploy.planning import Plan
 SIGNS: Final = {"create": "+", "update": "~", "replace": "±", "delete": "-", "restart": "↻", "unchanged": " "}
 MASK: Final = "***"
 LONGEST: Final = 100
+SECRET_NAME: Final = re.compile(
+    r"password|passwd|secret|token|credential|sas$|(account|access|api)[._-]?key|connection[._-]?string", re.IGNORECASE
+)
+SECRET_TEXT: Final = re.compile(
+    r"\bdapi[0-9a-f]{32}(-\d)?\b|(?<=AccountKey=)[^;\s]+|(?<=SharedAccessKey=)[^;\s]+|(?<=sig=)[^&\s]+"
+)
 
 
 def render(plan: Plan) -> str:
@@ -54,7 +61,18 @@ def masked(action: Action) -> Iterator[Change]:
         if secret and change.path in ("value", "digest"):
             yield Change("value", None, MASK) if change.before is None else Change("value", MASK, f"{MASK} (changed)")
         else:
-            yield change
+            yield Change(change.path, cleaned(change.before, change.path), cleaned(change.after, change.path))
+
+
+def cleaned(value: Any, path: str = "") -> Any:
+    """Return a value without what looks like a secret that somebody wrote out: by its name, or by its own form."""
+    if isinstance(value, dict):
+        return {name: cleaned(each, str(name)) for name, each in value.items()}
+    if isinstance(value, list):
+        return [cleaned(each, path) for each in value]
+    if not isinstance(value, str) or "{{secrets/" in value:
+        return value
+    return MASK if SECRET_NAME.search(path.rpartition(".")[2]) else SECRET_TEXT.sub(MASK, value)
 
 
 def as_json(plan: Plan) -> dict[str, Any]:

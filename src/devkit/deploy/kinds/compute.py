@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
+from devkit.deploy.client import create_once, wait_until
 from devkit.deploy.kinds.base import (
     Context,
     Operations,
@@ -21,6 +22,7 @@ from devkit.deploy.kinds.base import (
 )
 from devkit.deploy.model import Action, Found, Json, Owner, Wanted
 
+SETTLED: Final = ("RUNNING", "TERMINATED", "ERROR", "UNKNOWN")
 HEADER: Final = "# deployed by "  # the line of a global init script that says whose it is
 
 
@@ -120,7 +122,6 @@ class Clusters(Operations):
     def create(self, context: Context, wanted: Wanted, body: dict[str, Json]) -> str:
         """Create a cluster; a token makes the service give the same cluster to the same call."""
         token = uuid.uuid4().hex
-        from devkit.deploy.client import create_once
 
         def make() -> str:
             sent = {**self._sent(context, wanted, body), "idempotency_token": token}
@@ -137,6 +138,7 @@ class Clusters(Operations):
         paths = [change.path.partition("[")[0] for change in action.changes]
         if not paths or any(path != "libraries" for path in paths) or found.owner != context.owner(wanted):
             known = call("compute:ClustersAPI.edit", self._sent(context, wanted, body))
+            self._settle(context, found)
             context.client.clusters.edit(**{**known, "cluster_id": found.id})
         self._install(context, found.id, body.get("libraries") or [], found.body.get("libraries") or [])
 
@@ -147,6 +149,17 @@ class Clusters(Operations):
     def _sent(self, context: Context, wanted: Wanted, body: dict[str, Json]) -> dict[str, Json]:
         settings = {name: value for name, value in body.items() if name != "libraries"}
         return {**settings, "custom_tags": tagged(body.get("custom_tags"), context.owner(wanted))}
+
+    def _settle(self, context: Context, found: Found) -> None:
+        """Wait until a cluster can be edited: the service refuses it while one starts or ends."""
+        if str(found.body.get("state")) in SETTLED:
+            return
+        wait_until(
+            lambda: context.client.clusters.get(found.id),
+            lambda cluster: cluster.state is not None and cluster.state.value in SETTLED,
+            what=f"the cluster {found.name!r} to settle",
+            clock=context.clock,
+        )
 
     def _install(self, context: Context, identity: str, wanted: list[Json], found: list[Json]) -> None:
         from databricks.sdk.service.compute import Library

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from devkit.deploy.client import repeat
 from devkit.deploy.content import file_digest, notebook_digest
 from devkit.deploy.kinds.base import Context, Operations, Recording, each, gone
 from devkit.deploy.model import Action, Found, Json, Wanted, plain_path
@@ -42,7 +43,8 @@ class Files(Operations):
         content = wanted.content or b""
         if wanted.name.startswith("/Volumes/"):
             context.client.files.create_directory(str(PurePosixPath(wanted.name).parent))
-            context.client.files.upload(wanted.name, io.BytesIO(content), overwrite=True)
+            files = context.client.files  # a big file goes up in parts, by calls that are not repeated one by one
+            repeat(lambda: files.upload(wanted.name, io.BytesIO(content), overwrite=True), context.clock)
         else:
             context.client.workspace.mkdirs(str(PurePosixPath(wanted.name).parent))
             context.client.workspace.upload(wanted.name, content, format=ImportFormat.RAW, overwrite=True)

@@ -10,25 +10,25 @@ from devkit.deploy.model import Action, Found, Json, Wanted
 
 
 class Jobs(Operations):
-    """Jobs; the ownership tag is a tag. Of streams the active runs are told too."""
+    """Jobs; the ownership tag is a tag. Active runs are told too: what they use is in use."""
 
     kind = "jobs"
 
     def record(self, recording: Recording) -> Iterable[Found]:
-        """Return the jobs with their tasks, and the active runs of those that are declared as streams."""
+        """Return the jobs with their tasks and their active runs, and the active runs that belong to no job."""
         client = recording.client
-        streams = {one.key for one in recording.wanted if one.stream}
+        active: dict[int, list[dict[str, Any]]] = {}
+        for run in client.jobs.list_runs(active_only=True, expand_tasks=True):
+            active.setdefault(int(run.job_id or 0), []).append(_run(run.as_dict()))
         for listed in client.jobs.list(expand_tasks=True):
             settings: dict[str, Any] = listed.settings.as_dict() if listed.settings else {}
             owner = owner_in(settings.get("tags"))
             settings["tags"] = without_tag(settings.get("tags"))
-            ours = owner and recording.declaration and owner.project == recording.declaration.project
-            runs = []
-            if ours and owner and owner.key in streams:
-                active = client.jobs.list_runs(job_id=listed.job_id, active_only=True, expand_tasks=True)
-                runs = [_run(run.as_dict()) for run in active]
+            runs = active.pop(int(listed.job_id or 0), [])
             extra = {"active_runs": runs} if runs else {}
             yield Found(self.kind, str(listed.job_id), str(settings.get("name", "")), settings, owner, extra)
+        for one in (run for runs in active.values() for run in runs):
+            yield Found("runs", str(one["run_id"]), "", one)
 
     def make(self, context: Context, wanted: Wanted, body: dict[str, Json]) -> str:
         """Create a job."""

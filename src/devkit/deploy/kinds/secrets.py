@@ -79,6 +79,8 @@ class SecretScopes(Operations):
         if found.body.get("backend_type") != "DATABRICKS" and found.owner:
             scope = _marker_scope(found.owner.project, found.owner.environment)
             gone(lambda: context.client.secrets.delete_secret(scope, found.name))
+            if not any(True for _ in context.client.secrets.list_secrets(scope)):
+                gone(lambda: context.client.secrets.delete_scope(scope))
 
     def _mark(self, context: Context, wanted: Wanted, marker: dict[str, Any]) -> None:
         known = {"salt": random.token_hex(8), "secrets": {}, **marker}

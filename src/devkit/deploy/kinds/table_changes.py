@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from devkit.deploy.client import wait_until
+from devkit.deploy.client import repeat, wait_until
 from devkit.deploy.content import file_digest
 from devkit.deploy.errors import DeploymentError, UnknownOutcome
 from devkit.deploy.kinds.base import Context, Operations, Recording
@@ -109,14 +109,7 @@ class _Statements:
 
     def repeatedly(self, statement: str) -> list[list[Any]]:
         """Run a statement that may be sent twice, until it is answered."""
-        lost: UnknownOutcome | None = None
-        for attempt in range(6):
-            try:
-                return self._run(statement)
-            except UnknownOutcome as error:
-                lost = error
-                self._clock.sleep(0.5 * 2**attempt)
-        raise lost or UnknownOutcome("a statement was never answered")
+        return repeat(lambda: self._run(statement), self._clock)
 
     def note(self, ledger: str, file: str, digest: str, number: int, state: str) -> None:
         """Write a line of the ledger; a line that stands twice says the same."""
