@@ -16,6 +16,7 @@ from databricks.sdk.errors import (
 )
 
 from devkit.workspace import Workspace
+from devkit.workspace.state import SystemClock
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -78,6 +79,17 @@ def test_a_file_appears_when_its_upload_is_closed(client: WorkspaceClient) -> No
 def test_a_handle_that_was_closed_is_not_found(client: WorkspaceClient) -> None:
     with pytest.raises(ResourceDoesNotExist, match="handle 7"):
         client.dbfs.add_block(7, encoded(b"x"))
+
+
+def test_a_handle_that_was_idle_for_ten_minutes_is_not_found(workspace: Workspace, client: WorkspaceClient) -> None:
+    class Later(SystemClock):
+        def time(self) -> float:
+            return super().time() + 601
+
+    handle = client.dbfs.create("/a").handle or 0
+    workspace.state().clock = Later()
+    with pytest.raises(ResourceDoesNotExist, match="No file was open"):
+        client.dbfs.add_block(handle, encoded(b"x"))
 
 
 def test_create_over_a_file_conflicts(client: WorkspaceClient) -> None:
