@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from databricks.sdk.service.jobs import ForEachStats, ForEachTaskTaskRunStats, Run, RunResultState, RunTask, Task
 
 from devkit.workspace.errors import ApiError
-from devkit.workspace.running import graph, parameters, process_tasks, references, scheduler, states, validation
+from devkit.workspace.running import (
+    graph,
+    parameters,
+    process_tasks,
+    references,
+    scheduler,
+    sql_tasks,
+    states,
+    validation,
+)
 from devkit.workspace.running.compute import Compute
 from devkit.workspace.running.launching import Processes, Stop
 from devkit.workspace.running.records import Records
@@ -77,6 +86,7 @@ class Execution:
         simple: dict[str, Callable[[Task, RunTask, Stop], Outcome]] = {
             "condition_task": self._condition,
             "run_job_task": self._run_job,
+            "sql_task": lambda task, record, stop: sql_tasks.run(self.state, task, record, stop),
         }
         if kind in simple:
             return simple[kind](task, record, stop)

@@ -89,8 +89,7 @@ def _prepare(job: Job) -> tuple[list[str], dict[str, str]]:
     shutil.rmtree(job.folder, ignore_errors=True)
     state, folder = job.state, job.folder
     conf = {key: _revealed(state, value) for key, value in job.machine.spark_conf.items()}
-    warehouse = state.path("warehouse")
-    spark = spark_environment.variables(folder / "spark", warehouse, conf, f"run-{job.record.run_id}")
+    spark = spark_environment.variables(state, folder / "spark", conf, f"run-{job.record.run_id}")
     own = {key: _revealed(state, value) for key, value in job.machine.variables.items()}
     folders = {f"WORKSPACE_{name.upper()}": str(state.path(name)) for name in ("files", "volumes", "dbfs")}
     variables = launching.environment(state.host, state.token, spark, folders, own)
@@ -100,7 +99,7 @@ def _prepare(job: Job) -> tuple[list[str], dict[str, str]]:
         **_request(job),
         "libraries": libraries.prepare(state, job.machine.libraries),
         "values": job.values,
-        "warehouse": str(warehouse),
+        "warehouse": str(state.path("warehouse")),
         "files": str(state.path("files")),
         "roots": _roots(state),
     }

@@ -44,9 +44,9 @@ def provide_dbutils(make: Callable[[], object]) -> None:
 
 
 def is_started() -> bool:
-    """Tell whether the process has a session."""
-    module = sys.modules.get(MODULE)
-    return module is not None and module.SparkSession.getActiveSession() is not None
+    """Tell whether Spark runs in this process; asking for the active session would look at this thread only."""
+    module = sys.modules.get("pyspark")
+    return module is not None and module.SparkContext._active_spark_context is not None
 
 
 class _OnImport(importlib.abc.MetaPathFinder):
