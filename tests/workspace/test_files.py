@@ -212,6 +212,9 @@ def test_parts_that_do_not_fit_their_tag_or_their_upload_are_refused(client: Wor
     parts = {"parts": [{"part_number": 1, "etag": "x"}]}
     with pytest.raises(InvalidParameterValue, match="Part 1 was not sent"):
         do("POST", f"/api/2.0/fs/files{VOLUME}/a", query=query, body=parts)
+    do("PUT", f"/local/parts/{query['session_token']}/1", data=b"1")
+    with pytest.raises(InvalidParameterValue, match="or was sent again since"):
+        do("POST", f"/api/2.0/fs/files{VOLUME}/a", query=query, body=parts)
     with pytest.raises(InvalidParameterValue, match="not of"):
         do("POST", f"/api/2.0/fs/files{VOLUME}/b", query=query, body=parts)
     with pytest.raises(NotFound):
