@@ -56,8 +56,8 @@ class Rehearsal:
     def __init__(self, workspace: Workspace, hub: LocalHub, folder: Path) -> None:
         self.workspace = workspace
         hub.create_hub("telemetry", partitions=2)
-        self.declaration = folder / "deploy"
-        shutil.copytree(DECLARATION, self.declaration)
+        self.copy = folder / "project"
+        shutil.copytree(DECLARATION, self.copy / DECLARATION)
         self.environment = {
             **os.environ,
             "DATABRICKS_HOST": workspace.host,
@@ -109,10 +109,10 @@ class Rehearsal:
             raise RuntimeSetupError(f"`{' '.join(command)}` ended with status {done.returncode}")
 
     def _deploy(self, verb: str, *arguments: str) -> None:
-        options = ("--environment", "dev", "--folder", str(self.declaration), "--base", ".")
-        shown = ("devkit", "deploy", verb, *arguments)
-        print(f"$ {' '.join(shown)} --environment dev", flush=True)
-        done = subprocess.run([*shown, *options], env=self.environment, check=False)
+        shown = ("devkit", "deploy", verb, "--environment", "dev", *arguments)
+        print(f"$ {' '.join(shown)}", flush=True)
+        command = [*shown, "--base", str(Path.cwd())]
+        done = subprocess.run(command, cwd=self.copy, env=self.environment, check=False)
         if done.returncode:
             raise RuntimeSetupError(f"`{' '.join(shown)}` ended with status {done.returncode}")
 
@@ -131,12 +131,12 @@ class Rehearsal:
                 print("  ", *row)
 
     def _change(self, name: str, old: str, new: str) -> None:
-        file = self.declaration / name
+        file = self.copy / DECLARATION / name
         text = file.read_text(encoding="utf-8")
         if text.count(old) != 1:
             raise RuntimeSetupError(f"{old!r} does not stand once in the file", origin=str(DECLARATION / name))
         file.write_text(text.replace(old, new), encoding="utf-8")
-        print(f"$ edit {DECLARATION / name}: {old} -> {new}")
+        print(f"  {DECLARATION / name}: {' '.join(old.split())} -> {new or 'nothing'}")
 
     def _drop_notebook(self) -> None:
         self._change(
@@ -146,7 +146,9 @@ class Rehearsal:
         )
 
     def _count(self) -> None:
+        from devkit.workspace.routing import ANY_VERSION
+
         calls = self.workspace.calls
-        self._say(f"{sum(calls.values())} calls of {len(calls)} routes, all by the official SDK")
-        for route, count in sorted(calls.items(), key=lambda item: -item[1]):
-            print(f"{count:6}  {route}")
+        self._say(f"{sum(calls.values())} calls of {len(calls)} routes, all by the official SDK; the most frequent:")
+        for route, count in sorted(calls.items(), key=lambda item: -item[1])[:10]:
+            print(f"{count:6}  {route.replace(ANY_VERSION, '2.x')}")

@@ -60,6 +60,12 @@ def test_every_block_of_the_readme_does_what_it_says(project: Path) -> None:
     assert "customer.id" in orders
     explained = next(output for text, output in outputs.items() if "--explain-config" in text)
     assert "{{secrets/local-hub/connection-string}}" in explained
+    rehearsed = outputs["make rehearse\n"]
+    assert "run 1001: SUCCESS" in rehearsed
+    assert "nothing to do" in rehearsed
+    assert "num_workers: 1 -> 2" in rehearsed
+    assert "trailing_text" in rehearsed
+    assert "all by the official SDK" in rehearsed
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -121,7 +122,8 @@ def _include(loading: _Loading, document: Document, known: tuple[str, ...]) -> N
     _check_keys(loading, document, ("workspace",), content.get("workspace") or {}, WORKSPACE_KEYS)
     _gather(loading, document, content.get("resources") or {})
     for index, pattern in enumerate(content.get("include") or []):
-        files = sorted(document.file.parent.glob(str(pattern)))
+        found = document.file.parent.glob(str(pattern))
+        files = sorted(Path(os.path.normpath(file)) for file in found)  # without `..`, as a reader would name them
         if not files:
             loading.mistakes.append(f"{document.place(('include', index))}: no file fits {pattern!r}")
         for file in files:
