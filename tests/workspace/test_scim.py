@@ -161,7 +161,7 @@ def test_a_member_that_does_not_exist_is_refused_and_changes_nothing(client: Wor
 def test_entitlements_and_activity_of_a_user_are_patched(client: WorkspaceClient) -> None:
     user_id = str(client.users.create(user_name="a@localhost").id)
     operations = [
-        Patch(op=PatchOp.ADD, path="entitlements", value=[{"value": "allow-cluster-create"}]),
+        *[Patch(op=PatchOp.ADD, path="entitlements", value=[{"value": "allow-cluster-create"}])] * 2,
         Patch(op=PatchOp.REPLACE, value={"active": False}),  # the client leaves a plain False out
         Patch(op=PatchOp.REPLACE, path="displayName", value="A"),
     ]
