@@ -17,6 +17,7 @@ from devkit.deploy.printing import render
 from devkit.deploy.values import secret_digests
 from devkit.workspace import Options, Workspace
 from tests.deploy.everything import COUNT, write_everything
+from tests.deploy.gateways import Echo, served
 from tests.deploy.kit import CANARY, Deployer, FakeClock, Project
 
 JOBS = "resources:\n  jobs:\n    one: {name: one}\n    two: {name: two}\n"
@@ -194,12 +195,40 @@ def write_export_text(deployer: Deployer, folder: Path) -> str:
 
 
 def test_a_secret_that_a_refusal_repeats_is_masked(deployer: Deployer, project: Project) -> None:
-    project.environ["HUB"] = "x" * 200_000 + CANARY  # longer than a secret may be
-    project.resources("resources:\n  secret_scopes:\n    hub: {name: hub, secrets: {key: '${env.HUB}'}}\n")
-    deployer.client.secrets.create_scope("other")
-    with pytest.raises(StepFailed) as raised:
+    secrets = "{text: '${env.HUB}', bytes: {value: '${file.bytes.bin}', binary: true}}"
+    project.write("bytes.bin", CANARY)
+    declared = f"resources:\n  secret_scopes:\n    hub: {{name: hub, secrets: {secrets}}}\n"
+    project.resources(declared)
+    with pytest.raises(StepFailed):  # the scope is made, but for its marker
+        deploy_through_echo(deployer)
+    deployer.apply()
+    project.environ["HUB"] = CANARY + "-new"
+    with pytest.raises(StepFailed, match=r"cannot store .*\*\*\*") as raised:
+        deploy_through_echo(deployer)
+    assert CANARY not in str(raised.value)
+    project.environ["HUB"] = CANARY
+    project.write("bytes.bin", CANARY + "-new")
+    with pytest.raises(StepFailed, match=r"cannot store .*\*\*\*") as raised:
+        deploy_through_echo(deployer)
+    assert base64.b64encode((CANARY + "-new").encode()).decode() not in str(raised.value)
+
+
+def deploy_through_echo(deployer: Deployer) -> None:
+    for address, _ in served(Echo):
+        session = deployer.client.api_client._api_client._session
+        session.proxies = {"http": address}
+        try:
+            deployer.apply()
+        finally:
+            session.proxies = {}
+
+
+def test_a_secret_that_is_no_text_says_how_to_declare_it(deployer: Deployer, project: Project) -> None:
+    (project.folder).mkdir(parents=True, exist_ok=True)
+    (project.folder / "bytes.bin").write_bytes(b"\xff\xfe" + CANARY.encode())
+    project.resources("resources:\n  secret_scopes:\n    hub: {name: hub, secrets: {key: '${file.bytes.bin}'}}\n")
+    with pytest.raises(StepFailed, match="declare it with `binary: true`") as raised:
         deployer.apply()
-    assert "MAX_SECRET_SIZE" in str(raised.value) or "at most" in str(raised.value)
     assert CANARY not in str(raised.value)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from devkit.deploy.sign_in import sign_in
 from devkit.deploy.values import Values
 from devkit.workspace import Workspace
 from spark_utils.errors import ConfigurationError
+from tests.deploy.gateways import Proxy, Vault, served
 from tests.deploy.kit import CANARY
 
 ME = "engineer@localhost"
@@ -122,62 +121,14 @@ def test_nobody_signed_in_says_what_to_set(workspace: Workspace) -> None:
         who({"host": workspace.host, "auth_type": "pat"})
 
 
-class _Counting(BaseHTTPRequestHandler):
-    """A server that counts, and answers as its subclass does."""
-
-    seen: list[str]
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-class _Proxy(_Counting):
-    def _pass_on(self) -> None:
-        self.seen.append(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        plain = requests.Session()
-        plain.trust_env = False
-        answer = plain.request(self.command, self.path, data=body, headers=dict(self.headers), timeout=10)
-        self.send_response(answer.status_code)
-        self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
-        self.send_header("Content-Length", str(len(answer.content)))
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    do_GET = do_POST = do_PUT = do_DELETE = _pass_on  # noqa: N815  # the names that the standard library calls
-
-
-class _Vault(_Counting):
-    def do_GET(self) -> None:
-        self.seen.append(f"{self.path} {self.headers['Authorization']}")
-        found = self.path.startswith("/secrets/token?")
-        body = json.dumps({"value": self.secret} if found else {"error": {"code": "SecretNotFound"}}).encode()
-        self.send_response(200 if found else 404)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    secret = CANARY
-
-
-def served(handler: type[_Counting]) -> Iterator[tuple[str, list[str]]]:
-    seen: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (handler,), {"seen": seen}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", seen
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.fixture
 def proxy() -> Iterator[tuple[str, list[str]]]:
-    yield from served(_Proxy)
+    yield from served(Proxy)
 
 
 @pytest.fixture
 def vault() -> Iterator[tuple[str, list[str]]]:
-    yield from served(_Vault)
+    yield from served(Vault)
 
 
 def test_every_call_goes_through_the_proxy_that_the_environments_file_names(
@@ -203,7 +154,7 @@ def test_a_token_from_a_key_vault(
     workspace: Workspace, vault: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, seen = vault
-    monkeypatch.setattr(_Vault, "secret", workspace.token)
+    monkeypatch.setattr(Vault, "secret", workspace.token)
     values = Values(environ={}, vault_token=lambda scope: f"token for {scope}", vault_address=lambda _: address)
     assert who({"host": workspace.host, "token": "${key_vault.demo/token}"}, values) == ME
     assert seen == ["/secrets/token?api-version=7.4 Bearer token for https://vault.azure.net/.default"]

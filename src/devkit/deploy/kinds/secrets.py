@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from devkit.deploy.errors import UnknownOutcome
+from devkit.deploy.errors import DeploymentError, UnknownOutcome
 from devkit.deploy.kinds.base import Context, Operations, Recording, each, gone
 from devkit.deploy.model import Action, Found, Json, Owner, Wanted
 from devkit.deploy.values import MARKER, value_digest
@@ -145,7 +145,7 @@ class Secrets(Operations):
             encoded = base64.b64encode(value).decode()
             context.client.secrets.put_secret(scope, key, bytes_value=encoded)
         else:
-            context.client.secrets.put_secret(scope, key, string_value=value.decode())
+            context.client.secrets.put_secret(scope, key, string_value=_text(wanted, value))
         return wanted.name
 
     def update(self, context: Context, action: Action, body: dict[str, Json]) -> None:
@@ -166,6 +166,16 @@ class Secrets(Operations):
         if marker and key in (marker.get("secrets") or {}):
             left = {name: owner for name, owner in marker["secrets"].items() if name != key}
             write_marker(context.client, scope, {**marker, "secrets": left})
+
+
+def _text(wanted: Wanted, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        problem = f"the value of the secret {wanted.name!r} is no text"
+        raise DeploymentError(
+            problem, origin=wanted.origin, remedy="To store bytes, declare it with `binary: true`."
+        ) from None
 
 
 def write_marker(client: WorkspaceClient, scope: str, content: dict[str, Any]) -> None:
