@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.errors import InvalidParameterValue, ResourceDoesNotExist
+from databricks.sdk.errors import DatabricksError, InvalidParameterValue, ResourceDoesNotExist
 from databricks.sdk.service.compute import ClusterSpec
 from databricks.sdk.service.jobs import (
     ConditionTask,
     ConditionTaskOp,
     CronSchedule,
+    JobAccessControlRequest,
     JobCluster,
     JobParameterDefinition,
+    JobPermissionLevel,
     JobSettings,
     NotebookTask,
     QueueSettings,
@@ -122,3 +124,15 @@ def test_a_deleted_job_does_not_exist(client: WorkspaceClient) -> None:
         client.jobs.get(job_id)
     with pytest.raises(InvalidParameterValue, match=f"Job {job_id} does not exist"):
         client.jobs.delete(job_id)
+
+
+def test_a_job_is_made_with_its_permissions_or_not_at_all(client: WorkspaceClient) -> None:
+    client.groups.create(display_name="readers")
+    grant = JobAccessControlRequest(group_name="readers", permission_level=JobPermissionLevel.CAN_VIEW)
+    job_id = client.jobs.create(name="a", access_control_list=[grant]).job_id
+    found = client.jobs.get_permissions(str(job_id)).access_control_list
+    assert "readers" in [each.group_name for each in found]
+    nobody = JobAccessControlRequest(group_name="nobody", permission_level=JobPermissionLevel.CAN_VIEW)
+    with pytest.raises(DatabricksError, match="nobody"):
+        client.jobs.create(name="b", access_control_list=[nobody])
+    assert [job.settings.name for job in client.jobs.list()] == ["a"]

@@ -98,7 +98,8 @@ class Execution:
             machine = compute.machine(task)
         except ApiError as error:
             return states.refused(str(error), Code.CLUSTER_ERROR)
-        values = dict(self.records.values.get(str(run.run_id), {}))
+        with self.state.lock:
+            values = dict(self.records.values.get(str(run.run_id), {}))
         return process_tasks.run(process_tasks.Job(self.state, task, record, machine, values, stop), self._processes)
 
     def _condition(self, task: Task, record: RunTask, _stop: Stop) -> Outcome:

@@ -24,6 +24,7 @@ GRACE_SECONDS: Final = 30.0
 LEFTOVER_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.05
 LOG: Final = "output.log"
+LOG_BYTES: Final = 5 * 1024 * 1024  # as much as the service gives
 PROCESS: Final = "process.json"
 # What a developer's shell may hold and a task must not see: it would reach a workspace elsewhere.
 PRIVATE: Final = ("DATABRICKS_", "ARM_", "AZURE_")
@@ -159,6 +160,14 @@ def read(folder: Path, name: str) -> Any:
     with contextlib.suppress(OSError, ValueError):
         return json.loads((folder / name).read_text(encoding="utf-8"))
     return None
+
+
+def end_of(log: Path) -> tuple[str, bool]:
+    """Return the end of a log as text, and whether more was before it."""
+    with log.open("rb") as opened:
+        size = log.stat().st_size
+        opened.seek(max(0, size - LOG_BYTES))
+        return opened.read().decode("utf-8", errors="replace"), size > LOG_BYTES
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -6,6 +6,7 @@ Each gets a folder of its own beneath ``runs/``, an environment in which Spark i
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sys
@@ -61,8 +62,8 @@ class Job:
 
 
 def folder_of(state: State, run_id: int) -> Path:
-    """Return the folder of a task's run."""
-    return state.path("runs", str(run_id))
+    """Return the folder of a task's run, which may not exist."""
+    return state.folder / "runs" / str(run_id)
 
 
 def run(job: Job, processes: launching.Processes) -> Outcome:
@@ -86,8 +87,9 @@ def _prepare(job: Job) -> tuple[list[str], dict[str, str]]:
         LibraryError: A library is missing.
         SparkUtilsError: Spark cannot be had on this machine.
     """
-    shutil.rmtree(job.folder, ignore_errors=True)
     state, folder = job.state, job.folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     conf = {key: _revealed(state, value) for key, value in job.machine.spark_conf.items()}
     spark = spark_environment.variables(state, folder / "spark", conf, f"run-{job.record.run_id}")
     own = {key: _revealed(state, value) for key, value in job.machine.variables.items()}
@@ -113,7 +115,8 @@ def _request(job: Job) -> dict[str, Any]:
         from devkit.workspace.services.workspace_objects import WorkspaceObjects
 
         path = task.notebook_task.notebook_path.removeprefix("/Workspace")
-        text, language, _ = job.state.service(WorkspaceObjects).notebook(path)
+        with job.state.lock:
+            text, language, _ = job.state.service(WorkspaceObjects).notebook(path)
         widgets = task.notebook_task.base_parameters or {}
         return {"kind": "notebook", "path": path, "source": text, "language": language, "parameters": widgets}
     if task.spark_python_task:
@@ -202,28 +205,25 @@ def _cleaned(job: Job, text: str) -> str:
 
 def _secrets(job: Job) -> list[str]:
     """Return the values of the secrets that the task has read."""
-    import base64
-
-    from devkit.workspace.services.secrets import Secrets
-
     names = launching.read(job.folder, "secrets.json") or []
-    kept = job.state.service(Secrets).values
-    found = [base64.b64decode(kept[name]["value"]) for name in names if name in kept]
-    return [value.decode("utf-8", errors="replace") for value in found]
+    return [value for value in (_secret(job.state, name) for name in names) if value]
 
 
 def _revealed(state: State, value: str) -> str:
     """Return a setting of a cluster; one that is a reference to a secret is looked up in the workspace."""
-    import base64
-
-    from devkit.workspace.services.secrets import Secrets
-
     reference = parse_reference(value, origin="a cluster's settings")
     if reference is None:
         return value
-    kept = state.service(Secrets).values.get(f"{reference.scope}/{reference.key}")
-    if kept is None:
-        raise ApiError(
-            404, "RESOURCE_DOES_NOT_EXIST", f"The secret {reference} of the cluster's settings does not exist"
-        )
-    return base64.b64decode(kept["value"]).decode()
+    secret = _secret(state, f"{reference.scope}/{reference.key}")
+    if secret is None:
+        problem = f"The secret {reference} of the cluster's settings does not exist"
+        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", problem)
+    return secret
+
+
+def _secret(state: State, name: str) -> str | None:
+    from devkit.workspace.services.secrets import Secrets
+
+    with state.lock:
+        kept = state.service(Secrets).values.get(name)
+    return base64.b64decode(kept["value"]).decode("utf-8", errors="replace") if kept else None

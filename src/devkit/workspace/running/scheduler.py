@@ -89,7 +89,10 @@ class JobRun:
         finally:
             if timer:
                 timer.cancel()
-            self._finish()
+            try:
+                self._finish()
+            finally:
+                self.over.set()
 
     def _start_ready(self) -> None:
         """Start what has nothing left to wait for, until nothing changes any more."""
@@ -202,7 +205,6 @@ class JobRun:
                 item = self._run.repair_history[-1]
                 item.state, item.status, item.end_time = self._run.state, self._run.status, self._run.end_time
             self._ended(self._run)
-        self.over.set()
 
 
 def wait_for(run: JobRun, stop: Stop, look_seconds: float = 0.05) -> None:

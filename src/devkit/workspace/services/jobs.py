@@ -6,13 +6,15 @@ Source: https://docs.databricks.com/api/azure/workspace/jobs
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from databricks.sdk.service.jobs import Job, JobSettings
 
-from devkit.workspace.errors import invalid
+from devkit.workspace.errors import ApiError, invalid
 from devkit.workspace.routing import Request, route, typed
 from devkit.workspace.running import validation
+from devkit.workspace.services.permissions import Permissions
 from devkit.workspace.state import Service
 
 # Arrays of a job that `update` merges by a key and that `get` gives in pages.
@@ -30,6 +32,7 @@ class Jobs(Service):
     """Jobs by their id."""
 
     name = "jobs"
+    permission_kinds = ("jobs",)
 
     def prepare(self) -> None:
         """Make the tables."""
@@ -58,6 +61,8 @@ class Jobs(Service):
             creator_user_name=user,
             run_as_user_name=_run_as(request.json) or user,
         )
+        if request.get("access_control_list"):
+            self._grant(request, job_id)
         if token:
             self.tokens[token] = {"job_id": job_id}
         return {"job_id": job_id}
@@ -109,6 +114,10 @@ class Jobs(Service):
         del self.jobs[str(job_id)]
         return None
 
+    def holds(self, kind: str, object_id: str) -> bool:  # noqa: ARG002  # one kind only
+        """Tell whether there is such a job."""
+        return object_id in self.jobs
+
     def job(self, job_id: int) -> Job:
         """Return a job.
 
@@ -119,6 +128,15 @@ class Jobs(Service):
         if found is None:
             raise invalid(f"Job {job_id} does not exist.")
         return found
+
+    def _grant(self, request: Request, job_id: int) -> None:
+        """Give the permissions that a new job came with; a job whose permissions are wrong is not kept."""
+        try:
+            permissions = self.state.service(Permissions)
+            permissions.update(replace(request, path={"kind": "jobs", "object_id": str(job_id)}))
+        except ApiError:
+            del self.jobs[str(job_id)]
+            raise
 
 
 def paged(request: Request, content: dict[str, Any], holder: dict[str, Any], names: list[str]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Source: https://docs.databricks.com/api/azure/workspace/jobs
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from databricks.sdk.service.jobs import (
@@ -29,11 +28,16 @@ from devkit.workspace.services.jobs import Jobs, paged
 from devkit.workspace.state import Service
 
 AT_ONCE: Final = 2
-LOG_BYTES: Final = 5 * 1024 * 1024
+STOP_SECONDS: Final = 5.0
 LEGACY: Final = ("notebook_params", "python_params", "python_named_params", "jar_params", "spark_submit_params",
                  "sql_params", "dbt_commands", "pipeline_params")  # fmt: skip
 TOKEN_LENGTH: Final = 64
-RUNS_HERE: Final = f"runs tasks on this machine, {AT_ONCE} processes at once; more wait as PENDING"
+RUNS_HERE: Final = (
+    f"runs tasks on this machine, {AT_ONCE} processes at once, more wait as PENDING; in arguments, paths of the "
+    "workspace are those of this machine, since Python's open() knows no /Volumes, /Workspace and /dbfs "
+    "(WORKSPACE_VOLUMES, WORKSPACE_FILES and WORKSPACE_DBFS name the folders); one catalog, no views between tasks; "
+    "a wheel's dependencies must be installed where the server runs"
+)
 TOO_MANY: Final = "Skipping this run because the limit of {} maximum concurrent runs has been reached."
 
 
@@ -63,6 +67,8 @@ class Runs(Service):
         self.processes.close()
         for driver in list(self._drivers.values()):
             driver.stop.ask(states.Result.CANCELED)
+        for driver in list(self._drivers.values()):
+            driver.over.wait(STOP_SECONDS)
 
     @route("POST", "*/jobs/run-now", differs=RUNS_HERE)
     def run_now(self, request: Request) -> object:
@@ -135,7 +141,7 @@ class Runs(Service):
             content.setdefault("notebook_output", {})
         log = process_tasks.folder_of(self.state, record.run_id or 0) / launching.LOG
         if not record.notebook_task and log.is_file():
-            content["logs"], content["logs_truncated"] = _end_of(log)
+            content["logs"], content["logs_truncated"] = launching.end_of(log)
         return content
 
     @route("GET", "*/jobs/runs/export")
@@ -384,10 +390,3 @@ def _only(settings: JobSettings, keys: list[str] | None) -> JobSettings:
 
 def _life(run: Run) -> states.Life | None:
     return run.state.life_cycle_state if run.state else None
-
-
-def _end_of(log: Path) -> tuple[str, bool]:
-    with log.open("rb") as opened:
-        size = log.stat().st_size
-        opened.seek(max(0, size - LOG_BYTES))
-        return opened.read().decode("utf-8", errors="replace"), size > LOG_BYTES
