@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class Project:
         file.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("demo/__init__.py", f"CODE = {code!r}\n")
-            archive.writestr("demo-1.0.dist-info/RECORD", "")
+            archive.writestr("demo-1.0.dist-info/RECORD", str(time.time_ns()))  # its lines may change their order
         return file
 
     def load(self, environment: str = "dev") -> Declaration:

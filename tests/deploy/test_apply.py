@@ -128,6 +128,20 @@ def test_permissions_that_are_declared_no_longer_are_taken_back(deployer: Deploy
     assert deployer.verbs() == {}
 
 
+def test_who_may_read_a_scope_no_longer_is_taken_off_its_list_and_what_somebody_added_stays(
+    deployer: Deployer, project: Project
+) -> None:
+    from databricks.sdk.service.workspace import AclPermission
+
+    project.resources("resources:\n  secret_scopes:\n    hub: {name: hub, acls: {users: READ}}\n")
+    deployer.apply()
+    deployer.client.secrets.put_acl("hub", "admins", AclPermission.WRITE)
+    project.resources("resources:\n  secret_scopes:\n    hub: {name: hub}\n")
+    deployer.apply()
+    assert {acl.principal for acl in deployer.client.secrets.list_acls("hub")} == {"engineer@localhost", "admins"}
+    assert deployer.verbs() == {}
+
+
 def test_a_renamed_job_keeps_its_id(deployer: Deployer, project: Project) -> None:
     project.resources("resources:\n  jobs:\n    one: {name: one}\n")
     deployer.apply()

@@ -130,9 +130,14 @@ def test_a_stream_that_ends_is_not_healthy(workspace: Workspace, project: Projec
 
 
 def test_a_stream_whose_batches_stand_still_is_not_healthy(streaming: Deployer) -> None:
-    stream = wanted("jobs", "stream", {}, stream={"batch_pattern": "turtle (\\d+)", "within_seconds": 60})
-    with pytest.raises(WaitEnded, match="not reached within 60 s"):
-        wait_until_healthy(streaming.client, streaming.clock, stream, running(streaming))
+    commits = "/Volumes/main/default/demo/still/commits"
+    streaming.client.files.create_directory(commits)
+    streaming.client.files.upload(f"{commits}/3", io.BytesIO(b"v1"))
+    settings = {"checkpoint": commits.removesuffix("/commits"), "within_seconds": 60}
+    with pytest.raises(WaitEnded, match=r"not reached within 60 s.*\('RUNNING', 3\)"):
+        wait_until_healthy(
+            streaming.client, streaming.clock, wanted("jobs", "stream", {}, stream=settings), running(streaming)
+        )
 
 
 def test_progress_is_read_from_the_commits_of_a_checkpoint_in_a_volume_or_on_dbfs(deployer: Deployer) -> None:
