@@ -1,5 +1,6 @@
 """The texts that Spark makes of a Kafka stream's plan do not show its password. No broker is needed to see that."""
 
+import pyspark
 import pytest
 from pyspark.errors import AnalysisException
 
@@ -24,7 +25,8 @@ def error_of_a_misspelt_column(frame):
 
 
 def test_a_misspelt_column_does_not_show_the_password(stream):
-    assert "c4n4ry" in error_of_a_misspelt_column(stream)  # what Spark does by itself
+    shown_by_spark = "c4n4ry" in error_of_a_misspelt_column(stream)
+    assert shown_by_spark == (pyspark.__version__ < "4.2"), "what Spark does by itself has changed"
     assert "c4n4ry" not in error_of_a_misspelt_column(without_unredacted_options(stream))
 
 
