@@ -88,10 +88,12 @@ def test_jobs_are_listed_the_newest_first_over_pages_and_found_by_name(workspace
     assert all(job.settings.tasks for job in client.jobs.list(expand_tasks=True))
 
 
-def test_more_than_a_hundred_tasks_come_back_over_pages(client: WorkspaceClient) -> None:
+def test_more_than_a_hundred_tasks_come_back_over_pages(workspace: Workspace) -> None:
+    client = workspace.client()
     keys = [f"task_{n}" for n in range(230)]
     job_id = client.jobs.create(name="wide", tasks=[task(key) for key in keys]).job_id
     assert [each.task_key for each in client.jobs.get(job_id).settings.tasks] == keys
+    assert workspace.calls['GET /api/<any("2.0","2.1","2.2"):_version>/jobs/get'] == 3
     (listed,) = client.jobs.list(expand_tasks=True)
     assert [each.task_key for each in listed.settings.tasks] == keys
 

@@ -173,12 +173,16 @@ def test_for_each_runs_the_nested_task_once_for_each_input(client: WorkspaceClie
     assert "'3', 'c'" in client.jobs.get_run_output(record.iterations[2].run_id).logs
 
 
-def test_more_than_a_hundred_iterations_come_back_over_pages(client: WorkspaceClient) -> None:
+def test_more_than_a_hundred_iterations_come_back_over_pages(workspace: Workspace) -> None:
+    client = workspace.client()
     nested = Task("one", condition_task=ConditionTask(ConditionTaskOp.EQUAL_TO, "{{input}}", "7"))
     inputs = str([*range(130)])
     run = finished(client, start(client, Task("loop", for_each_task=ForEachTask(inputs, nested, concurrency=4))))
     assert results(run) == {"loop": "SUCCESS"}
+    path = 'GET /api/<any("2.0","2.1","2.2"):_version>/jobs/runs/get'
+    before = workspace.calls[path]
     iterations = client.jobs.get_run(run.tasks[0].run_id).iterations
+    assert workspace.calls[path] == before + 2
     assert [n for n, each in enumerate(iterations) if each.condition_task.outcome == "true"] == [7]
     assert len(iterations) == 130
 

@@ -92,6 +92,10 @@ def test_a_wheel_that_is_missing_or_none_is_an_error_and_never_a_success(client:
     library = put_wheel(client, "1.0")
     tasks = {
         "none": (task("none", "start"), "Python wheel with name my-job could not be found"),
+        "here": (
+            Task("here", python_wheel_task=PythonWheelTask("pytest", "main")),
+            "with name pytest could not be found",
+        ),
         "gone": (
             task("gone", "start", Library(whl=f"{VOLUME}/gone.whl")),
             f"the file {VOLUME}/gone.whl does not exist",
