@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import DataType, StructField
 
 THREADS: Final = 4
+CANCEL_SECONDS: Final = 0.1
 MAXIMUM_BYTES: Final = 25 * 1024 * 1024
 NAMES: Final = {"INTEGER": "INT", "BIGINT": "LONG", "SMALLINT": "SHORT", "TINYINT": "BYTE", "VOID": "NULL"}
 
@@ -44,6 +46,7 @@ class SqlSession:
         self._tables = session.show_tables(warehouse)
         self._answers = answers
         self._lock = threading.Lock()
+        self._running: set[str] = set()
         self._cancelled: set[str] = set()
 
     def serve(self, requests: TextIO) -> None:
@@ -52,16 +55,19 @@ class SqlSession:
             for line in requests:
                 request = json.loads(line)
                 if "cancel" in request:
-                    self._cancel(request["cancel"])
+                    threading.Thread(target=self._cancel, args=(request["cancel"],), daemon=True).start()
                 else:
+                    self._running.add(request["id"])
                     pool.submit(self._run, request)
 
     def _cancel(self, statement_id: str) -> None:
-        """Stop a statement, also one that has no Spark job yet."""
+        """Stop a statement for good: what it has submitted, and what it is about to submit."""
         self._cancelled.add(statement_id)
-        if session.is_started():
-            context: Any = session.session().sparkContext
-            context._jsc.sc().cancelJobGroupAndFutureJobs(statement_id)
+        while statement_id in self._running:
+            if session.is_started():
+                context: Any = session.session().sparkContext
+                context._jsc.sc().cancelJobGroup(statement_id)
+            time.sleep(CANCEL_SECONDS)
 
     def _run(self, request: dict[str, Any]) -> None:
         try:
@@ -69,6 +75,7 @@ class SqlSession:
         except BaseException as error:
             state = getattr(error, "getSqlState", lambda: None)()
             answer = {"error": _said(error), "sql_state": state}
+        self._running.discard(request["id"])
         with self._lock:
             self._answers.write(json.dumps({"id": request["id"], **answer}) + "\n")
             self._answers.flush()
