@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -34,7 +35,10 @@ def workspace() -> Iterator[Workspace]:
 
 def execute(client: WorkspaceClient, statement: str, **settings: object) -> StatementResponse:
     found = client.statement_execution.execute_statement(statement, WAREHOUSE, wait_timeout="50s", **settings)
+    until = time.monotonic() + 60
     while found.status.state in (StatementState.PENDING, StatementState.RUNNING):
+        assert time.monotonic() < until, statement
+        time.sleep(0.05)
         found = client.statement_execution.get_statement(found.statement_id)
     return found
 
