@@ -20,7 +20,7 @@ from databricks.sdk.service.jobs import (
     Task,
 )
 
-from devkit.workspace import Workspace
+from devkit.workspace import Options, Workspace
 from tests.workspace.run_kit import finished, logs, python, reached, results, start
 
 # Finishes what it is at when it is asked to end, as a streaming job does.
@@ -44,6 +44,15 @@ def running(client: WorkspaceClient, run_id: int, word: str = "") -> Run:
     return reached(
         client, run_id, lambda run: is_running(run) and all(word in logs(client, run, t.task_key) for t in run.tasks)
     )
+
+
+def test_a_third_task_runs_beside_two_endless_ones_where_that_many_are_allowed() -> None:
+    with Workspace(options=Options(processes=3)) as workspace:
+        client = workspace.client()
+        run_id = start(client, *(python(client, key, SLOW) for key in ("one", "two", "three")))
+        running(client, run_id, "up")
+        client.jobs.cancel_run(run_id)
+        finished(client, run_id)
 
 
 def test_a_cancelled_run_is_asked_to_finish_what_it_is_at(client: WorkspaceClient) -> None:

@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     up = verb("up", run_up, "serve a local workspace until Ctrl-C")
     up.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
     up.add_argument("--folder", type=Path, help="keep everything here for the next start (default: keep nothing)")
+    up.add_argument(
+        "--processes", type=int, default=2, metavar="N", help="tasks that run at once (default: %(default)s)"
+    )
     up.add_argument("--token", help="what opens it (default: the folder's own, or a random one)")
     export = verb("export", run_export, "record a workspace, this or a real one, for `devkit deploy plan --offline`")
     export.add_argument("file", type=Path, metavar="FILE")
@@ -44,14 +47,15 @@ def run_up(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: The port is taken.
     """
-    from devkit.workspace import Workspace
+    from devkit.workspace import Options, Workspace
 
     _refuse_taken(arguments.port)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     token = arguments.token or (_kept_token(arguments.folder) if arguments.folder else None)
-    with Workspace(arguments.folder, port=arguments.port, token=token) as workspace:
+    options = Options(processes=arguments.processes)
+    with Workspace(arguments.folder, port=arguments.port, token=token, options=options) as workspace:
         print(_how_to_use(workspace.host, workspace.token), flush=True)
         stop.wait()
     kept = f"; all of it is kept in {arguments.folder}" if arguments.folder else ""

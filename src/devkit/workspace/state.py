@@ -71,10 +71,12 @@ class Options:
     Attributes:
         page_size: The largest page that a listing gives; 0 for the real service's own.
         cluster_start_seconds: How long a cluster is PENDING before it is RUNNING.
+        processes: How many tasks run at the same time; an endless stream takes one of them.
     """
 
     page_size: int = 0
     cluster_start_seconds: float = 0.0
+    processes: int = 2
 
 
 class Table(MutableMapping[str, T], Generic[T]):

@@ -62,7 +62,11 @@ class Policies(Service):
         """
         return policy_rules.parse(self._policy(policy_id).definition)
 
-    @route("POST", "2.0/policies/clusters/create", differs="max_clusters_per_user and libraries have no effect")
+    @route(
+        "POST",
+        "2.0/policies/clusters/create",
+        differs="max_clusters_per_user, libraries and rules on dbus_per_hour have no effect",
+    )
     def create(self, request: Request) -> object:
         """Make a policy; 400 when the name is taken or the definition malformed."""
         policy_id = f"{self.state.number('policy'):016X}"

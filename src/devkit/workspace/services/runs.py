@@ -27,16 +27,16 @@ from devkit.workspace.running.records import Records
 from devkit.workspace.services.jobs import Jobs, paged
 from devkit.workspace.state import Service
 
-AT_ONCE: Final = 2
 STOP_SECONDS: Final = 5.0
 LEGACY: Final = ("notebook_params", "python_params", "python_named_params", "jar_params", "spark_submit_params",
                  "sql_params", "dbt_commands", "pipeline_params")  # fmt: skip
 TOKEN_LENGTH: Final = 64
 RUNS_HERE: Final = (
-    f"runs tasks on this machine, {AT_ONCE} processes at once, more wait as PENDING; in arguments, paths of the "
-    "workspace are those of this machine, since Python's open() knows no /Volumes, /Workspace and /dbfs "
+    "runs tasks on this machine, two processes at once unless told otherwise, others wait as PENDING; in arguments, "
+    "paths of the workspace are those of this machine, since Python's open() knows no /Volumes, /Workspace and /dbfs "
     "(WORKSPACE_VOLUMES, WORKSPACE_FILES and WORKSPACE_DBFS name the folders); one catalog, no views between tasks; "
-    "a wheel's dependencies must be installed where the server runs"
+    "a wheel's dependencies must be installed where the server runs; dbutils.notebook.run has no time-out, and a "
+    "spark-submit task no dbutils"
 )
 TOO_MANY: Final = "Skipping this run because the limit of {} maximum concurrent runs has been reached."
 
@@ -50,7 +50,7 @@ class Runs(Service):
         """Make the tables and the machinery."""
         self.records = Records(self)
         self.tokens = self.table("tokens", dict[str, Any])
-        self.processes = launching.Processes(AT_ONCE)
+        self.processes = launching.Processes(self.state.options.processes)
         self._execution = Execution(self.state, self.records, self.processes, self._start_from_task)
         self._drivers: dict[int, scheduler.JobRun] = {}
 
