@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from databricks.sdk.service.workspace import Language
 
 from devkit.workspace.errors import invalid
+from devkit.workspace.running.notebook_cells import uncommented
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -133,7 +134,7 @@ def source_cells(text: str, language: Language) -> list[tuple[str, str]]:
             cells.append([])
         else:
             cells[-1].append(line)
-    return [_cell(cell, comment) for cell in cells]
+    return [uncommented("\n".join(cell).strip("\n"), comment) for cell in cells]
 
 
 def to_html(title: str, text: str, language: Language) -> str:
@@ -141,18 +142,6 @@ def to_html(title: str, text: str, language: Language) -> str:
     cells = "\n".join(f"<pre>{html.escape(body)}</pre>" for _, body in source_cells(text, language))
     name = html.escape(title)
     return f'<!doctype html>\n<meta charset="utf-8">\n<title>{name}</title>\n<h1>{name}</h1>\n{cells}\n'
-
-
-def _cell(lines: list[str], comment: str) -> tuple[str, str]:
-    text = "\n".join(lines).strip("\n")
-    title = ""
-    if text.startswith(f"{comment} DBTITLE "):
-        first, _, text = text.partition("\n")
-        title = first.split(",", 1)[-1]
-    magic = f"{comment} MAGIC"
-    if text.startswith(magic):
-        text = "\n".join(line.removeprefix(magic).removeprefix(" ") for line in text.split("\n"))
-    return title, text
 
 
 def _is_jupyter(content: bytes) -> bool:

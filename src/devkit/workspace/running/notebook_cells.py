@@ -54,7 +54,8 @@ def _source(text: str, language: str) -> list[Cell]:
     return [cell for part in parts if (cell := _source_cell(part.strip("\n"), COMMENTS[language], language)).text]
 
 
-def _source_cell(text: str, comment: str, language: str) -> Cell:
+def uncommented(text: str, comment: str) -> tuple[str, str]:
+    """Return title and text of a cell of a source, without the comments that hide other languages."""
     title = ""
     if text.startswith(f"{comment} DBTITLE "):
         first, _, text = text.partition("\n")
@@ -62,6 +63,11 @@ def _source_cell(text: str, comment: str, language: str) -> Cell:
     magic = f"{comment} MAGIC"
     if text.startswith(magic):
         text = "\n".join(line.removeprefix(magic).removeprefix(" ") for line in text.split("\n"))
+    return title, text
+
+
+def _source_cell(text: str, comment: str, language: str) -> Cell:
+    title, text = uncommented(text, comment)
     return _cell(text, language, title)
 
 
