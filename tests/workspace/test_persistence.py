@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from databricks.sdk.service import compute, iam, jobs, pipelines, workspace
+import pytest
+from databricks.sdk.errors import BadRequest
+from databricks.sdk.service import compute, iam, jobs, pipelines, settings, workspace
 
-from devkit.workspace import Workspace
+from devkit.workspace import Workspace, server
+from devkit.workspace.services.tokens import Tokens
 from devkit.workspace.state import Identity
 
 if TYPE_CHECKING:
@@ -98,3 +102,43 @@ def test_what_was_just_changed_survives_a_server_that_is_killed(tmp_path: Path) 
         killed.rename(tmp_path / "other" / str(started.state().identity.workspace_id))
     with Workspace(tmp_path / "other", token="mine") as started:
         assert [scope.name for scope in started.client().secrets.list_scopes()] == ["scope"]
+
+
+def test_scopes_of_a_token_that_are_no_list_of_texts_are_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+    with Workspace(tmp_path, token="mine") as started:
+        client = started.client()
+        for wrong in (1.5, "all", [1], {"a": 1}):
+            with pytest.raises(BadRequest):
+                client.api_client.do("POST", "/api/2.0/token/create", body={"scopes": wrong})
+        client.tokens.create(comment="mine", scopes=["sql"])
+    with Workspace(tmp_path, token="mine") as started:
+        assert [token.comment for token in started.client().tokens.list()] == ["mine"]
+
+
+def test_a_table_that_cannot_be_written_keeps_its_file_and_the_others_are_written(tmp_path: Path) -> None:
+    with Workspace(tmp_path, token="mine") as started:
+        client = started.client()
+        client.tokens.create(comment="kept")
+        started.state().save()
+        started.state().service(Tokens).infos["bad"] = settings.TokenInfo(scopes=1.5)
+        client.secrets.create_scope("later")
+    with Workspace(tmp_path, token="mine") as started:
+        client = started.client()
+        assert [token.comment for token in client.tokens.list()] == ["kept"]
+        assert [scope.name for scope in client.secrets.list_scopes()] == ["later"]
+
+
+def test_saving_goes_on_after_one_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SAVE_SECONDS", 0.01)
+    served = Workspace(tmp_path, token="mine")
+    folder = served.state().folder / "state"
+    folder.write_text("in the way")
+    saved = folder / "secrets.scopes.json"
+    with served as started:
+        time.sleep(0.1)
+        folder.unlink()
+        started.client().secrets.create_scope("later")
+        until = time.monotonic() + 5
+        while not (saved.is_file() and "later" in saved.read_text()):
+            assert time.monotonic() < until
+            time.sleep(0.01)

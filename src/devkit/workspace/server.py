@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import sys
@@ -25,6 +26,7 @@ from devkit.workspace.state import Identity, Options, Service, State
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
+logger = logging.getLogger(__name__)
 HOST: Final = "127.0.0.1"
 SAVE_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 0.02  # a stop waits that long at most
@@ -164,4 +166,7 @@ class Workspace:
 
     def _save(self) -> None:
         for state in {id(state): state for state in self._states.values()}.values():
-            state.save()
+            try:
+                state.save()
+            except Exception:  # one workspace, or a disk that is full for a while, must not end saving for good
+                logger.exception("the state of %s could not be written; the next try follows", state.folder)

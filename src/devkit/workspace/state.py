@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from devkit import cache
 from devkit.workspace.faults import Faults
 from devkit.workspace.routing import FromDict
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 S = TypeVar("S", bound="Service")
 
@@ -219,11 +221,16 @@ class State:
         return folder
 
     def save(self) -> None:
-        """Write every table that differs from its file, into a folder that only this user can read."""
+        """Write every table that differs from its file, into a folder that only this user can read.
+
+        A table that cannot be written keeps the file that it has, and keeps no other table from being written.
+        """
         self.path("state").chmod(0o700)
         with self.lock:
-            texts = {file: json.dumps(table.dump(), indent=1) for file, table in self._files()}
+            texts = {file: _text(file.stem, table) for file, table in self._files()}
         for file, text in texts.items():
+            if text is None:
+                continue
             if not file.is_file() or file.read_text(encoding="utf-8") != text:
                 cache.write_atomically(file, text)
 
@@ -253,3 +260,12 @@ class State:
         named = ((f"{s.name}.{name}", table) for s in self.services.values() for name, table in s.tables.items())
         for name, table in itertools.chain([("numbers", self._numbers)], named):
             yield folder / f"{name}.json", table
+
+
+def _text(name: str, table: Table[Any]) -> str | None:
+    """Return a table as it is written, or None when something in it cannot be."""
+    try:
+        return json.dumps(table.dump(), indent=1)
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        logger.exception("the table %s cannot be written: its file stays as it is", name)
+        return None

@@ -45,13 +45,13 @@ class Tokens(Service):
         user = self.state.identity
         info = self.infos[_id_of(token)] = TokenInfo(
             token_id=_id_of(token),
-            comment=request.get("comment") or "",
+            comment=_checked("comment", request.get("comment")) or "",
             creation_time=now,
             expiry_time=now + lifetime * 1000 if lifetime else NEVER,
             created_by_id=int(user.user_id),
             created_by_username=user.user_name,
             owner_id=int(user.user_id),
-            scopes=request.get("scopes"),
+            scopes=_checked("scopes", request.get("scopes")),
             workspace_id=user.workspace_id,
         )
         return {"token_value": token, "token_info": _public(info)}
@@ -65,10 +65,12 @@ class Tokens(Service):
     def update(self, request: Request) -> object:
         """Change the comment or the scopes of a token."""
         info, change = self._info(str(request.path["token_id"])), request.get("token") or {}
+        if not isinstance(change, dict):
+            raise invalid(f"token must be an object, and is {change!r}")
         for field in str(request.required("update_mask")).split(","):
             if field not in ("comment", "scopes"):
                 raise invalid(f"update_mask: only comment and scopes can be changed, not {field!r}")
-            setattr(info, field, change.get(field))
+            setattr(info, field, _checked(field, change.get(field)))
         return None
 
     @route("POST", "2.0/token/delete")
@@ -109,6 +111,16 @@ class Tokens(Service):
 
 def _id_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _checked(field: str, value: Any) -> Any:
+    """Return a comment or scopes, unless they are of the wrong type."""
+    texts = value if field == "scopes" and isinstance(value, list) else [value]
+    if value is not None and not all(isinstance(text, str) for text in texts):
+        raise invalid(f"{field} must be {'a list of texts' if field == 'scopes' else 'a text'}, and is {value!r}")
+    if field == "scopes" and isinstance(value, str):
+        raise invalid(f"scopes must be a list of texts, and is {value!r}")
+    return value
 
 
 def _public(info: TokenInfo) -> dict[str, Any]:
