@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 
+from devkit.deploy.applying import owned
 from devkit.deploy.differences import differences
 from devkit.deploy.errors import DeclarationError
 from devkit.deploy.model import Found, Owner, Pending
@@ -141,10 +142,12 @@ def test_what_is_declared_no_longer_is_a_leftover_and_what_others_own_is_not() -
     assert [each.id for each in planned.leftovers] == ["7"]
 
 
-def test_a_second_resource_of_one_key_is_a_leftover() -> None:
+def test_two_resources_of_one_key_and_name_are_a_mistake() -> None:
     declared = declaration(SMALL)
-    planned = plan(declared, findings(found_of(declared, SMALL, "c-1"), found_of(declared, SMALL, "c-2")))
-    assert (planned.changes, [each.id for each in planned.leftovers]) == ((), ["c-2"])
+    twins = findings(found_of(declared, SMALL, "c-1"), found_of(declared, SMALL, "c-2"))
+    with pytest.raises(DeclarationError, match=r"2 clusters carry the tag of clusters.small: c-1, c-2; remove the tag"):
+        plan(declared, twins)
+    assert owned(declared, twins) == []
 
 
 def test_tasks_are_compared_by_their_keys_whatever_their_order() -> None:

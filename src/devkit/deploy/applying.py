@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from devkit.deploy.catalogue import ORDER
 from devkit.deploy.errors import DeploymentError, StepFailed
+from devkit.deploy.matching import copies_of, without
 from devkit.deploy.model import Action, Declaration, Findings, Found, Json, Wanted
 from devkit.deploy.names import Names
 from devkit.deploy.planning import Plan
@@ -101,7 +102,9 @@ def prunable(plan: Plan) -> list[Found]:
 
 def owned(declaration: Declaration, findings: Findings) -> list[Found]:
     """Return everything that the project and environment owns, declared or not, in the same order."""
-    return _deletable(declaration, findings, [each for each in findings.items if declaration.owns(each)])
+    copies, _ = copies_of(declaration, findings)
+    ours = [each for each in without(findings, copies).items if declaration.owns(each)]
+    return _deletable(declaration, findings, ours)
 
 
 def _deletable(declaration: Declaration, findings: Findings, doomed: list[Found]) -> list[Found]:

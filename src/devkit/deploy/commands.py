@@ -194,9 +194,14 @@ def _prune(arguments: argparse.Namespace) -> int:
 def _destroy(arguments: argparse.Namespace) -> int:
     from devkit.deploy.applying import owned
     from devkit.deploy.export import record
+    from devkit.deploy.matching import copies_of
+    from devkit.deploy.printing import render_copies
 
     session = _Session(arguments)
-    return _delete(session, owned(session.declaration, record(session.client, session.declaration)), arguments)
+    findings = record(session.client, session.declaration)
+    for line in render_copies(copies_of(session.declaration, findings)[0]):
+        print(line, file=sys.stderr)
+    return _delete(session, owned(session.declaration, findings), arguments)
 
 
 def _delete(session: _Session, doomed: list[Found], arguments: argparse.Namespace) -> int:

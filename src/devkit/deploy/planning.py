@@ -9,7 +9,8 @@ from typing import Any
 from devkit.deploy.catalogue import KINDS, ORDER, replacing_fields
 from devkit.deploy.differences import differences
 from devkit.deploy.errors import DeclarationError
-from devkit.deploy.model import PATH_KINDS, Action, Change, Declaration, Findings, Found, Wanted, plain_path
+from devkit.deploy.matching import Matcher, copies_of, without
+from devkit.deploy.model import PATH_KINDS, Action, Change, Declaration, Findings, Found, Wanted
 from devkit.deploy.names import Names, references
 from devkit.deploy.streams import stale_run
 
@@ -23,12 +24,14 @@ class Plan:
         findings: What was found.
         actions: One for each resource, those that need nothing included.
         leftovers: What this project and environment owns and no longer declares: what prune would delete.
+        copies: What carries the tag of something else, such as a cloned job: told, and left alone.
     """
 
     declaration: Declaration
     findings: Findings
     actions: tuple[Action, ...]
     leftovers: tuple[Found, ...]
+    copies: tuple[Found, ...] = ()
 
     @property
     def changes(self) -> tuple[Action, ...]:
@@ -55,10 +58,12 @@ def plan(
     Raises:
         DeclarationError: If names are missing, ambiguous or taken by what is not owned here; all of them at once.
     """
-    matcher = _Matcher(declaration, findings, adopt=adopt)
+    copies, doubts = copies_of(declaration, findings)
+    everything, findings = findings, without(findings, copies)
+    matcher = Matcher(declaration, findings, adopt=adopt)
     pairs = [(wanted, matcher.match(wanted)) for wanted in in_order(declaration.resources)]
-    names = Names(findings.items, pairs)
-    mistakes = list(matcher.mistakes)
+    names = Names(everything.items, pairs)
+    mistakes = [*doubts, *matcher.mistakes]
     actions = []
     for wanted, found in pairs:
         body, missing = names.resolve(wanted)
@@ -76,7 +81,8 @@ def plan(
     actions = [*_withdrawn_permissions(declaration, findings, pairs), *actions, *_restarts(actions)]
     matched = {(found.kind, found.id) for _, found in pairs if found is not None}
     leftovers = [each for each in findings.items if declaration.owns(each) and (each.kind, each.id) not in matched]
-    return Plan(declaration, findings, tuple(actions), tuple(each for each in leftovers if each.kind != "permissions"))
+    leftovers = [each for each in leftovers if each.kind != "permissions"]
+    return Plan(declaration, everything, tuple(actions), tuple(leftovers), copies)
 
 
 def in_order(resources: Iterable[Wanted]) -> list[Wanted]:
@@ -102,45 +108,6 @@ def in_order(resources: Iterable[Wanted]) -> list[Wanted]:
         place(job, ())
     sorted_jobs = iter(placed.values())
     return [next(sorted_jobs) if each.kind == "jobs" else each for each in ordered]
-
-
-class _Matcher:
-    """Finds what exists of each wanted resource: by its key in the ownership tag, or by its path."""
-
-    def __init__(self, declaration: Declaration, findings: Findings, *, adopt: bool) -> None:
-        self._declaration = declaration
-        self._adopt = adopt
-        self._owned: dict[tuple[str, str], Found] = {}
-        self._named: dict[tuple[str, str], list[Found]] = {}
-        self.mistakes: list[str] = []
-        for each in findings.items:
-            self._named.setdefault((each.kind, _name(each.kind, each.name)), []).append(each)
-            if declaration.owns(each):
-                key = _name(each.kind, each.name) if each.kind in PATH_KINDS or each.owner is None else each.owner.key
-                self._owned.setdefault((each.kind, key), each)  # the first one; a second one is a leftover
-
-    def match(self, wanted: Wanted) -> Found | None:
-        """Return what exists of it, or None; a name taken by something else is a mistake."""
-        key = _name(wanted.kind, wanted.name) if wanted.kind in PATH_KINDS else wanted.key
-        found = self._owned.get((wanted.kind, key))
-        if found is not None or wanted.kind == "permissions":
-            return found
-        strangers = self._named.get((wanted.kind, _name(wanted.kind, wanted.name)), [])
-        if len(strangers) == 1 and strangers[0].owner is None and (self._adopt or strangers[0].extra.get("empty")):
-            return strangers[0]  # an empty secret scope is what an apply leaves that stopped before it marked it
-        if strangers:
-            owner = strangers[0].owner
-            whose = f"belongs to {owner.project}/{owner.environment}" if owner else "is not owned by this project"
-            remedy = "Choose another name" + ("" if owner else ", delete it, or take it over with --adopt")
-            self.mistakes.append(
-                f"{wanted.origin}: {wanted.address}: {wanted.name!r} exists already ({strangers[0].id}) "
-                f"and {whose}. {remedy}"
-            )
-        return None
-
-
-def _name(kind: str, name: str) -> str:
-    return plain_path(name) if kind in PATH_KINDS else name
 
 
 def _action(declaration: Declaration, wanted: Wanted, body: dict[str, Any], found: Found | None) -> Action:

@@ -30,7 +30,16 @@ def render(plan: Plan) -> str:
     if plan.leftovers:
         lines.append(f"no longer declared ({len(plan.leftovers)}; `devkit deploy prune` deletes them):")
         lines += [f"  {_leftover(each)}" for each in plan.leftovers]
+    lines += render_copies(plan.copies)
     return "\n".join(lines)
+
+
+def render_copies(copies: tuple[Found, ...]) -> list[str]:
+    """Return what carries the tag of something else as lines."""
+    if not copies:
+        return []
+    told = f"copies that carry the tag of something else ({len(copies)}; left alone, remove their tag):"
+    return [told, *(f"  {_leftover(each)}" for each in copies)]
 
 
 def render_action(action: Action) -> list[str]:
