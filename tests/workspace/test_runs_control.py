@@ -9,6 +9,9 @@ import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, InvalidState, OperationFailed, ResourceDoesNotExist
 from databricks.sdk.service.jobs import (
+    ConditionTask,
+    ConditionTaskOp,
+    JobSettings,
     QueueSettings,
     Run,
     RunJobTask,
@@ -18,6 +21,7 @@ from databricks.sdk.service.jobs import (
     SparkPythonTask,
     SubmitTask,
     Task,
+    TaskDependency,
 )
 
 from devkit.workspace import Options, Workspace
@@ -240,3 +244,43 @@ def test_runs_that_a_stopped_server_left_end_with_that_reason_and_their_processe
         assert "was stopped while this run was active" in run.state.state_message
         assert run.tasks[0].state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR
         assert run.status.termination_details.type.value == "INTERNAL_ERROR"
+
+
+def condition(key: str, left: str = "1", right: str = "1", *, after: str = "") -> Task:
+    """A task that is over at once."""
+    depends_on = [TaskDependency(each) for each in after.split()]
+    return Task(key, depends_on=depends_on, condition_task=ConditionTask(ConditionTaskOp.LESS_THAN, left, right))
+
+
+def test_a_repair_runs_the_tasks_too_that_the_job_was_given_since(client: WorkspaceClient) -> None:
+    job = client.jobs.create(name="job", tasks=[condition("a", left="wrong"), condition("c", after="a")]).job_id or 0
+    run_id = client.jobs.run_now(job).run_id
+    assert results(finished(client, run_id)) == {"a": "FAILED", "c": "UPSTREAM_FAILED"}
+    tasks = [condition("a", after="b"), condition("b"), condition("c", after="a")]
+    client.jobs.reset(job, JobSettings(name="job", tasks=tasks))
+    with pytest.raises(InvalidParameterValue, match="no task d"):
+        client.jobs.repair_run(run_id, rerun_tasks=["d"])
+    assert client.jobs.get_run(run_id).state.result_state is RunResultState.FAILED
+    client.jobs.repair_run(run_id, rerun_tasks=["a"], rerun_dependent_tasks=True)
+    assert results(finished(client, run_id)) == {"a": "SUCCESS", "b": "SUCCESS", "c": "SUCCESS"}
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_task_waits_for_its_queued_job_and_takes_it_along_when_it_is_cancelled(
+    client: WorkspaceClient, *, cancelled: bool
+) -> None:
+    task = python(client, "wait", "import sys, time; print('up', flush=True); time.sleep(float(sys.argv[1]))")
+    inner = client.jobs.create(name="inner", tasks=[task], queue=QueueSettings(enabled=True)).job_id or 0
+    before = client.jobs.run_now(inner, python_params=["100"]).run_id
+    running(client, before, "up")
+    outer = start(client, Task("outer", run_job_task=RunJobTask(inner, python_params=["0"])))
+    until = time.monotonic() + 20
+    while len(runs := list(client.jobs.list_runs(job_id=inner))) < 2 and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert client.jobs.get_run(outer).state.life_cycle_state is RunLifeCycleState.RUNNING
+    client.jobs.cancel_run(outer if cancelled else before)
+    wanted = RunResultState.CANCELED if cancelled else RunResultState.SUCCESS
+    assert finished(client, outer).state.result_state is wanted
+    assert finished(client, runs[0].run_id).state.result_state is wanted
+    client.jobs.cancel_run(before)

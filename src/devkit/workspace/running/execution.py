@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from databricks.sdk.service.jobs import ForEachStats, ForEachTaskTaskRunStats, Run, RunResultState, RunTask, Task
@@ -33,6 +34,22 @@ if TYPE_CHECKING:
 Result = RunResultState
 PROCESSES: Final = ("notebook_task", "spark_python_task", "python_wheel_task", "spark_submit_task")
 MAXIMUM_CONCURRENCY: Final = 100
+QUEUE_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True)
+class OtherJobs:
+    """What a task that runs another job needs of the service of runs.
+
+    Attributes:
+        start: Starts a job: its id and parameters in, the run out.
+        driver: The driver of a run; None while it is queued and once it is over.
+        cancel: Ends a run, queued or driven; called with the workspace's lock held.
+    """
+
+    start: Callable[[int, dict[str, Any]], Run]
+    driver: Callable[[Run], JobRun | None]
+    cancel: Callable[[Run], None]
 
 
 class Execution:
@@ -42,7 +59,7 @@ class Execution:
         state: The workspace.
         records: Of its runs.
         processes: Where processes run.
-        start_job: Starts another job: its id and parameters in, the run and its driver out.
+        jobs: How it starts other jobs.
     """
 
     def __init__(
@@ -50,12 +67,12 @@ class Execution:
         state: State,
         records: Records,
         processes: Processes,
-        start_job: Callable[[int, dict[str, Any]], tuple[Run, JobRun | None]],
+        jobs: OtherJobs,
     ) -> None:
         self.state = state
         self.records = records
         self._processes = processes
-        self._start_job = start_job
+        self._jobs = jobs
 
     def run(
         self, job: JobRun, run: Run, task: Task, record: RunTask, compute: Compute, stop: Stop, given: object
@@ -121,12 +138,11 @@ class Execution:
         given = task.run_job_task.as_dict()
         try:
             with self.state.lock:
-                run, driver = self._start_job(int(given.pop("job_id")), given)
+                run = self._jobs.start(int(given.pop("job_id")), given)
                 states.show(record, Life.RUNNING, "In run")
         except ApiError as error:
             return states.refused(str(error), Code.RESOURCE_NOT_FOUND)
-        if driver is not None:
-            scheduler.wait_for(driver, stop)
+        self._wait_for(run, stop)
         output = {"run_job_output": {"run_id": run.run_id}}
         result = states.result_of(run) or Result.FAILED
         if stop.result is not None:
@@ -135,6 +151,17 @@ class Execution:
             return Outcome(Result.SUCCESS, output=output)
         message = f"The run {run.run_id} of job {run.job_id} ended {result.value}"
         return Outcome(Result.FAILED, message, error=message, output=output)
+
+    def _wait_for(self, run: Run, stop: Stop) -> None:
+        """Wait for a run of another job to be over; one that is queued has no driver until its turn comes."""
+        while not (states.is_ended(run) or self.records.closed):
+            driver = self._jobs.driver(run)
+            if driver is not None:
+                scheduler.wait_for(driver, stop)
+            elif stop.wait(QUEUE_SECONDS):
+                with self.state.lock:
+                    if not self.records.closed:
+                        self._jobs.cancel(run)
 
     def _for_each(self, job: JobRun, run: Run, task: Task, record: RunTask, stop: Stop) -> Outcome:
         """Run the nested task once for each input, so many at once."""

@@ -75,9 +75,10 @@ class JobRun:
     def _drive(self) -> None:
         with self._state.lock:
             states.show(self._run, Life.RUNNING, "In run")
-        timer = threading.Timer(self._timeout, self.stop.ask, [Result.TIMEDOUT]) if self._timeout else None
+        timer = None
         try:
-            if timer:
+            if self._timeout:
+                timer = threading.Timer(self._timeout, self.stop.ask, [Result.TIMEDOUT])
                 timer.daemon = True
                 timer.start()
             while self._waiting or self._running:

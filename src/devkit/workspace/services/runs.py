@@ -11,6 +11,7 @@ from typing import Any, Final
 from databricks.sdk.service.jobs import (
     JobParameter,
     JobSettings,
+    QueueSettings,
     Run,
     RunParameters,
     RunTask,
@@ -22,7 +23,7 @@ from databricks.sdk.service.jobs import (
 from devkit.workspace.errors import ApiError, invalid, invalid_state
 from devkit.workspace.routing import Request, route, typed
 from devkit.workspace.running import export, graph, launching, process_tasks, scheduler, states, validation
-from devkit.workspace.running.execution import Execution
+from devkit.workspace.running.execution import Execution, OtherJobs
 from devkit.workspace.running.records import Records
 from devkit.workspace.services.jobs import Jobs, paged
 from devkit.workspace.state import Service
@@ -51,7 +52,8 @@ class Runs(Service):
         self.records = Records(self)
         self.tokens = self.table("tokens", dict[str, Any])
         self.processes = launching.Processes(self.state.options.processes)
-        self._execution = Execution(self.state, self.records, self.processes, self._start_from_task)
+        jobs = OtherJobs(self._start_from_task, self._driver, self._cancel)
+        self._execution = Execution(self.state, self.records, self.processes, jobs)
         self._drivers: dict[int, scheduler.JobRun] = {}
 
     def resume(self) -> None:
@@ -76,7 +78,7 @@ class Runs(Service):
         known = self._known(request)
         if known is None:
             job_id = request.number("job_id")
-            run, _ = self._start_job(job_id, request.json, TriggerType.ONE_TIME)
+            run = self._start_job(job_id, request.json, TriggerType.ONE_TIME)
             known = self._remember(request, {"run_id": run.run_id, "number_in_job": run.run_id})
         return known
 
@@ -193,17 +195,17 @@ class Runs(Service):
             raise invalid_state(f"Run {run.run_id} is active: only a run that is over can be repaired")
         last = run.repair_history[-1].id if run.repair_history else None
         given = request.get("latest_repair_id")
-        if last is not None and (given is None or int(given) != last):
+        if last is not None and (given is None or request.number("latest_repair_id") != last):
             raise invalid(f"latest_repair_id must be {last}, the id of the latest repair, not {given}")
-        rerun = self._to_rerun(run, request)
         job = self.state.service(Jobs).jobs.get(str(run.job_id))
-        if job is not None and job.settings is not None:
-            self.records.settings[str(run.run_id)] = job.settings
-        self._override(run, request.json)
+        settings = (job.settings if job else None) or self.records.settings[str(run.run_id)]
+        rerun = self._to_rerun(run, settings, request)
+        self._override(run, settings, request.json)
+        self.records.settings[str(run.run_id)] = settings
         if not run.repair_history:
             self.records.note_repair(run, run.run_id or 0, self.records.latest_tasks(run.run_id or 0), original=True)
         attempts = {task.task_key: task.attempt_number or 0 for task in self.records.latest_tasks(run.run_id or 0)}
-        tasks = [task for task in self.records.settings[str(run.run_id)].tasks or [] if task.task_key in rerun]
+        tasks = [task for task in settings.tasks or [] if task.task_key in rerun]
         added = [self.records.add_task(run, task, attempt=attempts.get(task.task_key, -1) + 1) for task in tasks]
         states.show(run, states.Life.PENDING)
         run.end_time = None
@@ -212,8 +214,8 @@ class Runs(Service):
         self._drive(run, rerun)
         return {"repair_id": repair_id}
 
-    def _to_rerun(self, run: Run, request: Request) -> set[str]:
-        settings = self.records.settings[str(run.run_id)]
+    def _to_rerun(self, run: Run, settings: JobSettings, request: Request) -> set[str]:
+        """Return the tasks to run: those wanted, and those that the job was given since, which never ran."""
         needed = {task.task_key: [each.task_key for each in task.depends_on or []] for task in settings.tasks or []}
         latest = self.records.latest_tasks(run.run_id or 0)
         wanted = set(request.get("rerun_tasks") or [])
@@ -225,26 +227,28 @@ class Runs(Service):
             }
         if request.flag("rerun_dependent_tasks"):
             wanted = graph.with_dependents(sorted(wanted), needed)
+        wanted &= set(needed)
         if not wanted:
             raise invalid("A repair needs rerun_tasks, or rerun_all_failed_tasks of a run with failed tasks")
-        return wanted
+        return wanted | (set(needed) - {task.task_key for task in latest})
 
-    def _start_job(
-        self, job_id: int, given: dict[str, Any], trigger: TriggerType
-    ) -> tuple[Run, scheduler.JobRun | None]:
+    def _start_job(self, job_id: int, given: dict[str, Any], trigger: TriggerType) -> Run:
         """Start a run of a job, unless it has too many: then it waits or is skipped, as its queue says."""
         settings = self.state.service(Jobs).job(job_id).settings or JobSettings()
         settings = _only(JobSettings.from_dict(settings.as_dict()), given.get("only"))
         _check_parameters(settings, given)
+        queue = given.get("queue")
+        wants_queue = typed(QueueSettings, queue).enabled if queue is not None else False
         active = [run for run in self.records.runs.values() if run.job_id == job_id and not states.is_ended(run)]
         run = self.records.add(
             settings, job_id=job_id, run_type=RunType.JOB_RUN, trigger=trigger, parameters=_parameters(settings, given),
-            overriding=RunParameters.from_dict({name: given[name] for name in LEGACY if name in given}),
+            overriding=typed(RunParameters, {name: given[name] for name in LEGACY if name in given}),
         )  # fmt: skip
         limit = settings.max_concurrent_runs if settings.max_concurrent_runs is not None else 1
-        queued = (given.get("queue") or {}).get("enabled") or (settings.queue and settings.queue.enabled)
+        queued = wants_queue or (settings.queue and settings.queue.enabled)
         if len(active) < limit:
-            return run, self._drive(run)
+            self._drive(run)
+            return run
         if queued and limit:
             states.show(run, states.Life.QUEUED, f"Queued: the job has {len(active)} active runs")
         else:
@@ -252,16 +256,18 @@ class Runs(Service):
             states.end(run, outcome, self.state.now())
             for task in self.records.latest_tasks(run.run_id or 0):
                 self.records.end_task(task, outcome)
-        return run, None
+        return run
 
-    def _start_from_task(self, job_id: int, given: dict[str, Any]) -> tuple[Run, scheduler.JobRun | None]:
+    def _start_from_task(self, job_id: int, given: dict[str, Any]) -> Run:
         return self._start_job(job_id, given, TriggerType.RUN_JOB_TASK)
 
-    def _drive(self, run: Run, rerun: set[str] | None = None) -> scheduler.JobRun:
+    def _drive(self, run: Run, rerun: set[str] | None = None) -> None:
         driver = scheduler.JobRun(self._execution, run, self._ended, rerun=rerun)
         self._drivers[run.run_id or 0] = driver
         driver.start()
-        return driver
+
+    def _driver(self, run: Run) -> scheduler.JobRun | None:
+        return self._drivers.get(run.run_id or 0)
 
     def _ended(self, run: Run) -> None:
         """Let the next queued run of the job begin."""
@@ -275,7 +281,7 @@ class Runs(Service):
             self._drive(waiting[0])
 
     def _cancel(self, run: Run) -> None:
-        driver = self._drivers.get(run.run_id or 0)
+        driver = self._driver(run)
         if driver is not None:
             states.show(run, states.Life.TERMINATING, "Canceling")
             driver.stop.ask(states.Result.CANCELED)
@@ -338,13 +344,13 @@ class Runs(Service):
             )
         return tasks[0]
 
-    def _override(self, run: Run, given: dict[str, Any]) -> None:
-        settings = self.records.settings[str(run.run_id)]
+    def _override(self, run: Run, settings: JobSettings, given: dict[str, Any]) -> None:
         _check_parameters(settings, given)
+        overriding = typed(RunParameters, {name: given[name] for name in LEGACY if name in given})
         if given.get("job_parameters"):
             run.job_parameters = _parameters(settings, given)
-        if any(name in given for name in LEGACY):
-            run.overriding_parameters = RunParameters.from_dict({name: given[name] for name in LEGACY if name in given})
+        if overriding.as_dict():
+            run.overriding_parameters = overriding
 
     def _known(self, request: Request) -> dict[str, Any] | None:
         token = request.get("idempotency_token")
