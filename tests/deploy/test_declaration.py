@@ -130,7 +130,7 @@ def test_a_root_that_does_not_name_project_and_environment_is_a_mistake(project:
     project.environment("workspace: {root: /Workspace/Shared/all}\n")
     project.resources("")
     (found,) = mistakes(project)
-    assert "must hold the names of the project and the environment" in found
+    assert "must hold the folders demo/dev" in found
 
 
 def test_a_secret_in_plain_text_is_a_mistake_that_does_not_show_it(project: Project) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from devkit.deploy.applying import owned, prunable
+from devkit.deploy.errors import DeclarationError
 from devkit.deploy.export import record
 from devkit.deploy.printing import render
 from tests.deploy.kit import Deployer, Project
@@ -30,3 +33,20 @@ def test_a_job_that_somebody_cloned_is_told_and_neither_changed_nor_deleted(
     gone = deployer.plan()
     assert prunable(gone) == []
     assert str(clone.job_id) in {each.id for each in gone.copies}
+
+
+@pytest.mark.parametrize(
+    "root", ["/Workspace/Shared/${project}", "/Workspace/Shared/${project}/prod/dev", "/dev/${project}"]
+)
+def test_a_root_that_another_environment_may_lie_in_is_a_mistake(project: Project, root: str) -> None:
+    project.environment(f"workspace: {{root: '{root}'}}\n", head="project: my-devkit")
+    project.resources("")
+    with pytest.raises(DeclarationError, match="must hold the folders my-devkit/dev"):
+        project.load()
+
+
+def test_git_folders_of_two_projects_never_lie_in_one_folder(project: Project) -> None:
+    project.environment(name="c", head="project: a-b")
+    project.environment(name="b-c", head="project: a")
+    project.resources("")
+    assert project.load("c").repos_root != project.load("b-c").repos_root

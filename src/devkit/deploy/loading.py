@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from devkit.deploy.catalogue import EXTRAS, KINDS, fields_of, required_fields
@@ -175,18 +176,31 @@ def _variables(loading: _Loading, settings: dict[str, Any]) -> Variables:
         values |= {f"var.{name}": value for name, value in (given or {}).items()}
     place = settings.get("workspace") or {}
     project, environment = values["project"], loading.environment
-    defaults = {"root": f"/Workspace/Shared/{project}/{environment}", "repos_root": f"/Repos/{project}-{environment}"}
+    defaults = {"root": f"/Workspace/Shared/{project}/{environment}", "repos_root": f"/Repos/{project}+{environment}"}
     top = loading.documents[0]
     for name in ROOTS:
         early = Variables(values)
         values[f"workspace.{name}"] = early.resolve(place.get(name) or defaults.get(name, ""), ("workspace", name))
         loading.mistakes += [f"{top.place(path)}: {message}" for path, message in early.unknown]
         root = values[f"workspace.{name}"]
-        if root and not (project in root and environment in root.removeprefix(project)):
+        if root and not _is_own(str(root), str(project), loading.environment):
             remedy = "what lies in it is deleted by prune, so it must belong to one project and environment alone"
-            message = f"`{name}` must hold the names of the project and the environment, {root!r} does not: {remedy}"
+            message = f"`{name}` must hold the folders {project}/{environment}, {root!r} does not: {remedy}"
             loading.mistakes.append(f"{top.place(('workspace', name))}: {message}")
     return Variables(values)
+
+
+def _is_own(root: str, project: str, environment: str) -> bool:
+    """Tell whether a folder belongs to one project and environment, as two folders of its path or as one.
+
+    Joined by a hyphen, ``a-b`` of ``c`` and ``a`` of ``b-c`` would share one. Beneath ``/Repos`` there is one level
+    of folders only, so there a ``+`` joins them, which neither name can hold.
+    Source: https://docs.databricks.com/api/workspace/repos/create.
+    """
+    parts = PurePosixPath(root).parts
+    joined = {f"{project}+{environment}"} | ({f"{project}-{environment}"} if "-" not in environment else set())
+    own = (project, environment) in itertools.pairwise(parts) or not joined.isdisjoint(parts)
+    return own and ".." not in parts
 
 
 def _names(loading: _Loading, variables: Variables) -> None:
