@@ -102,6 +102,38 @@ def test_only_the_plan_that_was_approved_is_applied(
     assert devkit("deploy", "apply", "--expect", file, *jobs) == 0
 
 
+@pytest.mark.parametrize("field", ["project", "environment", "host", "id", "digest"])
+def test_a_plan_of_another_place_or_with_other_contents_is_not_the_one_that_was_approved(
+    signed_in: Workspace, project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str
+) -> None:
+    folder, file = ["--folder", str(project.folder)], tmp_path / "plan.json"
+    start = "x" * 200
+    project.resources(f"resources:\n  jobs:\n    one: {{name: one, description: {start}-approved}}\n")
+    devkit("deploy", "plan", "--out", str(file), *folder)
+    approved = json.loads(file.read_text())
+    if field == "digest":
+        project.resources(f"resources:\n  jobs:\n    one: {{name: one, description: {start}-another}}\n")
+    elif field == "id":
+        approved["actions"][0]["id"] = "7"
+    else:
+        approved[field] = "another"
+    file.write_text(json.dumps(approved))
+    assert devkit("deploy", "apply", "--expect", str(file), *folder) == 1
+    assert "approved" in capsys.readouterr().err
+    assert list(signed_in.client().jobs.list()) == []
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "{}", '"a"', '{"salt": 5}'])
+def test_a_file_that_holds_no_plan_is_told_and_nothing_is_applied(
+    signed_in: Workspace, jobs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text(text)
+    assert devkit("deploy", "apply", "--expect", str(file), *jobs) == 1
+    assert "the approved plan cannot be read" in capsys.readouterr().err
+    assert list(signed_in.client().jobs.list()) == []
+
+
 def test_prune_prints_its_list_and_deletes_only_when_it_is_told_to(
     signed_in: Workspace, project: Project, jobs: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

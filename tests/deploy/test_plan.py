@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
+from typing import Any
 
 import pytest
 
 from devkit.deploy.applying import owned
+from devkit.deploy.approving import as_json
 from devkit.deploy.differences import differences
 from devkit.deploy.errors import DeclarationError
 from devkit.deploy.model import Found, Owner, Pending
@@ -194,3 +197,38 @@ def test_what_looks_like_a_secret_is_masked_even_where_somebody_wrote_it_by_hand
     assert "spark_env_vars.DB_PASSWORD: *** -> {{secrets/a/b}}" in shown
     assert "spark_env_vars.HUB: Endpoint=sb://h/;SharedAccessKey=***;EntityPath=e -> fine" in shown
     assert CANARY not in shown
+
+
+@pytest.mark.parametrize(
+    "by_hand",
+    [
+        {"spark_conf": {"fs.azure.account.key.acct.dfs.core.windows.net": CANARY}},
+        {"spark_conf": {"fs.azure.account.oauth2.client.secret.acct.dfs.core.windows.net": CANARY}},
+        {"spark_conf": {"fs.azure.sas.box.acct.blob.core.windows.net": CANARY}},
+        {"spark_env_vars": {"DB_PWD": CANARY, "KEY_PASSPHRASE": CANARY}},
+        {"parameters": [{"name": "password", "default": CANARY}]},
+        {"arguments": ["--password", CANARY]},
+        {"arguments": [f"--password={CANARY}", f"--db-password {CANARY}"]},
+        {"script": f"export DB_PASSWORD={CANARY}"},
+        {"text": f"{{{{secrets/a/b}}}} AccountKey={CANARY}"},
+    ],
+)
+def test_a_secret_is_masked_wherever_it_stands(by_hand: dict[str, Any]) -> None:
+    known = "{{secrets/scope/key}}"
+    body = {"cluster_name": "Small", **by_hand}
+    planned = plan(declaration(wanted("clusters", "small", body)), findings())
+    harmless = wanted("clusters", "small", {"cluster_name": "Small", **_without(by_hand, known)})
+    declared = declaration(harmless)
+    drift = plan(declared, findings(found_of(declared, harmless, "c-1", **by_hand)))
+    said = render(planned) + render(drift) + json.dumps([as_json(planned), as_json(drift)])
+    assert CANARY not in said
+    assert "***" in said
+
+
+def _without(content: Any, replacement: str) -> Any:
+    return json.loads(json.dumps(content).replace(CANARY, replacement))
+
+
+def test_a_reference_to_a_secret_is_shown() -> None:
+    body = {"cluster_name": "Small", "spark_env_vars": {"DB_PWD": "{{secrets/a/b}}"}}
+    assert "{{secrets/a/b}}" in render(plan(declaration(wanted("clusters", "small", body)), findings()))

@@ -150,9 +150,10 @@ def _masked(verb: Verb) -> Verb:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
+    from devkit.deploy.approving import as_json
     from devkit.deploy.errors import DeploymentError
     from devkit.deploy.export import read_export
-    from devkit.deploy.printing import as_json, render
+    from devkit.deploy.printing import render
 
     if arguments.offline != (arguments.export is not None):
         raise DeploymentError("--offline and --export FILE belong together")
@@ -166,19 +167,14 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _apply(arguments: argparse.Namespace) -> int:
     from devkit.deploy.applying import apply
-    from devkit.deploy.errors import DeploymentError
-    from devkit.deploy.printing import as_json, render, summary
+    from devkit.deploy.approving import check_expected
+    from devkit.deploy.printing import render, summary
 
     session = _Session(arguments)
     plan = session.plan()
     print(render(plan))
     if arguments.expect:
-        expected = json.loads(arguments.expect.read_text(encoding="utf-8"))
-        if expected["actions"] != json.loads(json.dumps(as_json(plan)["actions"])):
-            remedy = "Something changed since it was approved. Plan again, and approve that."
-            raise DeploymentError(
-                "the plan is not the one that was approved", origin=str(arguments.expect), remedy=remedy
-            )
+        check_expected(plan, arguments.expect)
     count = apply(plan, session.context, print)
     print(f"{count} changed" if count else summary(plan))
     return 0

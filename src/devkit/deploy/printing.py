@@ -1,25 +1,17 @@
-"""A plan as a readable diff, and as JSON; a secret shows only that it changed."""
+"""A plan as a readable diff; a secret shows only that it changed."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Final
 
-from devkit.deploy.model import Action, Change, Found, Verb
+from devkit.deploy.masking import masked
+from devkit.deploy.model import Action, Found, Verb
 from devkit.deploy.planning import Plan
 
 SIGNS: Final = {"create": "+", "update": "~", "replace": "±", "delete": "-", "restart": "↻", "unchanged": " "}
-MASK: Final = "***"
 LONGEST: Final = 100
-SECRET_NAME: Final = re.compile(
-    r"password|passwd|secret|token|credential|sas$|(account|access|api)[._-]?key|connection[._-]?string", re.IGNORECASE
-)
-SECRET_TEXT: Final = re.compile(
-    r"\bdapi[0-9a-f]{32}(-\d)?\b|(?<=AccountKey=)[^;\s]+|(?<=SharedAccessKey=)[^;\s]+|(?<=sig=)[^&\s]+"
-)
 
 
 def render(plan: Plan) -> str:
@@ -61,46 +53,6 @@ def summary(plan: Plan) -> str:
     if not parts:
         return f"nothing to do, {len(plan.actions)} as declared"
     return ", ".join([*parts, f"{counted['unchanged']} unchanged"])
-
-
-def masked(action: Action) -> Iterator[Change]:
-    """Yield the changes of an action with every secret masked."""
-    secret = (action.wanted or action.found).kind == "secrets"  # type: ignore[union-attr]  # it is about one of them
-    for change in action.changes:
-        if secret and change.path in ("value", "digest"):
-            yield Change("value", None, MASK) if change.before is None else Change("value", MASK, f"{MASK} (changed)")
-        else:
-            yield Change(change.path, cleaned(change.before, change.path), cleaned(change.after, change.path))
-
-
-def cleaned(value: Any, path: str = "") -> Any:
-    """Return a value without what looks like a secret that somebody wrote out: by its name, or by its own form."""
-    if isinstance(value, dict):
-        return {name: cleaned(each, str(name)) for name, each in value.items()}
-    if isinstance(value, list):
-        return [cleaned(each, path) for each in value]
-    if not isinstance(value, str) or "{{secrets/" in value:
-        return value
-    return MASK if SECRET_NAME.search(path.rpartition(".")[2]) else SECRET_TEXT.sub(MASK, value)
-
-
-def as_json(plan: Plan) -> dict[str, Any]:
-    """Return a plan as JSON, for ``--out`` and ``--expect``: what is done, never a secret."""
-    return {
-        "project": plan.declaration.project,
-        "environment": plan.declaration.environment,
-        "host": plan.findings.host,
-        "actions": [
-            {
-                "verb": action.verb,
-                "address": action.address,
-                "name": action.name,
-                "reason": action.reason,
-                "changes": [[each.path, shown(each.before), shown(each.after)] for each in masked(action)],
-            }
-            for action in plan.changes
-        ],
-    }
 
 
 def shown(value: Any) -> str:
