@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import io
 import json
@@ -221,3 +222,16 @@ def test_parts_that_do_not_fit_their_tag_or_their_upload_are_refused(client: Wor
         do("POST", f"/api/2.0/fs/files{VOLUME}/a", query={**query, "session_token": "none"}, body=parts)
     with pytest.raises(InvalidParameterValue, match="action"):
         do("POST", f"/api/2.0/fs/files{VOLUME}/a", query={"action": "none"})
+
+
+@pytest.mark.parametrize("wrong", ["outside", "1", True, None, -1])
+def test_a_part_is_a_number_and_reads_no_other_file(client: WorkspaceClient, tmp_path: Path, wrong: object) -> None:
+    (tmp_path / "secret").write_text("secret")
+    begun = client.api_client.do("POST", f"/api/2.0/fs/files{VOLUME}/a", query={"action": "initiate-upload"})
+    query = {"action": "complete-upload", "session_token": begun["multipart_upload"]["session_token"]}
+    number = str(tmp_path / "secret") if wrong == "outside" else wrong
+    body = {"parts": [{"part_number": number, "etag": f'"{hashlib.sha256(b"secret").hexdigest()}"'}]}
+    with pytest.raises(InvalidParameterValue, match="whole number"):
+        client.api_client.do("POST", f"/api/2.0/fs/files{VOLUME}/a", query=query, body=body)
+    with pytest.raises(NotFound):
+        client.files.download(f"{VOLUME}/a")

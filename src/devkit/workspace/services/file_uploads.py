@@ -86,8 +86,9 @@ class FileUploads(Service):
         kept, folder = self.sessions[session], self._folder(session)
         if kept["path"] != request.path["path"]:
             raise invalid(f"The upload is one of /{kept['path']}, not of /{request.path['path']}")
-        parts = [folder / str(part.get("part_number")) for part in request.required("parts")]
-        for part, said in zip(parts, request.required("parts"), strict=True):
+        told = request.required("parts")
+        parts = [folder / _number(each) for each in told]
+        for part, said in zip(parts, told, strict=True):
             if not part.is_file() or said.get("etag") != _tag(part.read_bytes()):
                 raise invalid(f"Part {part.name} was not sent, or was sent again since")
         target = self.state.service(Files).target(kept["path"], overwrite=kept["overwrite"])
@@ -113,6 +114,14 @@ class FileUploads(Service):
     def _forget(self, session: str) -> None:
         shutil.rmtree(self._folder(session))
         del self.sessions[session]
+
+
+def _number(part: object) -> str:
+    """Return the number of a part; it names a file, so that it can be nothing else than a number."""
+    number = part.get("part_number") if isinstance(part, dict) else None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise invalid(f"Each of parts has a part_number that is a whole number, and this has none: {part!r}")
+    return str(number)
 
 
 def _tag(content: bytes) -> str:
