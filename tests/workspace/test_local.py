@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from databricks.sdk.errors import BadRequest, DatabricksError, InvalidParameterValue, NotImplemented
 from databricks.sdk.service.workspace import ImportFormat
+from werkzeug.test import Client
 
 from devkit.workspace import Workspace
 
@@ -52,6 +53,14 @@ def test_faults_of_every_path_leave_the_way_to_disarm_them(client: WorkspaceClie
         {"kind": "drop", "times": True},
         {"kind": "drop", "_seen": 3},
         {"kind": "drop", "code": 3},
+        {"kind": "drop", "method": 1},
+        {"kind": "drop", "path": None},
+        {"kind": "delay", "seconds": -1},
+        {"kind": "delay", "seconds": 1e10},
+        {"kind": "drop", "skip": -1},
+        {"kind": "drop", "times": -1},
+        {"kind": "drop", "times": 1.5},
+        {"kind": [1]},
     ],
 )
 def test_what_no_fault_can_be_is_refused(client: WorkspaceClient, fault: dict[str, Any]) -> None:
@@ -128,3 +137,9 @@ def test_two_tokens_see_two_workspaces(workspace: Workspace) -> None:
 def test_a_token_that_nobody_gave_opens_nothing(workspace: Workspace) -> None:
     with pytest.raises(DatabricksError, match="No workspace here is opened by this token"):
         workspace.client("wrong").workspace.get_status("/")
+
+
+def test_a_call_that_fails_outside_its_handler_is_answered_in_json(workspace: Workspace) -> None:
+    workspace.faults.add("drop")  # there is no connection here that it could close
+    answer = Client(workspace._application).get("/api/2.0/clusters/list", base_url="http://127.0.0.1")
+    assert (answer.status_code, answer.json["error_code"]) == (500, "INTERNAL_ERROR")

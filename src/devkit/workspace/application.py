@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import socket
@@ -32,6 +33,9 @@ PAGE_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+# What a handler comes to when a part of a request is of a type or a size that it cannot be.
+WRONG_INPUT: Final = (AttributeError, OverflowError, RecursionError, TypeError, ValueError)
+WRONG_PATH: Final = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
 StartResponse = Callable[..., Any]
 
 
@@ -61,7 +65,17 @@ class Application:
         self._map = Map(rules, strict_slashes=False, merge_slashes=False)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one call."""
+        """Answer one call, in JSON whatever happens."""
+        try:
+            reply = self._struck_or_answered(environ)
+        except ApiError as error:
+            reply = _refusal(error)
+        except Exception as error:  # a client must get JSON; the cause is logged
+            reply = _failure(error, environ)
+        response = Response(reply.body, reply.status, dict(reply.headers), content_type=reply.content_type)
+        return response(environ, start_response)
+
+    def _struck_or_answered(self, environ: dict[str, Any]) -> Reply:
         http_request = HttpRequest(environ)
         struck = [] if _is_own(http_request.path) else self.faults.of(http_request.method, http_request.path)
         reply = self._strike(struck, "before", environ)
@@ -69,8 +83,7 @@ class Application:
             stale = any(fault.kind == "stale" for fault in struck)
             reply = self._reply(http_request, stale=stale)
             reply = self._strike(struck, "after", environ) or reply
-        response = Response(reply.body, reply.status, dict(reply.headers), content_type=reply.content_type)
-        return response(environ, start_response)
+        return reply
 
     def _strike(self, faults: list[Fault], when: str, environ: dict[str, Any]) -> Reply | None:
         for fault in (each for each in faults if each.when == when):
@@ -91,9 +104,8 @@ class Application:
             return answer or self._answer(http_request, stale=stale)
         except ApiError as error:
             return _refusal(error)
-        except Exception as error:  # a client must get JSON whatever happens; the cause is logged here
-            logger.exception("%s %s", http_request.method, http_request.path)
-            return _refusal(ApiError(500, "INTERNAL_ERROR", f"{type(error).__name__}: {error}"))
+        except Exception as error:  # a fault may strike what failed, too
+            return _failure(error, http_request.environ)
 
     def _answer(self, http_request: HttpRequest, *, stale: bool) -> Reply:
         state = self._workspace(http_request)
@@ -167,11 +179,20 @@ def _read(http_request: HttpRequest, *, as_file: bool) -> Request:
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
         content = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError(400, "MALFORMED_REQUEST", f"Invalid JSON given in the body of the request: {error}") from None
     if not isinstance(content, dict):
         raise ApiError(400, "MALFORMED_REQUEST", "The body of the request must be a JSON object")
     return content
+
+
+def _failure(error: Exception, environ: dict[str, Any]) -> Reply:
+    """Tell what went wrong: 400 where that is what wrong input comes to, else 500."""
+    logger.error("%s %s", environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"), exc_info=error)
+    told = f"{type(error).__name__}: {error}"
+    if isinstance(error, WRONG_INPUT) or (isinstance(error, OSError) and error.errno in WRONG_PATH):
+        return _refusal(ApiError(400, "MALFORMED_REQUEST", f"Could not handle the request: {told}"))
+    return _refusal(ApiError(500, "INTERNAL_ERROR", told))
 
 
 def _refusal(error: ApiError) -> Reply:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from devkit.workspace.errors import invalid
 
 Kind = Literal["status", "drop", "delay", "stale"]
 When = Literal["before", "after"]
+LONGEST_SECONDS: Final = 3600.0
+SETTINGS: Final = {"method": str, "path": str, "when": str, "status": int, "seconds": float, "skip": int, "times": int}
 
 
 @dataclass
@@ -43,8 +46,18 @@ class Fault:
         """Refuse what no fault can be.
 
         Raises:
-            ApiError: 400 for an unknown kind or moment.
+            ApiError: 400 for an unknown kind, moment or status, a wrong type, or a number out of its range.
         """
+        for name, kind in SETTINGS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (kind, int) if kind is float else kind):
+                raise invalid(f"A fault's {name} must be of type {kind.__name__}, not {value!r}")
+        if not (math.isfinite(self.seconds) and 0 <= self.seconds <= LONGEST_SECONDS):
+            raise invalid(f"A fault's seconds are from 0 to {LONGEST_SECONDS:g}, not {self.seconds}")
+        if self.skip < 0 or self.times < 0:
+            raise invalid(f"A fault's skip and times must not be negative: {self.skip}, {self.times}")
+        if self.status not in ERROR_CODES:
+            raise invalid(f"A fault's status is one of {', '.join(map(str, ERROR_CODES))}, not {self.status}")
         if self.kind not in get_args(Kind) or self.when not in get_args(When):
             raise invalid(f"A fault is one of {get_args(Kind)}, {get_args(When)}; not {self.kind!r}, {self.when!r}")
 
