@@ -7,8 +7,10 @@ import pytest
 from devkit.deploy.applying import owned, prunable
 from devkit.deploy.errors import DeclarationError
 from devkit.deploy.export import record
+from devkit.deploy.model import Found, Owner
+from devkit.deploy.planning import plan
 from devkit.deploy.printing import render
-from tests.deploy.kit import Deployer, Project
+from tests.deploy.kit import Deployer, Project, declaration, findings, found_of, wanted
 
 VIEWED = "resources:\n  jobs:\n    one: {name: one, permissions: [{group_name: users, level: CAN_VIEW}]}\n"
 
@@ -50,3 +52,35 @@ def test_git_folders_of_two_projects_never_lie_in_one_folder(project: Project) -
     project.environment(name="b-c", head="project: a")
     project.resources("")
     assert project.load("c").repos_root != project.load("b-c").repos_root
+
+
+def test_what_is_protected_is_never_replaced() -> None:
+    pool = wanted("instance_pools", "pool", {"instance_pool_name": "Pool", "node_type_id": "big"}, name="Pool")
+    declared = declaration(pool, protect=("instance_pools.pool",))
+    with pytest.raises(DeclarationError, match="to change node_type_id, and it is protected"):
+        plan(declared, findings(found_of(declared, pool, "p-1", node_type_id="tiny")))
+
+
+def test_a_scope_that_holds_undeclared_secrets_is_never_replaced() -> None:
+    scope = wanted("secret_scopes", "hub", {"backend_type": "AZURE_KEYVAULT", "acls": {}}, name="hub")
+    declared = declaration(scope)
+    found = found_of(declared, scope, "hub", backend_type="DATABRICKS")
+    secret = Found("secrets", "hub/by-hand", "hub/by-hand", {"digest": "0"})
+    with pytest.raises(DeclarationError, match="holds secrets that are not declared: hub/by-hand"):
+        plan(declared, findings(found, secret))
+
+
+def test_a_text_where_patterns_are_protected_is_a_mistake(project: Project) -> None:
+    project.environment("protect: jobs.j\n")
+    project.resources("")
+    with pytest.raises(DeclarationError, match=r"dev.yml:3: `protect` is a list of texts"):
+        project.load()
+
+
+@pytest.mark.parametrize("pattern", ["secret_scopes.*", "secret_scopes.hub", "secret_scopes.demo-hub", "secrets.hub/*"])
+def test_a_protected_scope_keeps_its_secrets_and_a_protected_secret_its_scope(pattern: str) -> None:
+    scope = Found("secret_scopes", "demo-hub", "demo-hub", {}, Owner("demo", "dev", "hub", "0" * 12))
+    secret = Found("secrets", "demo-hub/key", "demo-hub/key", {}, Owner("demo", "dev", "hub/key", "0" * 12))
+    declared = declaration(protect=(pattern,))
+    assert owned(declared, findings(scope, secret)) == []
+    assert prunable(plan(declared, findings(scope, secret))) == []

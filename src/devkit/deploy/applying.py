@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from devkit.deploy.catalogue import ORDER
 from devkit.deploy.errors import DeploymentError, StepFailed
-from devkit.deploy.matching import copies_of, without
+from devkit.deploy.matching import copies_of, is_protected, without
 from devkit.deploy.model import Action, Declaration, Findings, Found, Json, Wanted
 from devkit.deploy.names import Names
 from devkit.deploy.planning import Plan
@@ -109,6 +108,8 @@ def owned(declaration: Declaration, findings: Findings) -> list[Found]:
 
 def _deletable(declaration: Declaration, findings: Findings, doomed: list[Found]) -> list[Found]:
     found = [each for each in doomed if each.kind not in ("permissions", "table_changes")]
+    kept = [each.name.partition("/")[0] for each in findings.of("secrets") if is_protected(declaration, each)]
+    found = [each for each in found if not (each.kind == "secret_scopes" and each.name in kept)]
     found = [each for each in found if not is_protected(declaration, each)]
     going = {(each.kind, each.id) for each in found}
     used = _used_paths(each for each in findings.items if (each.kind, each.id) not in going)
@@ -144,14 +145,6 @@ def check_maximum(doomed: list[Found], maximum: int) -> None:
     if len(doomed) > maximum:
         problem = f"{len(doomed)} resources would be deleted, and the guard allows {maximum}; nothing was deleted"
         raise DeploymentError(problem, remedy=f"Check the list, and repeat with --max {len(doomed)}.")
-
-
-def is_protected(declaration: Declaration, found: Found) -> bool:
-    """Tell whether the environment's file protects something from being deleted."""
-    addresses = {f"{found.kind}.{found.name}"}
-    if found.owner:
-        addresses.add(f"{found.kind}.{found.owner.key}")
-    return any(fnmatch.fnmatch(address, pattern) for address in addresses for pattern in declaration.protect)
 
 
 def _look_up_secrets(plan: Plan, context: Context) -> None:

@@ -72,6 +72,10 @@ def load(environment: str, folder: Path = DEFAULT_FOLDER, base: Path | None = No
     settings = top.content if isinstance(top.content, dict) else {}
     if not settings.get("project"):
         loading.mistakes.append(f"{top.place(())}: `project` is missing: the name that marks what this project owns")
+    protect = settings.get("protect") or []
+    if not isinstance(protect, list) or not all(isinstance(each, str) for each in protect):
+        loading.mistakes.append(f"{top.place(('protect',))}: `protect` is a list of texts such as [jobs.streaming]")
+        protect = []
     variables = _variables(loading, settings)
     _names(loading, variables)
     wanted = _wanted(loading, variables)
@@ -86,7 +90,7 @@ def load(environment: str, folder: Path = DEFAULT_FOLDER, base: Path | None = No
         repos_root=place["workspace.repos_root"],
         workspace=variables.resolve(settings.get("workspace") or {}),
         resources=tuple(wanted),
-        protect=tuple(settings.get("protect") or ()),
+        protect=tuple(protect),
     )
 
 

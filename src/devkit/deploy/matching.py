@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import replace
 
 from devkit.deploy.catalogue import KINDS
@@ -39,6 +40,16 @@ def without(findings: Findings, copies: tuple[Found, ...]) -> Findings:
     left_out = {(each.kind, each.id) for each in copies}
     left_out |= {("permissions", f"{KINDS[each.kind].permissions}/{each.id}") for each in copies}
     return replace(findings, items=tuple(each for each in findings.items if (each.kind, each.id) not in left_out))
+
+
+def is_protected(declaration: Declaration, found: Found) -> bool:
+    """Tell whether the environment's file protects something from being deleted; a secret also by its scope."""
+    addresses = {f"{found.kind}.{found.name}"}
+    if found.owner:
+        addresses.add(f"{found.kind}.{found.owner.key}")
+    if found.kind == "secrets":
+        addresses |= {f"secret_scopes.{each.partition('.')[2].partition('/')[0]}" for each in addresses}
+    return any(fnmatch.fnmatchcase(address, pattern) for address in addresses for pattern in declaration.protect)
 
 
 class Matcher:

@@ -9,7 +9,7 @@ from typing import Any
 from devkit.deploy.catalogue import KINDS, ORDER, replacing_fields
 from devkit.deploy.differences import differences
 from devkit.deploy.errors import DeclarationError
-from devkit.deploy.matching import Matcher, copies_of, without
+from devkit.deploy.matching import Matcher, copies_of, is_protected, without
 from devkit.deploy.model import PATH_KINDS, Action, Change, Declaration, Findings, Found, Wanted
 from devkit.deploy.names import Names, references
 from devkit.deploy.streams import stale_run
@@ -72,7 +72,7 @@ def plan(
             known = (secret_digests or {}).get(wanted.address)
             body = {"digest": known} if known or found is None else {}
         action = _action(declaration, wanted, body, found)
-        mistakes += _refusals(action)
+        mistakes += [*_refusals(action), *_losses(declaration, findings, action)]
         if action.verb == "replace":
             names.forget(wanted)
         actions.append(action)
@@ -151,6 +151,23 @@ def _refusals(action: Action) -> list[str]:
     ]
     remedy = "It was run already, and is run once: take the edit back, and write a further file"
     return [f"{wanted.origin}: {wanted.address}: {path.removeprefix('files.')} was edited. {remedy}" for path in edited]
+
+
+def _losses(declaration: Declaration, findings: Findings, action: Action) -> list[str]:
+    """Refuse to replace, which deletes first, what is protected or holds secrets that nobody here would write again."""
+    wanted, found = action.wanted, action.found
+    if wanted is None or found is None or action.verb != "replace":
+        return []
+    why = []
+    if is_protected(declaration, replace(found, owner=declaration.owner(wanted))):
+        why.append("it is protected. Take the change back, or take it out of `protect`")
+    declared = {each.name for each in declaration.resources if each.kind == "secrets"}
+    held = [each.name for each in findings.of("secrets") if each.name.startswith(f"{found.name}/")]
+    lost = sorted(set(held) - declared) if wanted.kind == "secret_scopes" else []
+    if lost:
+        why.append(f"it holds secrets that are not declared: {', '.join(lost)}. Declare them, or delete them first")
+    paths = ", ".join(change.path for change in action.changes)
+    return [f"{wanted.origin}: {wanted.address} would be deleted to change {paths}, and {each}" for each in why]
 
 
 def _withdrawn_permissions(
