@@ -84,3 +84,27 @@ def test_a_protected_scope_keeps_its_secrets_and_a_protected_secret_its_scope(pa
     declared = declaration(protect=(pattern,))
     assert owned(declared, findings(scope, secret)) == []
     assert prunable(plan(declared, findings(scope, secret))) == []
+
+
+@pytest.mark.parametrize("key", ["a+b", "a(b)", "a:b", "it's", "x" * 250])
+def test_a_key_that_its_tag_cannot_hold_is_a_mistake(project: Project, key: str) -> None:
+    project.resources(f'resources:\n  jobs:\n    "{key}": {{name: one}}\n')
+    with pytest.raises(DeclarationError, match=r"resources/all.yml:3: the key .* may hold letters"):
+        project.load()
+
+
+def test_a_project_that_its_tag_cannot_hold_is_a_mistake(project: Project) -> None:
+    project.environment(head="project: my project")
+    project.resources("resources:\n  jobs:\n    one: {name: one}\n")
+    with pytest.raises(DeclarationError, match=r"dev.yml:1: the project 'my project' may hold letters"):
+        project.load()
+
+
+def test_a_policy_whose_text_quotes_another_tag_stays_its_own(deployer: Deployer, project: Project) -> None:
+    quoted = Owner("other", "prod", "small", "0" * 12)
+    project.resources(
+        "resources:\n  cluster_policies:\n    small:\n      name: small\n"
+        f'      description: "like [{quoted}]"\n      definition: {{}}\n'
+    )
+    deployer.apply()
+    assert deployer.verbs() == {}

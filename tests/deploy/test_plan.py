@@ -168,7 +168,9 @@ def test_nothing_false_and_empty_are_the_same_as_absent() -> None:
 
 def test_an_owner_survives_its_text_within_other_text() -> None:
     owner = Owner("demo", "dev", "hub/connection-string", "0123456789ab", True)
-    assert Owner.parse(f"a policy [{owner}] and more") == owner
+    assert Owner.within(f"a policy [{owner}] and more") == (owner, "a policy")
+    assert Owner.parse(str(owner)) == owner
+    assert Owner.parse(f"{owner} and more") is None
     assert Owner.parse("devkit:demo:dev") is None
 
 

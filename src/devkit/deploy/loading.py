@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -12,7 +13,7 @@ from devkit.deploy.catalogue import EXTRAS, KINDS, fields_of, required_fields
 from devkit.deploy.checking import mistakes_of, suggestion
 from devkit.deploy.errors import DeclarationError
 from devkit.deploy.expanding import Declared, expand, paths_of
-from devkit.deploy.model import Declaration, Wanted
+from devkit.deploy.model import LONGEST_TAG, PATH_KINDS, Declaration, Owner, Wanted
 from devkit.deploy.variables import Variables
 from devkit.deploy.yaml_files import Document, read_yaml
 
@@ -232,8 +233,23 @@ def _wanted(loading: _Loading, variables: Variables) -> list[Wanted]:
             wanted += expand(each, body, loading.base, variables.values)
         except DeclarationError as error:
             loading.mistakes += error.mistakes
-    loading.mistakes += _twice(wanted)
+    loading.mistakes += [*_twice(wanted), *_illegible(loading, wanted, str(variables.values["project"]))]
     return wanted
+
+
+def _illegible(loading: _Loading, wanted: list[Wanted], project: str) -> Iterator[str]:
+    """Yield the names that an ownership tag cannot hold: what carries one would be nobody's after its creation."""
+    letters = "letters, digits, `_`, `-` and `.`"
+    first = loading.documents[0]
+    for what, name in (("project", project), ("environment", loading.environment)):
+        if name and not Owner(name, name, "key", "0" * 12).is_legible:
+            yield f"{first.place((what,))}: the {what} {name!r} may hold {letters} only, and not be too long"
+            return
+    for each in wanted:
+        owner = Owner(project or "project", loading.environment, each.key, "0" * 12, permissions=True)
+        if each.kind not in (*PATH_KINDS, "permissions") and not owner.is_legible:
+            limit = f"{letters}, `/`, `@` and spaces only, and its tag {LONGEST_TAG} characters"
+            yield f"{each.origin}: the key {each.key!r} may hold {limit}"
 
 
 def _mistakes(declared: Declared, body: dict[str, Any]) -> list[str]:

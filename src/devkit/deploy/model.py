@@ -18,8 +18,10 @@ TAG: Final = "devkit"
 PATH_KINDS: Final = frozenset({"notebooks", "files", "wheels", "repos"})  # owned by where they lie, not by a tag
 _OWNER: Final = re.compile(
     r"devkit:(?P<project>[\w.-]+):(?P<environment>[\w.-]+):(?P<key>[\w./@ -]+?)"
-    r":(?P<digest>[0-9a-f]{12})(?P<flag>:p)?(?![\w:])"
+    r":(?P<digest>[0-9a-f]{12})(?P<flag>:p)?"
 )
+_BRACKETED: Final = re.compile(r"\[(devkit:[^\[\]]+)\]")
+LONGEST_TAG: Final = 255
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,23 @@ class Owner:
 
     @classmethod
     def parse(cls, text: str | None) -> Owner | None:
-        """Return the owner that stands in a text, or None."""
-        match = _OWNER.search(text or "")
+        """Return the owner that a text is, and nothing else, or None."""
+        match = _OWNER.fullmatch(text or "")
         if match is None:
             return None
         return cls(match["project"], match["environment"], match["key"], match["digest"], bool(match["flag"]))
+
+    @classmethod
+    def within(cls, text: str | None) -> tuple[Owner | None, str]:
+        """Return the owner whose tag stands last and in brackets in a text, and the text before it."""
+        matches = list(_BRACKETED.finditer(text or ""))
+        owner = cls.parse(matches[-1][1]) if matches else None
+        return owner, (text or "")[: matches[-1].start()].strip() if owner else (text or "")
+
+    @property
+    def is_legible(self) -> bool:
+        """Tell whether the tag can be written and is understood when it is read again."""
+        return len(str(self)) <= LONGEST_TAG and Owner.parse(str(self)) == self
 
 
 @dataclass(frozen=True)

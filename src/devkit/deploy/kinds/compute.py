@@ -68,10 +68,8 @@ class ClusterPolicies(Operations):
             body = policy.as_dict()
             for name in ("definition", "policy_family_definition_overrides"):
                 body[name] = json.loads(body[name]) if body.get(name) else None
-            owner = Owner.parse(policy.description)
-            body["description"] = (
-                (policy.description or "").partition(f"[{owner!s}]")[0].strip() if owner else policy.description
-            )
+            owner, description = Owner.within(policy.description)
+            body["description"] = description if owner else policy.description
             yield Found(self.kind, str(policy.policy_id), str(policy.name), body, owner)
 
     def make(self, context: Context, wanted: Wanted, body: dict[str, Json]) -> str:
@@ -183,7 +181,7 @@ class GlobalInitScripts(Operations):
         for script in each(lambda listed: api.get(str(listed.script_id)), api.list()):
             text = base64.b64decode(script.script or "").decode(errors="replace")
             lines = text.splitlines(keepends=True)
-            owner = next((Owner.parse(line) for line in lines[:2] if line.startswith(HEADER)), None)
+            owner = next((_header(line) for line in lines[:2] if line.startswith(HEADER)), None)
             bare = "".join(line for line in lines if not (owner and line.startswith(HEADER)))
             body = {"name": script.name, "enabled": script.enabled, "position": script.position, "script": bare}
             yield Found(self.kind, str(script.script_id), str(script.name), body, owner)
@@ -208,6 +206,10 @@ class GlobalInitScripts(Operations):
         text = "".join([*lines[:at], f"{HEADER}{context.owner(wanted)}\n", *lines[at:]])
         sent = {"name": body["name"], "script": base64.b64encode(text.encode()).decode()}
         return {**sent, **{name: body[name] for name in ("enabled", "position") if name in body}}
+
+
+def _header(line: str) -> Owner | None:
+    return Owner.parse(line.removeprefix(HEADER).strip())
 
 
 def _pair(action: Action) -> tuple[Wanted, Found]:
