@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -169,3 +172,55 @@ def test_a_volume_is_seen_through_dbfs_too(workspace: Workspace, client: Workspa
     client.files.upload("/Volumes/main/default/raw/a", io.BytesIO(b"1"))
     status = client.api_client.do("GET", "/api/2.0/dbfs/get-status", query={"path": "dbfs:/Volumes/main/default/raw/a"})
     assert status["file_size"] == 1
+
+
+def test_listings_bear_files_that_go_meanwhile_and_links_that_lead_nowhere(
+    workspace: Workspace, client: WorkspaceClient
+) -> None:
+    folder = workspace.state().path("volumes", "main", "default", "raw")
+    over = threading.Event()
+
+    def churn() -> None:
+        for number in itertools.cycle(range(200)):
+            if over.is_set():
+                return
+            (folder / f"new{number}").write_text("")
+            (folder / f"new{number}").unlink()
+
+    (folder / "stays").write_text("")
+    (folder / "nowhere").symlink_to("missing")
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        for _ in range(30):
+            assert "/Volumes/main/default/raw/stays" in names(client, "/Volumes/main/default/raw")
+            listed = [each.name for each in client.files.list_directory_contents("/Volumes/main/default/raw")]
+            assert "stays" in listed
+            assert "nowhere" not in listed
+    finally:
+        over.set()
+        churning.join()
+
+
+def test_a_link_out_of_the_workspace_is_neither_shown_nor_followed(
+    workspace: Workspace, client: WorkspaceClient, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    for place in ("dbfs", "volumes/main/default/raw", "files/Shared"):
+        (workspace.state().path(*place.split("/")) / "out").symlink_to(tmp_path)
+    assert names(client, "/") == []
+    assert list(client.files.list_directory_contents("/Volumes/main/default/raw")) == []
+    assert list(client.workspace.list("/Shared")) == []
+    with pytest.raises(InvalidParameterValue, match="out of the workspace"):
+        client.dbfs.read("/out/secret")
+    with pytest.raises(InvalidParameterValue, match="out of the workspace"):
+        client.files.download("/Volumes/main/default/raw/out/secret")
+    with pytest.raises(InvalidParameterValue, match="out of the workspace"):
+        client.workspace.export("/Shared/out/secret")
+
+
+@pytest.mark.parametrize("name", ["\0", "é" * 200, "\ud800"])
+def test_a_name_that_no_file_can_have_is_refused(client: WorkspaceClient, name: str) -> None:
+    for path in (f"/{name}", f"/Volumes/main/default/raw/{name}"):
+        with pytest.raises(InvalidParameterValue, match="at most 255 bytes"):
+            client.api_client.do("POST", "/api/2.0/dbfs/mkdirs", body={"path": path})

@@ -14,7 +14,7 @@ from typing import Any, Final
 from databricks.sdk.service.files import FileInfo
 
 from devkit.workspace.errors import ApiError, already_exists, invalid, not_found
-from devkit.workspace.paths import local_path
+from devkit.workspace.paths import is_inside, local_path
 from devkit.workspace.routing import Request, route
 from devkit.workspace.state import Service
 
@@ -96,9 +96,13 @@ class Dbfs(Service):
     def list_files(self, request: Request) -> object:
         """Return what lies in a folder, or the file itself; this listing has no pages."""
         path = self._existing(request.required("path"))
-        names = sorted(each.name for each in self._file(path).iterdir()) if self._file(path).is_dir() else None
-        listed = [path] if names is None else [f"{path.rstrip('/')}/{name}" for name in names]
-        return {"files": [self._info(each).as_dict() for each in listed]} if listed else {}
+        folder = self._file(path)
+        listed = [path]
+        if folder.is_dir():
+            inside = (each.name for each in folder.iterdir() if is_inside(each, self.state.folder))
+            listed = [f"{path.rstrip('/')}/{name}" for name in sorted(inside)]
+        found = [info.as_dict() for info in map(self._info_if_there, listed) if info]
+        return {"files": found} if found else {}
 
     @route("POST", "2.0/dbfs/mkdirs")
     def mkdirs(self, request: Request) -> object:
@@ -167,6 +171,13 @@ class Dbfs(Service):
         if not self._file(path).exists():
             raise not_found(f"No file or directory exists on path {path}.")
         return path
+
+    def _info_if_there(self, path: str) -> FileInfo | None:
+        """Return what an entry of a folder is; None for one that went meanwhile, or whose name is no text."""
+        try:
+            return self._info(path)
+        except (FileNotFoundError, ApiError):
+            return None
 
     def _info(self, path: str) -> FileInfo:
         file = self._file(path)

@@ -14,7 +14,7 @@ from typing import Final
 from databricks.sdk.service.workspace import ObjectType
 
 from devkit.workspace.errors import ApiError, invalid
-from devkit.workspace.paths import local_path
+from devkit.workspace.paths import is_inside, local_path
 from devkit.workspace.routing import Reply, Request, route
 from devkit.workspace.services.workspace_objects import WorkspaceObjects, normal
 from devkit.workspace.state import Service
@@ -86,8 +86,9 @@ class Files(Service):
             raise _missing("directory", path)
         if request.method == "HEAD":
             return Reply()
-        page, token = request.page(sorted(folder.iterdir()), default=1000, maximum=1000)
-        listed: dict[str, object] = {"contents": [_entry(path, each) for each in page]}
+        inside = sorted(each for each in folder.iterdir() if is_inside(each, self.state.folder))
+        page, token = request.page(inside, default=1000, maximum=1000)
+        listed: dict[str, object] = {"contents": [entry for each in page if (entry := _entry(path, each))]}
         if token:
             listed["next_page_token"] = token
         return listed
@@ -158,8 +159,12 @@ def _missing(kind: str, path: str) -> ApiError:
     return ApiError(404, "NOT_FOUND", f"The {kind} being accessed is not found: {path}")
 
 
-def _entry(folder: str, file: Path) -> dict[str, object]:
-    stat, is_folder = file.stat(), file.is_dir()
+def _entry(folder: str, file: Path) -> dict[str, object] | None:
+    """Return what an entry of a folder is; None for one that went meanwhile, as a stream's files do."""
+    try:
+        stat, is_folder = file.stat(), file.is_dir()
+    except FileNotFoundError:
+        return None
     entry: dict[str, object] = {"path": f"{folder}/{file.name}", "name": file.name, "is_directory": is_folder}
     size = {} if is_folder else {"file_size": stat.st_size}
     return {**entry, **size, "last_modified": int(stat.st_mtime * 1000)}

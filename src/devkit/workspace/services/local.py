@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -53,13 +54,14 @@ class Local(Service):
     @route("GET", "/local/streams", differs=ONLY_HERE, locked=False)
     def streams(self, _request: Request) -> object:
         """Return the streaming queries whose checkpoints lie in the workspace, with their latest micro-batches."""
-        places = (self.state.path(place) for place in PLACES)
-        commits = (folder for place in places for folder in place.glob("**/commits") if _is_checkpoint(folder.parent))
-        found = {folder.parent.resolve() for folder in commits}
+        walks = (os.walk(self.state.path(place)) for place in PLACES)  # it bears folders that go meanwhile
+        folders = (Path(folder) for walk in walks for folder, names, _ in walk if "commits" in names)
+        found = {folder.resolve() for folder in folders if _is_checkpoint(folder)}
         return {"streams": [self._stream(checkpoint) for checkpoint in sorted(found)]}
 
     def _stream(self, checkpoint: Path) -> dict[str, Any]:
-        numbers = sorted(int(each.name) for each in (checkpoint / "commits").iterdir() if each.name.isdigit())
+        _, _, names = next(os.walk(checkpoint / "commits"), ("", [], []))
+        numbers = sorted(int(name) for name in names if name.isdecimal())
         batches = [_batch(checkpoint, number) for number in reversed(numbers[-BATCHES:])]
         name = checkpoint.relative_to(self.state.folder.resolve()).as_posix()
         return {"checkpoint": name, "batches": [batch for batch in batches if batch]}

@@ -20,7 +20,7 @@ from databricks.sdk.service.workspace import ExportFormat, ImportFormat, Languag
 
 from devkit.workspace import notebooks
 from devkit.workspace.errors import ApiError, already_exists, invalid, not_found
-from devkit.workspace.paths import beneath
+from devkit.workspace.paths import beneath, is_inside
 from devkit.workspace.routing import Reply, Request, route
 from devkit.workspace.state import Service
 
@@ -43,7 +43,7 @@ class WorkspaceObjects(Service):
         self.root = self.state.path("files")
         self.protected = {"/", "/Users", "/Shared", "/Repos", f"/Users/{self.state.identity.user_name}"}
         for path in self.protected:
-            beneath(self.root, path).mkdir(parents=True, exist_ok=True)
+            beneath(self.root, path, self.state.folder).mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> None:
         """Know the folders that every workspace has, so that a stale read knows them too."""
@@ -223,7 +223,7 @@ class WorkspaceObjects(Service):
         for file in self.file(path).iterdir():
             child = own_suffix.get(str(file)) or f"{path.rstrip('/')}/{file.name}"
             known = child in self.objects
-            if file.name not in HIDDEN:
+            if file.name not in HIDDEN and is_inside(file, self.state.folder) and file.exists():
                 names.add(child if known or file.is_dir() else self._adopted_path(child, file))
         return [info for info in map(self.find, sorted(names)) if info is not None]
 
@@ -241,7 +241,7 @@ class WorkspaceObjects(Service):
     def file(self, path: str) -> Path:
         """Return where the content of an object lies."""
         suffix = self.notebooks.get(path, {}).get("suffix", "")
-        return beneath(self.root, path + suffix)
+        return beneath(self.root, path + suffix, self.state.folder)
 
     def _adopted_path(self, path: str, file: Path) -> str:
         """Return the path that a file which nobody imported has: a notebook in a Git folder shows no suffix."""
@@ -251,7 +251,7 @@ class WorkspaceObjects(Service):
     def _notebook_file(self, path: str) -> ObjectInfo | None:
         """Find the notebook whose file has a suffix, as Git folders keep them."""
         for suffix in (".py", ".ipynb", ".sql", ".scala", ".r", ".R") if path.startswith("/Repos/") else ():
-            file = beneath(self.root, path + suffix)
+            file = beneath(self.root, path + suffix, self.state.folder)
             found = notebooks.analyse(file.name, file.read_bytes()) if file.is_file() else None
             if found:
                 self.notebooks[path] = {"format": found.format, "suffix": suffix}
