@@ -142,3 +142,12 @@ def test_saving_goes_on_after_one_that_failed(tmp_path: Path, monkeypatch: pytes
         while not (saved.is_file() and "later" in saved.read_text()):
             assert time.monotonic() < until
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_the_folder_of_a_workspace_is_for_its_user_only(tmp_path: Path, *, exists: bool) -> None:
+    folder = tmp_path / "kept"
+    if exists:
+        folder.mkdir(mode=0o755)
+    with Workspace(folder):
+        assert folder.stat().st_mode & 0o777 == 0o700

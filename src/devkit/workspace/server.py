@@ -70,6 +70,8 @@ class Workspace:
     ) -> None:
         self._temporary = tempfile.mkdtemp(prefix="workspace-") if folder is None else None
         self.folder = (folder or Path(str(self._temporary))).resolve()
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.chmod(0o700)  # it holds secrets, data and logs, and other users of the machine are no part of it
         self._options = options or Options()
         self._states: dict[str, State] = {}
         self._kept: list[str] = []
