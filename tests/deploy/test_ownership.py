@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+
 import pytest
 
-from devkit.deploy.applying import owned, prunable
+from devkit.deploy.applying import delete_all, owned, prunable
 from devkit.deploy.errors import DeclarationError
 from devkit.deploy.export import record
 from devkit.deploy.model import Found, Owner
@@ -108,3 +111,36 @@ def test_a_policy_whose_text_quotes_another_tag_stays_its_own(deployer: Deployer
     )
     deployer.apply()
     assert deployer.verbs() == {}
+
+
+def test_a_scope_with_another_name_is_another_scope_and_the_old_one_is_declared_no_longer(
+    deployer: Deployer, project: Project
+) -> None:
+    declared = (
+        "resources:\n  secret_scopes:\n    hub: {name: NAME, acls: {users: READ}, secrets: {key: '${env.HUB}'}}\n"
+    )
+    project.resources(declared.replace("NAME", "old"))
+    deployer.apply()
+    project.environ["HUB"] = "rotated"
+    project.resources(declared.replace("NAME", "new"))
+
+    assert deployer.verbs() == {"secret_scopes.hub": "create", "secrets.hub/key": "create"}
+    deployer.apply()
+
+    value = deployer.client.secrets.get_secret("new", "key").value or ""
+    assert base64.b64decode(value).decode() == "rotated"
+    after = deployer.plan()
+    assert (after.changes, after.copies) == ((), ())
+    assert [each.name for each in prunable(after)] == ["old/key", "old"]
+    delete_all(prunable(after), deployer.context(project.load()), 5)
+    assert [each.name for each in deployer.client.secrets.list_scopes()] == ["new"]
+
+
+def test_two_names_that_change_places_are_refused_before_anything_is_changed() -> None:
+    one, two = (wanted("warehouses", key, {"name": name}) for key, name in (("one", "B"), ("two", "A")))
+    declared = declaration(one, two)
+    found = [
+        dataclasses.replace(found_of(declared, each, each.key), name=old) for each, old in ((one, "A"), (two, "B"))
+    ]
+    with pytest.raises(DeclarationError, match=r"warehouses.one and warehouses.two change names with each other"):
+        plan(declared, findings(*found))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import replace
+from typing import Final
 
 from devkit.deploy.catalogue import KINDS
 from devkit.deploy.model import PATH_KINDS, Declaration, Findings, Found, Wanted, plain_path
+
+NAMED_KINDS: Final = frozenset({"secret_scopes", "secrets"})  # the name is the id: another name is another one
 
 
 def copies_of(declaration: Declaration, findings: Findings) -> tuple[tuple[Found, ...], list[str]]:
@@ -15,7 +18,7 @@ def copies_of(declaration: Declaration, findings: Findings) -> tuple[tuple[Found
     A resource that somebody copies, as "Clone" of the web page does, keeps the tag. The one that is called as it is
     declared is the one that was deployed; when that is none or several, all of them are left alone.
     """
-    names = {(each.kind, each.key): each for each in declaration.resources}
+    names = {(each.kind, each.name if each.kind in NAMED_KINDS else each.key): each for each in declaration.resources}
     groups: dict[tuple[str, str], list[Found]] = {}
     for each in findings.items:
         if declaration.owns(each) and each.kind not in PATH_KINDS and each.kind != "permissions":
@@ -68,7 +71,7 @@ class Matcher:
 
     def match(self, wanted: Wanted) -> Found | None:
         """Return what exists of it, or None; a name taken by something else is a mistake."""
-        key = plain_path(wanted.name) if wanted.kind in PATH_KINDS else wanted.key
+        key = _name(wanted.kind, wanted.name) if wanted.kind in (*PATH_KINDS, *NAMED_KINDS) else wanted.key
         found = self._owned.get((wanted.kind, key))
         if found is not None or wanted.kind == "permissions":
             return found
@@ -87,7 +90,9 @@ class Matcher:
 
 
 def _key(found: Found) -> str:
-    return plain_path(found.name) if found.kind in PATH_KINDS or found.owner is None else found.owner.key
+    if found.owner is None or found.kind in (*PATH_KINDS, *NAMED_KINDS):
+        return _name(found.kind, found.name)
+    return found.owner.key
 
 
 def _name(kind: str, name: str) -> str:

@@ -63,7 +63,7 @@ def plan(
     matcher = Matcher(declaration, findings, adopt=adopt)
     pairs = [(wanted, matcher.match(wanted)) for wanted in in_order(declaration.resources)]
     names = Names(everything.items, pairs)
-    mistakes = [*doubts, *matcher.mistakes]
+    mistakes = [*doubts, *matcher.mistakes, *_swaps(pairs)]
     actions = []
     for wanted, found in pairs:
         body, missing = names.resolve(wanted)
@@ -151,6 +151,17 @@ def _refusals(action: Action) -> list[str]:
     ]
     remedy = "It was run already, and is run once: take the edit back, and write a further file"
     return [f"{wanted.origin}: {wanted.address}: {path.removeprefix('files.')} was edited. {remedy}" for path in edited]
+
+
+def _swaps(pairs: list[tuple[Wanted, Found | None]]) -> list[str]:
+    """Refuse that two resources take each other's name: the first rename would find its name taken."""
+    renamed = {(each.kind, found.name, each.name): each for each, found in pairs if found and found.name != each.name}
+    remedy = "Give one of them a third name first, apply, and then the name that it shall have"
+    return [
+        f"{each.origin}: {each.address} and {renamed[kind, new, old].address} change names with each other. {remedy}"
+        for (kind, old, new), each in renamed.items()
+        if old < new and (kind, new, old) in renamed
+    ]
 
 
 def _losses(declaration: Declaration, findings: Findings, action: Action) -> list[str]:
