@@ -203,6 +203,7 @@ def test_secrets_are_written_as_they_are_and_shown_nowhere(
 
 def write_export_text(deployer: Deployer, folder: Path) -> str:
     file = folder / "export.json"
+    file.touch(mode=0o644)  # from an earlier day
     write_export(deployer.client, file, deployer.project.load())
     assert file.stat().st_mode & 0o077 == 0
     return file.read_text()

@@ -151,6 +151,15 @@ def test_prune_prints_its_list_and_deletes_only_when_it_is_told_to(
     assert "nothing to delete" in capsys.readouterr().out
 
 
+def test_a_parameter_without_a_value_is_told_and_nothing_is_run(
+    signed_in: Workspace, jobs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    devkit("deploy", "apply", *jobs)
+    assert devkit("deploy", "run", "one", "--parameter", "day", *jobs) == 1
+    assert "--parameter 'day' is not NAME=VALUE" in capsys.readouterr().err
+    assert list(signed_in.client().jobs.list_runs()) == []
+
+
 def test_a_job_is_run_and_its_end_is_waited_for(
     signed_in: Workspace, project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

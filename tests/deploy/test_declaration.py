@@ -188,3 +188,10 @@ def test_a_folder_gives_each_of_its_files_and_tells_notebooks_by_their_first_lin
     found = {(each.kind, each.name) for each in project.load().resources}
     root = "/Workspace/Shared/demo/dev/app"
     assert found == {("notebooks", f"{root}/look"), ("files", f"{root}/deep/library.py")}
+
+
+def test_a_folder_is_deployed_without_its_hidden_files(project: Project) -> None:
+    for path in (".env", ".git/config", "deep/.hidden/note.txt", "deep/note.txt"):
+        project.write(f"lib/{path}", CANARY)
+    project.resources("resources:\n  folders:\n    lib: {folder: lib}\n")
+    assert [each.name for each in project.load().resources] == ["/Workspace/Shared/demo/dev/lib/deep/note.txt"]

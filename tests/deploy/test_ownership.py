@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from pathlib import PurePosixPath
 
 import pytest
+from databricks.sdk.service.workspace import ImportFormat
 
-from devkit.deploy.applying import delete_all, owned, prunable
-from devkit.deploy.errors import DeclarationError
+from devkit.deploy.applying import apply, delete_all, owned, prunable
+from devkit.deploy.errors import DeclarationError, StepFailed
 from devkit.deploy.export import record
 from devkit.deploy.model import Found, Owner
 from devkit.deploy.planning import plan
@@ -144,3 +146,45 @@ def test_two_names_that_change_places_are_refused_before_anything_is_changed() -
     ]
     with pytest.raises(DeclarationError, match=r"warehouses.one and warehouses.two change names with each other"):
         plan(declared, findings(*found))
+
+
+def test_what_is_replaced_gets_its_permissions_again(deployer: Deployer, project: Project) -> None:
+    declared = (
+        "resources:\n  instance_pools:\n    pool:\n      instance_pool_name: Pool\n      node_type_id: NODE\n"
+        "      permissions: [{group_name: users, level: CAN_ATTACH_TO}]\n"
+    )
+    project.resources(declared.replace("NODE", "Standard_DS3_v2"))
+    deployer.apply()
+    project.resources(declared.replace("NODE", "Standard_DS4_v2"))
+    assert deployer.verbs() == {"instance_pools.pool": "replace", "permissions.instance_pools.pool": "create"}
+    deployer.apply()
+    assert deployer.verbs() == {}
+
+
+def test_two_applies_that_were_planned_at_once_make_one_job(deployer: Deployer, project: Project) -> None:
+    project.resources(VIEWED)
+    late = deployer.plan()
+    deployer.apply()
+    with pytest.raises(StepFailed, match="it was created in the meantime"):
+        apply(late, deployer.context(late.declaration))
+    assert len(list(deployer.client.jobs.list())) == 1
+
+
+def test_a_wheel_in_a_declared_folder_is_a_file_and_its_neighbours_stay(deployer: Deployer, project: Project) -> None:
+    project.write("lib/wheels/sub/x.whl", "x")
+    project.write("lib/wheels/sub/neighbour.txt", "y")
+    project.resources("resources:\n  folders:\n    lib: {folder: lib}\n")
+    deployer.apply()
+    assert (deployer.verbs(), prunable(deployer.plan())) == ({}, [])
+
+
+def test_an_old_wheel_is_pruned_without_what_lies_beside_it(deployer: Deployer, project: Project) -> None:
+    project.wheel("one")
+    project.resources("resources:\n  wheels:\n    code: {file: dist/*.whl}\n")
+    folder = str(PurePosixPath(deployer.apply().actions[0].name).parent)
+    deployer.client.workspace.upload(f"{folder}/note.txt", b"kept", format=ImportFormat.RAW)
+    project.wheel("two")
+    deployer.apply()
+    old = [each for each in prunable(deployer.plan()) if each.kind == "wheels"]
+    delete_all(old, deployer.context(project.load()), 5)
+    assert deployer.client.workspace.download(f"{folder}/note.txt").read() == b"kept"

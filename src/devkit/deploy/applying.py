@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from devkit.deploy.catalogue import ORDER
+from devkit.deploy.catalogue import KINDS, ORDER
 from devkit.deploy.errors import DeploymentError, StepFailed
 from devkit.deploy.matching import copies_of, is_protected, without
-from devkit.deploy.model import Action, Declaration, Findings, Found, Json, Wanted
+from devkit.deploy.model import PATH_KINDS, Action, Declaration, Findings, Found, Json, Wanted
 from devkit.deploy.names import Names
 from devkit.deploy.planning import Plan
 from devkit.deploy.running import restart_stream
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from devkit.deploy.kinds.base import Context
 
 Report = Callable[[str], None]
+TAGGED: Final = frozenset(KINDS) - PATH_KINDS - {"folders", "permissions", "secret_scopes", "secrets", "table_changes"}
 USERS: Final = ("jobs", "runs", "clusters", "pipelines")  # kinds that may use a wheel
 
 
@@ -48,12 +49,23 @@ class _Apply:
             return
         if action.verb == "replace" and action.found is not None:
             operations.delete(self.context, action.found)
+        if action.verb == "create" and wanted.kind in TAGGED:
+            self._check_new(wanted)
         if action.verb in ("create", "replace"):
             identity = operations.create(self.context, wanted, body)
             self.context.ids[wanted.address] = identity
             self.names.learn(wanted, identity)
         elif action.verb == "update":
             operations.update(self.context, action, body)
+
+    def _check_new(self, wanted: Wanted) -> None:
+        """Refuse to create what another apply created since the plan was made."""
+        from devkit.deploy.kinds import OPERATIONS
+
+        identity = OPERATIONS[wanted.kind].look(self.context, wanted)
+        if identity is not None:
+            problem = f"it was created in the meantime ({identity}), by another apply"
+            raise DeploymentError(problem, remedy="Let one apply run at a time.")
 
     def _body(self, wanted: Wanted) -> dict[str, Json]:
         body, mistakes = self.names.resolve(wanted)

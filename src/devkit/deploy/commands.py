@@ -230,10 +230,14 @@ def _export(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from databricks.sdk.clock import RealClock
 
+    from devkit.deploy.errors import DeploymentError
     from devkit.deploy.running import output_of, start_run, wait_for_run
 
+    wrong = [each for each in arguments.parameter if not each.partition("=")[0] or "=" not in each]
+    if wrong:
+        raise DeploymentError(f"--parameter {wrong[0]!r} is not NAME=VALUE", remedy="Write --parameter day=1.")
     session = _Session(arguments)
-    parameters = dict(each.split("=", 1) for each in arguments.parameter if "=" in each)
+    parameters = dict(each.split("=", 1) for each in arguments.parameter)
     run_id = start_run(session.client, _job_id(session, arguments.job), parameters)
     print(f"run {run_id}")
     if arguments.no_wait:

@@ -202,7 +202,7 @@ def _folders(expansion: _Expansion) -> list[Wanted]:
         raise expansion.mistake(f"there is no folder {folder}", "folder")
     top = _path(expansion, folder.name)
     wanted = []
-    for file in sorted(each for each in folder.rglob("*") if each.is_file() and "__pycache__" not in each.parts):
+    for file in sorted(each for each in folder.rglob("*") if each.is_file() and _is_plain(each.relative_to(folder))):
         relative = file.relative_to(folder)
         content, key = file.read_bytes(), f"{expansion.declared.key}/{relative}"
         if is_notebook(file, content):
@@ -214,6 +214,11 @@ def _folders(expansion: _Expansion) -> list[Wanted]:
             local = expansion.local(file)
             wanted.append(expansion.wanted(path, body, content=content, kind="files", key=key, local=local))
     return wanted
+
+
+def _is_plain(relative: Path) -> bool:
+    """Tell whether a file of a folder is deployed: ``.env`` and ``.git`` are the business of this machine."""
+    return not any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
 
 
 def _wheels(expansion: _Expansion) -> list[Wanted]:

@@ -64,6 +64,7 @@ def write_export(client: WorkspaceClient, file: Path, declaration: Declaration |
     """Record a workspace into a file, which only this user can read."""
     findings = record(client, declaration)
     file.touch(mode=0o600)
+    file.chmod(0o600)  # one that was there keeps its own mode else
     file.write_text(json.dumps(to_json(findings), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return findings
 

@@ -64,17 +64,20 @@ def plan(
     pairs = [(wanted, matcher.match(wanted)) for wanted in in_order(declaration.resources)]
     names = Names(everything.items, pairs)
     mistakes = [*doubts, *matcher.mistakes, *_swaps(pairs)]
-    actions = []
+    actions, replaced = [], set()
     for wanted, found in pairs:
         body, missing = names.resolve(wanted)
         mistakes += missing
         if wanted.kind == "secrets":  # a value is compared by its digest alone
             known = (secret_digests or {}).get(wanted.address)
             body = {"digest": known} if known or found is None else {}
+        if wanted.kind == "permissions" and wanted.key in replaced:
+            found = None  # noqa: PLW2901  # they go with what had them
         action = _action(declaration, wanted, body, found)
         mistakes += [*_refusals(action), *_losses(declaration, findings, action)]
         if action.verb == "replace":
             names.forget(wanted)
+            replaced.add(wanted.address)
         actions.append(action)
     if mistakes:
         raise DeclarationError(mistakes)

@@ -85,10 +85,10 @@ class Operations:
         raise NotImplementedError
 
     def look(self, context: Context, wanted: Wanted) -> str | None:
-        """Find one by its ownership tag, after an answer got lost."""
+        """Find one by its name and ownership tag, after an answer got lost; a copy has another name."""
         ours = context.owner(wanted)
         for found in self.record(Recording(context.client)):
-            owner = found.owner
+            owner = found.owner if found.name == wanted.name else None
             if owner and (owner.project, owner.environment, owner.key) == (ours.project, ours.environment, ours.key):
                 return found.id
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,14 @@ class Files(Operations):
     def record(self, recording: Recording) -> Iterable[Found]:
         """Return every file beneath the project's own folders, or of the whole workspace."""
         declaration = recording.declaration
-        roots = [declaration.root] if declaration else ["/"]
+        root = declaration.root if declaration else "/"
         jupyter = {plain_path(one.name) for one in recording.wanted if one.body.get("jupyter")}
-        for root in roots:
-            objects = list(_listed(recording.client, root))
-            yield from each(lambda info: _found(recording.client, info, jupyter), objects)
+        objects = list(_listed(recording.client, root))
+        yield from each(lambda info: _found(recording.client, info, jupyter, root), objects)
         if declaration and declaration.volume_root:
             paths = list(_volume_files(recording.client, declaration.volume_root))
-            yield from each(lambda path: _volume_file(recording.client, path), paths)
+            volume_root = declaration.volume_root
+            yield from each(lambda path: _volume_file(recording.client, path, volume_root), paths)
 
     def create(self, context: Context, wanted: Wanted, body: dict[str, Json]) -> str:  # noqa: ARG002  # the content says it all
         """Write a file over whatever is there."""
@@ -73,13 +74,16 @@ class Wheels(Files):
         return ()
 
     def delete(self, context: Context, found: Found) -> None:
-        """Delete a wheel with the folder that its content names."""
+        """Delete a wheel, and the folder that its content names unless something else lies in it."""
         super().delete(context, found)
         folder = str(PurePosixPath(found.name).parent)
-        if found.name.startswith("/Volumes/"):
+        in_volume = found.name.startswith("/Volumes/")
+        if any(True for _ in (_volume_files if in_volume else _listed)(context.client, folder)):
+            return
+        if in_volume:
             gone(lambda: context.client.files.delete_directory(folder))
         else:
-            gone(lambda: context.client.workspace.delete(folder, recursive=True))
+            gone(lambda: context.client.workspace.delete(folder))
 
 
 class Notebooks(Files):
@@ -123,13 +127,12 @@ def _listed(client: WorkspaceClient, root: str) -> Iterator[ObjectInfo]:
         yield from (info for info in inside if info.object_type in leaves)
 
 
-def _found(client: WorkspaceClient, info: ObjectInfo, jupyter: set[str]) -> Found:
+def _found(client: WorkspaceClient, info: ObjectInfo, jupyter: set[str], root: str) -> Found:
     from databricks.sdk.service.workspace import ExportFormat, ObjectType
 
     path = str(info.path)
-    folder = PurePosixPath(path).parent
-    if path.endswith(".whl") and folder.parent.name == WHEELS:
-        return Found(WHEELS, path, path, {"content": folder.name})
+    if _is_wheel(path, root):
+        return Found(WHEELS, path, path, {"content": PurePosixPath(path).parent.name})
     is_notebook = info.object_type is ObjectType.NOTEBOOK
     format = ExportFormat.JUPYTER if plain_path(path) in jupyter and is_notebook else ExportFormat.AUTO
     content: bytes = client.workspace.download(path, format=format).read()
@@ -154,9 +157,16 @@ def _volume_files(client: WorkspaceClient, root: str) -> Iterator[str]:
         yield from (str(entry.path) for entry in inside if not entry.is_directory)
 
 
-def _volume_file(client: WorkspaceClient, path: str) -> Found:
-    folder = PurePosixPath(path).parent
-    if path.endswith(".whl") and folder.parent.name == WHEELS:
-        return Found(WHEELS, path, path, {"content": folder.name})
+def _is_wheel(path: str, root: str) -> bool:
+    """Tell whether a file lies where this tool puts wheels; of a whole workspace nobody knows the roots."""
+    folder = PurePosixPath(plain_path(path)).parent
+    placed = root == "/" or str(folder.parent) == str(PurePosixPath(plain_path(root), WHEELS))
+    named = folder.parent.name == WHEELS and re.fullmatch("[0-9a-f]{12}", folder.name)
+    return path.endswith(".whl") and placed and named is not None
+
+
+def _volume_file(client: WorkspaceClient, path: str, root: str) -> Found:
+    if _is_wheel(path, root):
+        return Found(WHEELS, path, path, {"content": PurePosixPath(path).parent.name})
     contents = client.files.download(path).contents
     return Found("files", path, path, {"sha256": file_digest(contents.read() if contents else b"")})
