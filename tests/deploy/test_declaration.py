@@ -195,3 +195,37 @@ def test_a_folder_is_deployed_without_its_hidden_files(project: Project) -> None
         project.write(f"lib/{path}", CANARY)
     project.resources("resources:\n  folders:\n    lib: {folder: lib}\n")
     assert [each.name for each in project.load().resources] == ["/Workspace/Shared/demo/dev/lib/deep/note.txt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("resources: [1]", "resources/all.yml:1: `resources` is a mapping"),
+        ("resources: {jobs: [a]}", "resources/all.yml:1: 'jobs' is a mapping of keys"),
+        ("resources: {jobs: a}", "resources/all.yml:1: 'jobs' is a mapping of keys"),
+        ("variables: [1]", "resources/all.yml:1: `variables` is a mapping"),
+        ("include: 5", "resources/all.yml:1: `include` is a list"),
+        ("include: [[a]]", "resources/all.yml:1: `include` is a list"),
+        ("include: ['/*.yml']", "resources/all.yml:1: no file fits '/*.yml'"),
+        ("resources: &a {jobs: *a}", "resources/all.yml:1: an alias stands within what it stands for"),
+        ("resources:\n  jobs: !python/object x", "resources/all.yml:2: this is no YAML"),
+        ("resources: {files: {a: {file: ''}}}", "resources/all.yml:1: no file in"),
+    ],
+)
+def test_a_file_of_the_wrong_shape_is_a_mistake_with_its_line(project: Project, text: str, place: str) -> None:
+    project.resources(text)
+    assert any(each.startswith(place) for each in mistakes(project))
+
+
+@pytest.mark.parametrize(
+    "line", ["workspace: a", "workspace: {root: [a]}", "include: 5", "protect: 5", "protect: [[a]]"]
+)
+def test_an_environment_of_the_wrong_shape_is_a_mistake_with_its_line(project: Project, line: str) -> None:
+    project.write("environments/dev.yml", f"project: demo\n{line}\n")
+    assert mistakes(project)[0].startswith("environments/dev.yml:2: ")
+
+
+def test_a_project_that_is_no_text_is_a_mistake_with_its_line(project: Project) -> None:
+    project.environment(head="project: [x]")
+    project.resources("")
+    assert mistakes(project)[0] == "environments/dev.yml:1: `project` is a text"

@@ -302,7 +302,7 @@ def _root(body: dict[str, Any], values: dict[str, Any]) -> str:
 def _fitting(base: Path, pattern: str) -> list[Path]:
     if Path(pattern).is_absolute():
         return [Path(pattern)] if Path(pattern).is_file() else []
-    return sorted(each for each in base.glob(pattern) if each.is_file())
+    return sorted(each for each in base.glob(pattern) if each.is_file()) if pattern.strip("./") else []
 
 
 def _dotted(path: tuple[str | int, ...]) -> str:

@@ -14,6 +14,7 @@ from devkit.deploy.checking import mistakes_of, suggestion
 from devkit.deploy.errors import DeclarationError
 from devkit.deploy.expanding import Declared, expand, paths_of
 from devkit.deploy.model import LONGEST_TAG, PATH_KINDS, Declaration, Owner, Wanted
+from devkit.deploy.shapes import misshapen
 from devkit.deploy.variables import Variables
 from devkit.deploy.yaml_files import Document, read_yaml
 
@@ -73,10 +74,6 @@ def load(environment: str, folder: Path = DEFAULT_FOLDER, base: Path | None = No
     settings = top.content if isinstance(top.content, dict) else {}
     if not settings.get("project"):
         loading.mistakes.append(f"{top.place(())}: `project` is missing: the name that marks what this project owns")
-    protect = settings.get("protect") or []
-    if not isinstance(protect, list) or not all(isinstance(each, str) for each in protect):
-        loading.mistakes.append(f"{top.place(('protect',))}: `protect` is a list of texts such as [jobs.streaming]")
-        protect = []
     variables = _variables(loading, settings)
     _names(loading, variables)
     wanted = _wanted(loading, variables)
@@ -91,7 +88,7 @@ def load(environment: str, folder: Path = DEFAULT_FOLDER, base: Path | None = No
         repos_root=place["workspace.repos_root"],
         workspace=variables.resolve(settings.get("workspace") or {}),
         resources=tuple(wanted),
-        protect=tuple(protect),
+        protect=tuple(settings.get("protect") or ()),
     )
 
 
@@ -100,7 +97,7 @@ def workspace_settings(environment: str, folder: Path = DEFAULT_FOLDER) -> dict[
     file = folder / "environments" / f"{environment}.yml"
     content = read_yaml(file).content if file.is_file() else None
     settings = content.get("workspace") if isinstance(content, dict) else None
-    return {name: value for name, value in (settings or {}).items() if name not in ROOTS}
+    return {name: value for name, value in settings.items() if name not in ROOTS} if isinstance(settings, dict) else {}
 
 
 def _open_environment(loading: _Loading) -> Document:
@@ -115,9 +112,7 @@ def _open_environment(loading: _Loading) -> Document:
 def _read(loading: _Loading, file: Path) -> Document:
     document = read_yaml(file, _shown(loading, file))
     loading.documents.append(document)
-    loading.mistakes += document.mistakes
-    if document.content is not None and not isinstance(document.content, dict):
-        loading.mistakes.append(f"{document.place(())}: the file must be a mapping")
+    loading.mistakes += [*document.mistakes, *misshapen(document)]
     return document
 
 
@@ -128,7 +123,7 @@ def _include(loading: _Loading, document: Document, known: tuple[str, ...]) -> N
     _check_keys(loading, document, ("workspace",), content.get("workspace") or {}, WORKSPACE_KEYS)
     _gather(loading, document, content.get("resources") or {})
     for index, pattern in enumerate(content.get("include") or []):
-        found = document.file.parent.glob(str(pattern))
+        found = _fitting(document.file.parent, pattern)
         files = sorted(Path(os.path.normpath(file)) for file in found)  # without `..`, as a reader would name them
         if not files:
             loading.mistakes.append(f"{document.place(('include', index))}: no file fits {pattern!r}")
@@ -138,6 +133,14 @@ def _include(loading: _Loading, document: Document, known: tuple[str, ...]) -> N
                     _include(loading, _read(loading, file), RESOURCE_KEYS)
                 except DeclarationError as error:
                     loading.mistakes += error.mistakes
+
+
+def _fitting(folder: Path, pattern: str) -> list[Path]:
+    """Return the files that a pattern fits; one that is no pattern beneath a folder fits nothing."""
+    try:
+        return list(folder.glob(pattern))
+    except (ValueError, NotImplementedError):
+        return []
 
 
 def _check_keys(

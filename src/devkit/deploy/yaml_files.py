@@ -49,13 +49,16 @@ def read_yaml(file: Path, shown_as: str | None = None) -> Document:
         text = file.read_text(encoding="utf-8")
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
+        document = Document(file, name, None)
+        content = _Reader(loader, document).value(node, ()) if node is not None else None
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError([f"{name}: the file cannot be read: {error}"]) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DeclarationError([f"{name}:{line}: this is no YAML: {error.problem}"]) from None
-    document = Document(file, name, None)
-    content = _Reader(loader, document).value(node, ()) if node is not None else None
+    except (yaml.YAMLError, RecursionError) as error:
+        problem = "it is nested too deeply, or holds itself" if isinstance(error, RecursionError) else str(error)
+        raise DeclarationError([f"{name}:1: this cannot be read: {problem}"]) from None
     return Document(file, name, content, document.lines, document.mistakes)
 
 
@@ -65,18 +68,31 @@ class _Reader:
     def __init__(self, loader: Any, document: Document) -> None:
         self._loader = loader
         self._document = document
+        self._around: list[Any] = []  # what a value stands in, to notice an alias of that
 
     def value(self, node: Any, path: Path_) -> Any:
         import yaml
 
         self._document.lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(each, (*path, index)) for index, each in enumerate(node.value)]
+        if isinstance(node, yaml.CollectionNode):
+            return self._collection(node, path)
         value = self._loader.construct_object(node)
         known = isinstance(value, str | int | float | bool | None)
         return value if known else node.value  # a date stays the text that it was
+
+    def _collection(self, node: Any, path: Path_) -> Any:
+        import yaml
+
+        if any(node is each for each in self._around):
+            self._document.mistakes.append(f"{self._document.place(path)}: an alias stands within what it stands for")
+            return None
+        self._around.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path)
+            return [self.value(each, (*path, index)) for index, each in enumerate(node.value)]
+        finally:
+            self._around.pop()
 
     def _mapping(self, node: Any, path: Path_) -> dict[str, Any]:
         self._loader.flatten_mapping(node)
