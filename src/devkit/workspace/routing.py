@@ -7,12 +7,12 @@ A handler is ``handler(self, request: Request) -> object``: ``None`` is ``{}``, 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self, TypeVar
 
+from devkit.workspace import shapes
 from devkit.workspace.errors import ApiError, invalid
 
 ANY_VERSION: Final = '<any("2.0","2.1","2.2"):_version>'
@@ -124,11 +124,18 @@ class Request:
         Raises:
             ApiError: 400 when it is missing or no whole number.
         """
-        value = self.required(name)
-        try:
-            return int(value)
-        except (TypeError, ValueError):
-            raise invalid(f"{name} must be a whole number, not {value!r}") from None
+        return _whole(name, self.required(name))
+
+    def count(self, name: str) -> int:
+        """Return a parameter that says how many, or after how many; 0 when it is not given.
+
+        Raises:
+            ApiError: 400 when it is no whole number, or below 0.
+        """
+        number = _whole(name, self.get(name) or 0)
+        if number < 0:
+            raise invalid(f"{name} must not be negative: {number}")
+        return number
 
     def many(self, name: str) -> list[Any]:
         """Return all values of a parameter: a list of the body, or a repeated name of the query string."""
@@ -168,8 +175,11 @@ class Request:
 
         Returns:
             The page, and the token of the next one or None.
+
+        Raises:
+            ApiError: 400 when the size or the token is none.
         """
-        wanted = int(self.get(size, default) or default)
+        wanted = self.count(size) or default
         length = min(wanted, maximum, self.page_limit or maximum)
         start = _offset(self.get(token))
         end = start + length
@@ -183,7 +193,7 @@ def typed(kind: type[Typed], content: dict[str, Any]) -> Typed:
         ApiError: 400 when a part of it has the wrong shape.
     """
     try:
-        return kind.from_dict(content)
+        return kind.from_dict(shapes.checked(kind, content))
     except (AttributeError, TypeError, ValueError) as error:
         raise ApiError(400, "MALFORMED_REQUEST", f"Could not parse request object: {error}") from error
 
@@ -241,6 +251,17 @@ def _offset(token: str | None) -> int:
     if not token:
         return 0
     try:
-        return int(base64.urlsafe_b64decode(token).decode().removeprefix("from:"))
-    except (ValueError, binascii.Error):
-        raise invalid(f"Invalid page token: {token!r}") from None
+        offset = int(base64.urlsafe_b64decode(token).decode().removeprefix("from:"))
+    except (TypeError, ValueError):
+        offset = -1
+    if offset < 0:
+        raise invalid(f"Invalid page token: {token!r}")
+    return offset
+
+
+def _whole(name: str, value: object) -> int:
+    """Return a whole number, written as one or as text."""
+    try:
+        return int(value) if isinstance(value, int) else int(str(value))
+    except ValueError:
+        raise invalid(f"{name} must be a whole number, not {value!r}") from None

@@ -83,7 +83,10 @@ def _credentials(request: HttpRequest) -> tuple[str, str]:
     """Read id and secret from the form, or from basic authentication."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":
-        client_id, _, client_secret = base64.b64decode(encoded).decode().partition(":")
+        try:
+            client_id, _, client_secret = base64.b64decode(encoded).decode().partition(":")
+        except ValueError:
+            raise ApiError(401, "invalid_client", "The basic authentication is no base64 of UTF-8") from None
         return client_id, client_secret
     return request.form.get("client_id", ""), request.form.get("client_secret", "")
 

@@ -23,17 +23,20 @@ def cycle(dependencies: Mapping[str, Sequence[str]]) -> list[str]:
         dependencies: The keys that each task depends on, all of them known.
     """
     finished: set[str] = set()
-
-    def visit(key: str, path: list[str]) -> list[str]:
-        if key in path:
-            return [*path[path.index(key) :], key]
-        found: list[str] = []
-        if key not in finished:
-            found = next(filter(None, (visit(each, [*path, key]) for each in dependencies[key])), [])
-            finished.add(key)
-        return found
-
-    return next(filter(None, (visit(key, []) for key in dependencies)), [])
+    for start in dependencies:
+        path = {} if start in finished else {start: iter(dependencies[start])}
+        while path:
+            key = next(reversed(path))
+            following = next(path[key], None)
+            if following is None:
+                del path[key]
+                finished.add(key)
+            elif following in path:
+                keys = list(path)
+                return [*keys[keys.index(following) :], following]
+            elif following not in finished:
+                path[following] = iter(dependencies[following])
+    return []
 
 
 def with_dependents(keys: Sequence[str], dependencies: Mapping[str, Sequence[str]]) -> set[str]:

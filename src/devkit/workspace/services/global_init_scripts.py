@@ -80,11 +80,11 @@ class GlobalInitScripts(Service):
 
     def _place(self, content: dict[str, Any], position: int | None) -> None:
         """Keep a script at a position, those from there on one further; beyond the end is the end."""
-        if position is not None and position < 0:
-            raise invalid(f"position must not be negative, and is {position}")
+        if position is not None and (not isinstance(position, int) or position < 0):
+            raise invalid(f"position must be a whole number that is not negative, and is {position!r}")
         script = self.scripts[content["script_id"]] = typed(Script, content)
         others = [each for each in self._in_order() if each.script_id != script.script_id]
-        others.insert(len(others) if position is None else position, script)
+        others.insert(len(others) if position is None else min(position, len(others)), script)
         for each_position, each in enumerate(others):
             each.position = each_position
 

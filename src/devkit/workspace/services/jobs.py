@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from databricks.sdk.service.jobs import Job, JobSettings
+from databricks.sdk.service.jobs import Job, JobRunAs, JobSettings
 
-from devkit.workspace.errors import ApiError, invalid
+from devkit.workspace.errors import invalid
 from devkit.workspace.routing import Request, route, typed
 from devkit.workspace.running import validation
 from devkit.workspace.services.permissions import Permissions
@@ -76,9 +76,9 @@ class Jobs(Service):
     @route("GET", "*/jobs/list")
     def list(self, request: Request) -> object:
         """Return jobs, the newest first."""
-        wanted = (request.get("name") or "").lower()
+        wanted = str(request.get("name") or "").lower()
         jobs = [job for job in self.jobs.values() if not wanted or _name(job) == wanted]
-        jobs = sorted(jobs, key=lambda job: job.job_id or 0, reverse=True)[int(request.get("offset") or 0) :]
+        jobs = sorted(jobs, key=lambda job: job.job_id or 0, reverse=True)[request.count("offset") :]
         page, token = request.page(jobs, size="limit")
         listed = [_listed(job.as_dict(), expand=request.flag("expand_tasks")) for job in page]
         return {"jobs": listed, "has_more": token is not None} | ({"next_page_token": token} if token else {})
@@ -88,8 +88,8 @@ class Jobs(Service):
         """Replace all settings of a job."""
         job = self.job(request.number("job_id"))
         new = dict(request.required("new_settings"))
-        job.settings = _settings(new)
-        job.run_as_user_name = _run_as(new) or job.creator_user_name
+        job.settings, run_as = _settings(new), _run_as(new)
+        job.run_as_user_name = run_as or job.creator_user_name
         return None
 
     @route("POST", "*/jobs/update")
@@ -101,8 +101,8 @@ class Jobs(Service):
             _remove(settings, name)
         for name, value in (request.get("new_settings") or {}).items():
             settings[name] = _merge(settings.get(name) or [], value, KEYED[name]) if name in KEYED else value
-        job.settings = _settings(settings)
-        job.run_as_user_name = _run_as(settings) or job.run_as_user_name
+        job.settings, run_as = _settings(settings), _run_as(settings)
+        job.run_as_user_name = run_as or job.run_as_user_name
         return None
 
     @route("POST", "*/jobs/delete")
@@ -134,7 +134,7 @@ class Jobs(Service):
         try:
             permissions = self.state.service(Permissions)
             permissions.update(replace(request, path={"kind": "jobs", "object_id": str(job_id)}))
-        except ApiError:
+        except Exception:
             del self.jobs[str(job_id)]
             raise
 
@@ -197,8 +197,8 @@ def _merge(existing: list[dict[str, Any]], new: list[dict[str, Any]], key: str) 
 
 
 def _run_as(content: dict[str, Any]) -> str | None:
-    run_as = content.get("run_as") or {}
-    return run_as.get("user_name") or run_as.get("service_principal_name")
+    run_as = typed(JobRunAs, content.get("run_as") or {})
+    return run_as.user_name or run_as.service_principal_name
 
 
 def _name(job: Job) -> str:

@@ -78,7 +78,7 @@ class Pipelines(Service):
             raise invalid("max_results must not be greater than 100")
         wanted = pipeline_filter(request.get("filter"))
         order = (request.many("order_by") or ["id asc"])[0].split()
-        if order[0] not in ("id", "name") or order[1:] not in ([], ["asc"], ["desc"]):
+        if order[:1] not in (["id"], ["name"]) or order[1:] not in ([], ["asc"], ["desc"]):
             raise invalid(f"order_by is 'id' or 'name', then 'asc' or 'desc', not {' '.join(order)!r}")
         found = [each for each in self.pipelines.values() if wanted(each)]
         found.sort(key=lambda each: str(each.pipeline_id if order[0] == "id" else each.name))

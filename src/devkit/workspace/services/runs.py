@@ -13,6 +13,7 @@ from databricks.sdk.service.jobs import (
     JobSettings,
     QueueSettings,
     Run,
+    RunJobTask,
     RunParameters,
     RunTask,
     RunType,
@@ -123,7 +124,7 @@ class Runs(Service):
     @route("GET", "*/jobs/runs/list")
     def list(self, request: Request) -> object:
         """Return runs of jobs, the newest first."""
-        wanted = list(self._filtered(request))[int(request.get("offset") or 0) :]
+        wanted = list(self._filtered(request))[request.count("offset") :]
         page, token = request.page(wanted, size="limit", default=20, maximum=25)
         listed = [self.records.view(run) for run in page]
         for content in listed:
@@ -374,7 +375,7 @@ def _check_parameters(settings: JobSettings, given: dict[str, Any]) -> None:
 
 
 def _parameters(settings: JobSettings, given: dict[str, Any]) -> list[JobParameter]:
-    values = dict(given.get("job_parameters") or {})
+    values = typed(RunJobTask, {"job_parameters": given.get("job_parameters") or {}}).job_parameters or {}
     defined = [
         JobParameter(default=each.default, name=each.name, value=values.pop(each.name, each.default))
         for each in settings.parameters or []
