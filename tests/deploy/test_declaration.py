@@ -210,6 +210,9 @@ def test_a_folder_is_deployed_without_its_hidden_files(project: Project) -> None
         ("resources: &a {jobs: *a}", "resources/all.yml:1: an alias stands within what it stands for"),
         ("resources:\n  jobs: !python/object x", "resources/all.yml:2: this is no YAML"),
         ("resources: {files: {a: {file: ''}}}", "resources/all.yml:1: no file in"),
+        ("resources: {files: {a: {file: null}}}", "resources/all.yml:1: files.a lacks 'file'"),
+        ("resources: {jobs: {a: {name: null}}}", "resources/all.yml:1: jobs.a lacks 'name'"),
+        ("resources: {files: {a: {file: environments/dev.yml, path: 5}}}", "resources/all.yml:1: 'path' is text"),
     ],
 )
 def test_a_file_of_the_wrong_shape_is_a_mistake_with_its_line(project: Project, text: str, place: str) -> None:

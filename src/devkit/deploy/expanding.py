@@ -111,7 +111,7 @@ def paths_of(kind: str, key: str, body: dict[str, Any], base: Path, values: dict
     if kind == "wheels":
         return {f"{kind}.{key}.path": wheel_path(root, found[0], found[0].read_bytes())}
     default = found[0].name if kind == "files" else found[0].stem
-    return {f"{kind}.{key}.path": str(PurePosixPath(root, body.get("path") or default))}
+    return {f"{kind}.{key}.path": str(PurePosixPath(root, str(body.get("path") or default)))}
 
 
 def _plain(expansion: _Expansion) -> list[Wanted]:

@@ -262,7 +262,7 @@ def _mistakes(declared: Declared, body: dict[str, Any]) -> list[str]:
     if declared.kind == "jobs":
         known["stream"] = Any
     found = list(mistakes_of(body, known, declared.document.place, declared.path))
-    missing = sorted(required_fields(declared.kind) - body.keys())
+    missing = sorted(required_fields(declared.kind) - {name for name, value in body.items() if value is not None})
     found += [f"{declared.place}: {declared.kind}.{declared.key} lacks {name!r}" for name in missing]
     plain = {name: value for name, value in body.items() if name not in EXTRAS}
     if declared.kind != "secret_scopes":
