@@ -24,23 +24,24 @@ DECLARATION: Final = Path("configuration") / "deploy"
 EVENTS: Final = 500
 MALFORMED: Final = 0.05
 QUERIES: Final = (
-    "SELECT count(*), count(DISTINCT device_id) FROM delta.`/Volumes/main/default/telemetry/dev/events`",
+    "SELECT count(*), max(enqueued_time) FROM delta.`/Volumes/main/default/telemetry/dev/events`",
     "SELECT reason, count(*) FROM delta.`/Volumes/main/default/telemetry/dev/rejected` GROUP BY reason ORDER BY 2 DESC",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `devkit rehearse`."""
+    """Declare `devkit rehearse [--events FILE]`."""
+    parser.add_argument("--events", type=Path, metavar="FILE", help="bodies to send, one a line (default: telemetry)")
     parser.set_defaults(run=_rehearse)
 
 
-def _rehearse(_arguments: argparse.Namespace) -> int:
+def _rehearse(arguments: argparse.Namespace) -> int:
     from devkit.hub.broker import LocalHub
     from devkit.workspace import Workspace
 
     with tempfile.TemporaryDirectory() as folder, Workspace() as workspace, LocalHub(Path(folder) / "hub") as hub:
         print(f"A local workspace is up: {workspace.host}; and an event hub of its own: {hub.bootstrap_server}")
-        Rehearsal(workspace, hub, Path(folder)).play()
+        Rehearsal(workspace, hub, Path(folder), arguments.events).play()
     return 0
 
 
@@ -51,10 +52,12 @@ class Rehearsal:
         workspace: The local workspace.
         hub: The local event hub.
         folder: Where a copy of the declaration is changed, so that the project's own stays as it is.
+        events: Bodies to send, one a line; telemetry is generated when there are none.
     """
 
-    def __init__(self, workspace: Workspace, hub: LocalHub, folder: Path) -> None:
+    def __init__(self, workspace: Workspace, hub: LocalHub, folder: Path, events: Path | None = None) -> None:
         self.workspace = workspace
+        self.events = events
         hub.create_hub("telemetry", partitions=2)
         self.copy = folder / "project"
         shutil.copytree(DECLARATION, self.copy / DECLARATION)
@@ -97,9 +100,13 @@ class Rehearsal:
         from devkit.hub.generator import Shares, generate
 
         with EventSender(self.environment["HUB_CONNECTION_STRING"]) as sender:
-            for event in generate(EVENTS, shares=Shares(malformed=MALFORMED)):
-                sender.send(event.body, key=event.key, headers=event.headers)
-        print(f"sent {sender.acknowledged} events, {MALFORMED:.0%} of them malformed")
+            if self.events:
+                for body in self.events.read_bytes().splitlines():
+                    sender.send(body)
+            else:
+                for event in generate(EVENTS, shares=Shares(malformed=MALFORMED)):
+                    sender.send(event.body, key=event.key, headers=event.headers)
+        print(f"sent {sender.acknowledged} events of {self.events or f'telemetry, {MALFORMED:.0%} malformed'}")
 
     def _type(self, *command: str) -> None:
         print(f"$ {' '.join(command)}", flush=True)
