@@ -30,6 +30,8 @@ def task(**settings: object) -> dict[str, Any]:
         {"name": 1},
         {"timeout_seconds": "x"},
         {"timeout_seconds": 10**30},
+        {"timeout_seconds": 2**60},
+        task(timeout_seconds=-1),
         {"max_concurrent_runs": True},
         {"tags": {"a": None}},
         {"tags": ["a"]},
@@ -88,6 +90,7 @@ def test_a_page_that_cannot_be_is_refused(client: WorkspaceClient, path: str, qu
         ("2.2/jobs/run-now", {"job_id": 1, "idempotency_token": [1]}),
         ("2.2/jobs/create", {"access_control_list": [None]}),
         ("2.2/jobs/runs/submit", {"tasks": 1}),
+        ("2.2/jobs/runs/submit", {"timeout_seconds": -1, **task()}),
         ("2.1/clusters/create", {"clone_from": "x"}),
         ("2.0/policies/clusters/delete", {"policy_id": [1]}),
         ("2.0/fs/create-download-url", {"path": "\ud800"}),
@@ -102,6 +105,7 @@ def test_a_body_that_no_handler_can_take_is_the_callers_mistake(
     with pytest.raises(BadRequest):
         client.api_client.do("POST", f"/api/{path}", headers=headers, data=json.dumps(body).encode())
     assert list(client.jobs.list()) == []
+    assert list(client.jobs.list_runs()) == []
     assert list(client.global_init_scripts.list()) == []
 
 

@@ -20,6 +20,7 @@ from devkit.workspace.running import graph
 KINDS: Final = tuple(field.name for field in dataclasses.fields(Task) if field.name.endswith("_task"))
 TASK_KEY: Final = re.compile(r"[\w-]{1,100}", re.ASCII)
 MAXIMUM_TASKS: Final = 1000
+LONGEST_SECONDS: Final = 2**31 - 1
 MAXIMUM_TAGS: Final = 25
 CRON_FIELD: Final = re.compile(r"[\dA-Za-z*?/,#LW-]+")
 
@@ -53,6 +54,7 @@ def check(settings: JobSettings) -> None:
     check_unique("parameter", (parameter.name for parameter in settings.parameters or []))
     if settings.max_concurrent_runs is not None and not 0 <= settings.max_concurrent_runs <= MAXIMUM_TASKS:
         raise invalid(f"max_concurrent_runs must be from 0 to 1000, not {settings.max_concurrent_runs}")
+    _check_timeout("The job", settings.timeout_seconds)
     if len(settings.tags or {}) > MAXIMUM_TAGS:
         raise invalid(f"A job has at most {MAXIMUM_TAGS} tags, not {len(settings.tags or {})}")
     triggers = [name for name in ("schedule", "continuous", "trigger") if getattr(settings, name)]
@@ -107,6 +109,7 @@ def check_schedule(schedule: CronSchedule) -> None:
 
 def _check_task(task: Task, job_cluster_keys: Sequence[str]) -> None:
     kind = kind_of(task)
+    _check_timeout(f"Task {task.task_key!r}", task.timeout_seconds)
     if task.job_cluster_key and task.job_cluster_key not in job_cluster_keys:
         known = ", ".join(job_cluster_keys) or "none is defined"
         raise invalid(f"Job cluster {task.job_cluster_key!r} of task {task.task_key!r} is not defined: {known}")
@@ -119,6 +122,11 @@ def _check_task(task: Task, job_cluster_keys: Sequence[str]) -> None:
             raise invalid(f"Task {task.task_key!r}: for_each_task.task is missing")
         if kind_of(nested) == "for_each_task":
             raise invalid(f"Task {task.task_key!r}: a for_each_task cannot hold another one")
+
+
+def _check_timeout(what: str, seconds: int | None) -> None:
+    if seconds is not None and not 0 <= seconds <= LONGEST_SECONDS:
+        raise invalid(f"{what}: timeout_seconds must be from 0 to {LONGEST_SECONDS}, not {seconds}")
 
 
 def _check_dependencies(tasks: Sequence[Task]) -> None:

@@ -89,11 +89,11 @@ class Runs(Service):
         known = self._known(request)
         if known is None:
             tasks = [validation.as_task(typed(SubmitTask, each)) for each in request.required("tasks")]
-            validation.check_tasks(tasks, [])
             content = {"name": request.get("run_name") or "Untitled", "timeout_seconds": request.get("timeout_seconds")}
             content |= {"environments": request.get("environments")}
             settings = typed(JobSettings, {key: value for key, value in content.items() if value is not None})
             settings.tasks = tasks
+            validation.check(settings)
             run = self.records.add(
                 settings, job_id=None, run_type=RunType.SUBMIT_RUN, trigger=TriggerType.ONE_TIME, parameters=[],
                 overriding=RunParameters(),
