@@ -234,3 +234,10 @@ def _without(content: Any, replacement: str) -> Any:
 def test_a_reference_to_a_secret_is_shown() -> None:
     body = {"cluster_name": "Small", "spark_env_vars": {"DB_PWD": "{{secrets/a/b}}"}}
     assert "{{secrets/a/b}}" in render(plan(declaration(wanted("clusters", "small", body)), findings()))
+
+
+def test_a_plan_for_another_resource_of_the_same_name_is_another_plan() -> None:
+    declared = declaration(SMALL)
+    one, two = (plan(declared, findings(found_of(declared, SMALL, each, num_workers=9))) for each in ("c-1", "c-2"))
+    assert as_json(one, "salt")["actions"] != as_json(two, "salt")["actions"]
+    assert as_json(one, "salt") == as_json(one, "salt")
