@@ -60,7 +60,8 @@ class Rehearsal:
         self.events = events
         hub.create_hub("telemetry", partitions=2)
         self.copy = folder / "project"
-        shutil.copytree(DECLARATION, self.copy / DECLARATION)
+        shutil.copytree(DECLARATION.parent, self.copy / DECLARATION.parent)
+        (self.copy / "dist").symlink_to(Path("dist").absolute())
         self.environment = {
             **os.environ,
             "DATABRICKS_HOST": workspace.host,
@@ -118,8 +119,7 @@ class Rehearsal:
     def _deploy(self, verb: str, *arguments: str) -> None:
         shown = ("devkit", "deploy", verb, "--environment", "dev", *arguments)
         print(f"$ {' '.join(shown)}", flush=True)
-        command = [*shown, "--base", str(Path.cwd())]
-        done = subprocess.run(command, cwd=self.copy, env=self.environment, check=False)
+        done = subprocess.run(shown, cwd=self.copy, env=self.environment, check=False)
         if done.returncode:
             raise RuntimeSetupError(f"`{' '.join(shown)}` ended with status {done.returncode}")
 
