@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 # Long-running jobs generate code, so the classes that do so belong into the archive, though this run starts fast.
-GENERATED_CODE = {"spark.sql.codegen.wholeStage": "true"}
+GENERATED_CODE = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
