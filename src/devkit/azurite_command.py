@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import threading
 from pathlib import Path
@@ -23,13 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(arguments: argparse.Namespace) -> int:
+    from devkit import cache
     from devkit.azurite import Azurite
 
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with Azurite(arguments.folder, port=arguments.port) as storage:
-        _keep_secret(storage.account_key)
+        cache.write_private(secrets_folder() / SCOPE / KEY, storage.account_key)
         print("The storage account runs until Ctrl-C. Give the job:")
         print(f"  --storage-account-name {storage.account} --storage-container-name data --output-path telemetry")
         print(
@@ -37,11 +37,3 @@ def _up(arguments: argparse.Namespace) -> int:
         )
         stopped.wait()
     return 0
-
-
-def _keep_secret(value: str) -> None:
-    """Keep the key where references are looked up, readable by this user only."""
-    file = secrets_folder() / SCOPE / KEY
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as handle:
-        handle.write(value)

@@ -109,19 +109,17 @@ class Rehearsal:
                     sender.send(event.body, key=event.key, headers=event.headers)
         print(f"sent {sender.acknowledged} events of {self.events or f'telemetry, {MALFORMED:.0%} malformed'}")
 
-    def _type(self, *command: str) -> None:
-        print(f"$ {' '.join(command)}", flush=True)
-        done = subprocess.run(command, env=self.environment, check=False, capture_output=True, text=True)
+    def _type(self, *command: str, folder: Path | None = None, quiet: bool = True) -> None:
+        """Print a command and run it; what a quiet one says shows only when it fails."""
+        typed = " ".join(command)
+        print(f"$ {typed}", flush=True)
+        done = subprocess.run(command, cwd=folder, env=self.environment, check=False, capture_output=quiet, text=True)
         if done.returncode:
-            print(done.stdout, done.stderr, sep="")
-            raise RuntimeSetupError(f"`{' '.join(command)}` ended with status {done.returncode}")
+            print(done.stdout or "", done.stderr or "", sep="")
+            raise RuntimeSetupError(f"`{typed}` ended with status {done.returncode}")
 
     def _deploy(self, verb: str, *arguments: str) -> None:
-        shown = ("devkit", "deploy", verb, "--environment", "dev", *arguments)
-        print(f"$ {' '.join(shown)}", flush=True)
-        done = subprocess.run(shown, cwd=self.copy, env=self.environment, check=False)
-        if done.returncode:
-            raise RuntimeSetupError(f"`{' '.join(shown)}` ended with status {done.returncode}")
+        self._type("devkit", "deploy", verb, "--environment", "dev", *arguments, folder=self.copy, quiet=False)
 
     def _show_rows(self) -> None:
         """Ask the workspace's SQL warehouse, as a person would."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +32,20 @@ class _Apply:
     context: Context
     names: Names
     report: Report
+
+    def run_all(self, steps: Sequence[Action]) -> int:
+        """Take the steps in order, tell of each, and return how many there were.
+
+        Raises:
+            StepFailed: When a step failed; it says what was done and what was not.
+        """
+        for number, action in enumerate(steps):
+            try:
+                self.run(action)
+            except Exception as error:
+                raise _stopped(steps, number, error, self.context.values.revealed) from error
+            self.report(f"{action.verb} {action.address} {action.name!r}: done")
+        return len(steps)
 
     def run(self, action: Action) -> None:
         from devkit.deploy.kinds import OPERATIONS
@@ -92,15 +106,7 @@ def apply(plan: Plan, context: Context, report: Report = lambda _: None) -> int:
     _look_up_secrets(plan, context)
     names = Names(plan.findings.items, _declared(plan))
     context.ids |= {each.address: each.found.id for each in plan.actions if each.wanted and each.found}
-    steps = plan.changes
-    work = _Apply(plan, context, names, report)
-    for number, action in enumerate(steps):
-        try:
-            work.run(action)
-        except Exception as error:
-            raise _stopped(steps, number, error, context.values.revealed) from error
-        report(f"{action.verb} {action.address} {action.name!r}: done")
-    return len(steps)
+    return _Apply(plan, context, names, report).run_all(plan.changes)
 
 
 def prunable(plan: Plan) -> list[Found]:
@@ -138,14 +144,8 @@ def delete_all(doomed: list[Found], context: Context, maximum: int, report: Repo
     """
     check_maximum(doomed, maximum)
     steps = [Action("delete", None, found) for found in doomed]
-    work = _Apply(Plan(context.declaration, Findings(), (), ()), context, Names((), ()), report)
-    for number, action in enumerate(steps):
-        try:
-            work.run(action)
-        except Exception as error:
-            raise _stopped(steps, number, error, context.values.revealed) from error
-        report(f"delete {action.address} {action.name!r}: done")
-    return len(steps)
+    nothing_planned = Plan(context.declaration, Findings(), (), ())
+    return _Apply(nothing_planned, context, Names((), ()), report).run_all(steps)
 
 
 def check_maximum(doomed: list[Found], maximum: int) -> None:
@@ -181,7 +181,7 @@ def _is_used(found: Found, used: str) -> bool:
     return found.name.removeprefix("/Workspace") in used
 
 
-def _stopped(steps: tuple[Action, ...] | list[Action], number: int, error: Exception, secrets: set[str]) -> StepFailed:
+def _stopped(steps: Sequence[Action], number: int, error: Exception, secrets: set[str]) -> StepFailed:
     done = ", ".join(each.address for each in steps[:number]) or "nothing"
     left = ", ".join(each.address for each in steps[number + 1 :]) or "nothing"
     reason = str(error) if isinstance(error, SparkUtilsError) else f"{type(error).__name__}: {error}"

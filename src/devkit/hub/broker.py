@@ -25,7 +25,7 @@ from devkit import cache
 from devkit.hub import client, kafka_java
 from devkit.hub.kafka_java import MAIN_CLASS
 from devkit.hub.processes import POLL_SECONDS, is_running, resident_bytes, spawn_detached, terminate
-from devkit.hub.settings import LOOPBACK, HubState, server_properties, write_private
+from devkit.hub.settings import LOOPBACK, HubState, server_properties
 from spark_utils.errors import RuntimeSetupError
 
 DEFAULT_PORT = 19092
@@ -211,7 +211,7 @@ class LocalHub:
         state = state or HubState.create(port)
         state.port = port
         properties = server_properties(state, data=self._data, controller_port=free_port())
-        write_private(self._properties_file, properties)
+        cache.write_private(self._properties_file, properties)
         if kafka.formatted and not (self._data / "meta.properties").exists():
             shutil.copytree(kafka.formatted, self._data, dirs_exist_ok=True)
         command = kafka.broker_command(self._properties_file, str(port))

@@ -15,7 +15,6 @@ from devkit.hub.client import Sendable
 from devkit.hub.generator import DEFAULT_START, Shares, generate
 from devkit.hub.recording import RECORDED_SUFFIX, read_events, write_events
 from devkit.hub.sending import SendReport, open_sender, send_paced
-from devkit.hub.settings import write_private
 from spark_utils.errors import ConfigurationError
 from spark_utils.event_hubs import ConnectionString, parse_connection_string
 from spark_utils.secrets import Secret
@@ -97,7 +96,7 @@ def run_up(arguments: argparse.Namespace) -> int:
         partitions = hub.create_hub(name, partitions=arguments.partitions)
         other = "" if partitions == arguments.partitions else " (it was there before; `devkit hub reset` drops it)"
         print(f"hub {name}: {partitions} partitions{other}")
-    write_private(connection_string_file(), hub.connection_string(names[0]))
+    cache.write_private(connection_string_file(), hub.connection_string(names[0]))
     print(f"local event hub is up at {hub.bootstrap_server} ({time.monotonic() - began:.1f} s)")
     _print_connection_string(hub.connection_string(names[0]))
     return 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from devkit import cache
 from spark_utils.errors import RuntimeSetupError
 
 KEY_NAME = "RootManageSharedAccessKey"
@@ -62,7 +62,7 @@ class HubState:
 
     def save(self, path: Path) -> None:
         """Write the state file."""
-        write_private(path, json.dumps(asdict(self), indent=1) + "\n")
+        cache.write_private(path, json.dumps(asdict(self), indent=1) + "\n")
 
     def connection_string(self, hub: str | None) -> str:
         """Return the connection string of one event hub, or of the namespace."""
@@ -71,16 +71,6 @@ class HubState:
             f"Endpoint=sb://{LOOPBACK}:{self.port}/;SharedAccessKeyName={KEY_NAME};"
             f"SharedAccessKey={self.key};{entity}UseDevelopmentEmulator=true"
         )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, at no moment otherwise, and never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 def server_properties(state: HubState, *, data: Path, controller_port: int) -> str:

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -88,7 +89,7 @@ class Application:
     def _strike(self, faults: list[Fault], when: str, environ: dict[str, Any]) -> Reply | None:
         for fault in (each for each in faults if each.when == when):
             if fault.kind == "delay":
-                _wait(fault.seconds)
+                time.sleep(fault.seconds)
             elif fault.kind == "drop":
                 _hang_up(environ)
                 return Reply(status=503)
@@ -217,12 +218,6 @@ def _page(http_request: HttpRequest) -> Reply | None:
     if kind is None or "/" in name or not file.is_file():
         raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"There is no page {http_request.path}")
     return Reply(file.read_bytes(), content_type=f"{kind}; charset=utf-8", headers=PAGE_HEADERS)
-
-
-def _wait(seconds: float) -> None:
-    import time
-
-    time.sleep(seconds)
 
 
 def _hang_up(environ: dict[str, Any]) -> None:

@@ -113,11 +113,11 @@ def _kept_token(folder: Path) -> str:
     """Return the token that a kept workspace was opened with before, so that its address stays good."""
     import secrets
 
-    from devkit.hub.settings import write_private
+    from devkit import cache
 
     file = folder / "token"
     if not file.is_file():
-        write_private(file, f"dapi-local-{secrets.token_hex(16)}\n")
+        cache.write_private(file, f"dapi-local-{secrets.token_hex(16)}\n")
     return file.read_text(encoding="utf-8").strip()
 
 

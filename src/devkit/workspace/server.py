@@ -21,7 +21,7 @@ from devkit.workspace.faults import Faults
 from devkit.workspace.routing import Reply
 from devkit.workspace.services import SERVICES
 from devkit.workspace.sign_in import SignIn
-from devkit.workspace.state import Identity, Options, Service, State
+from devkit.workspace.state import Identity, Options, State
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -74,9 +74,8 @@ class Workspace:
         self.folder.chmod(0o700)  # it holds secrets, data and logs, and other users of the machine are no part of it
         self._options = options or Options()
         self._states: dict[str, State] = {}
-        self._kept: list[str] = []
-        kinds: list[type[Service]] = [*SERVICES]
-        self._application = Application(kinds, self._find, self._sign_in)
+        self._own: list[State] = []  # each once, however many tokens open it
+        self._application = Application(SERVICES, self._find, self._sign_in)
         self._server = _Server(HOST, port, self._application, handler=_Handler)
         self.host = f"http://{HOST}:{self._server.server_port}"
         self.token = self.add_workspace(token)
@@ -100,12 +99,12 @@ class Workspace:
     def add_workspace(self, token: str | None = None) -> str:
         """Add an isolated workspace and return the token that opens it."""
         token = token or f"dapi-local-{secrets.token_hex(16)}"
-        number = len(self._kept)
+        number = len(self._own)
         identity = Identity(workspace_id=Identity.workspace_id + number)
         state = State(self.folder / str(identity.workspace_id), token, self.host, identity, self._options)
         state.faults, state.calls = self._application.faults, self._application.calls
-        state.add_services([*SERVICES])
-        self._kept.append(token)
+        state.add_services(SERVICES)
+        self._own.append(state)
         self._states[token] = state
         return token
 
@@ -130,7 +129,7 @@ class Workspace:
         self._stopping.set()
         self._server.shutdown()
         self._server.server_close()
-        for state in self._states.values():
+        for state in self._own:
             for service in state.services.values():
                 service.stop()
         if self._temporary is None:
@@ -152,8 +151,7 @@ class Workspace:
         """Return the workspace that a token opens: its own, one issued at sign-in, or one made in the workspace."""
         if token in self._states:
             return self._states[token]
-        states = (self._states[kept] for kept in self._kept)
-        return next((state for state in states if any(opens(token) for opens in state.keys)), None)
+        return next((state for state in self._own if any(opens(token) for opens in state.keys)), None)
 
     def _sign_in(self, request: HttpRequest) -> Reply | None:
         return self.sign_in.answer(request)
@@ -167,7 +165,7 @@ class Workspace:
             self._save()
 
     def _save(self) -> None:
-        for state in {id(state): state for state in self._states.values()}.values():
+        for state in self._own:
             try:
                 state.save()
             except Exception:  # one workspace, or a disk that is full for a while, must not end saving for good
