@@ -47,10 +47,11 @@ test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in a
 	$(OTHER)/bin/devkit warm
 	$(OTHER)/bin/python -m pytest tests/unit tests/spark tests/cluster/test_job.py
 
-check: setup ## ruff and mypy (strict)
+check: setup ## ruff and mypy (strict), and every test module loads
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests --collect-only -qq
 
 bench: setup ## each benchmark prints its ratio against a floor measured in the same run
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

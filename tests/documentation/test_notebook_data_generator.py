@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 from devkit import cache
-from devkit.hub.settings import write_private
+from devkit.cache import write_private
 from devkit.testing import EventHub
 
 NOTEBOOK = Path("notebooks/data-generator.ipynb")
