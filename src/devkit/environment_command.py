@@ -25,10 +25,11 @@ def environment(prepared: local_session.Preparation) -> dict[str, str]:
     """Return the variables for a shell, and write the configuration folder that they name.
 
     There is no start-up archive in it: Spark puts that folder on the class path, and a folder with files in it
-    there rules an archive out.
+    there rules an archive out. And spark-submit may name a cluster whose machines do not have this package.
     """
     folder = cache.home() / "conf" / prepared.profile.name
-    local_session.write_configuration(folder, local_session.settings(prepared, [], folder / "log4j2.properties"))
+    content = local_session.settings(prepared, [], folder / "log4j2.properties", own_workers=False)
+    local_session.write_configuration(folder, content)
     variables = {
         "SPARK_CONF_DIR": str(folder),
         "SPARK_HOME": str(prepared.spark_home),

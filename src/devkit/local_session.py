@@ -125,14 +125,27 @@ def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> di
     return variables
 
 
-def settings(prepared: Preparation, flags: list[str], log4j: Path, *, fast_start: bool = False) -> dict[str, str]:
-    """Return the content of ``spark-defaults.conf``."""
+def settings(
+    prepared: Preparation, flags: list[str], log4j: Path, *, fast_start: bool = False, own_workers: bool = True
+) -> dict[str, str]:
+    """Return the content of ``spark-defaults.conf``.
+
+    Args:
+        prepared: What the session is started with.
+        flags: Of the JVM.
+        log4j: The settings of its logging.
+        fast_start: See ``local_runtime``.
+        own_workers: Python workers run on this machine and in this environment, so they may be started by
+            ``devkit.python_daemon``.
+    """
+    own_workers = own_workers and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
     options = [*flags, "-XX:-UsePerfData", f"-Dlog4j2.configurationFile=file:{log4j}"]
     return {
         "spark.master": "local[*]",
         "spark.driver.extraClassPath": prepared.class_path,
         "spark.executor.extraClassPath": prepared.class_path,
         **{setting.key: setting.value for setting in prepared.profile.settings},
+        **({"spark.python.daemon.module": "devkit.python_daemon"} if own_workers else {}),
         **(instant_start.FAST_SETTINGS if fast_start else {}),
         "spark.driver.extraJavaOptions": " ".join(
             f'"{option}"' if " " in option else option
