@@ -308,6 +308,8 @@ FITS = [
     *_good('"ratio":12345678901234567890', '"ratio":1.7976931348623157e308', '"ratio":5e-324', '"ratio":1E+2'),
     *_good(
         '"single":0.1',
+        '"single":-0',
+        '"single":-1e-50',
         '"single":16777217',
         '"single":3.4028235e38',
         '"single":1e-50',

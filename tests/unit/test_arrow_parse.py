@@ -183,3 +183,17 @@ def test_a_stream_that_begins_to_drift_while_some_bodies_are_bad_is_read_as_drif
     reader.verdicts(drifting)
     assert reader._drifts  # else every row of the batches that follow goes the slow way
     assert reader.verdicts(drifting).field("_unknown").to_pylist() == ['{"new":2}'] * 128
+
+
+NUMBERS = ("0", "-0", "1", "-17", "1.50", "-0.0", "1e3", "1E-2", "12345678901234567890123", "9" * 300)
+LEADING_NULLS = ("[null,1]", '[null,"a"]', "[[null],[1]]", '[null,{"y":1}]', '{"y":[null,true]}', "[{},null]")
+NESTED = ("[-0]", "[1.50,2]", '{"y":-0}', '{"y":[0.10]}', '{"y":false}', '["\\u00e9"]', '"\\/"', '{"b c":[]}')
+
+
+@pytest.mark.parametrize("written", [*NUMBERS, *NESTED, *LEADING_NULLS, "NaN", "[" * 70 + "]" * 70])
+def test_an_unknown_field_is_kept_as_it_was_written(written: str) -> None:
+    schema = t.StructType().add("a", "long").add("s", t.StructType().add("k", "long"))
+    reader = ArrowReader(schema, Limits(), "keep")
+    for body in (b'{"a": 1, "new": %s}', b'{"a": 1, "s": {"k": 2, "new": %s}}'):
+        bodies: list[bytes | None] = [body % written.encode(), b'{"a": 2}'] * 40
+        _assert_equal(bodies, schema=schema, limits=Limits(), reader=reader)

@@ -218,7 +218,10 @@ def _read_objects(buffer: pa.Buffer, count: int, wanted: pa.Schema, infer: bool)
     if table.num_rows != count:
         raise CulpritsError(f"{table.num_rows} objects", surplus=True)
     columns = [_one_chunk(column) for column in table.columns]
-    return pa.StructArray.from_arrays(columns, fields=list(table.schema))
+    try:
+        return pa.StructArray.from_arrays(columns, fields=list(table.schema))
+    except pa.ArrowInvalid as error:
+        raise CulpritsError(str(error)) from None  # pyarrow 26 loses the first null of an inferred list
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

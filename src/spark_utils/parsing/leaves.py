@@ -110,9 +110,11 @@ def _float(value: Any, path: PathParts) -> float:
 def _nearest_float(literal: str, number: float) -> float:
     """Round once, from the text: rounding to double first can land on a tie between two floats."""
     nearest = float(struct.unpack("<f", struct.pack("<f", number))[0])
+    if number == nearest:  # -0.0 among them, which has no neighbour below
+        return nearest
     bits = struct.unpack("<i", struct.pack("<f", nearest))[0]
     neighbour = float(struct.unpack("<f", struct.pack("<i", bits + (1 if abs(number) > abs(nearest) else -1)))[0])
-    if number == nearest or number - nearest != neighbour - number:
+    if number - nearest != neighbour - number:
         return nearest
     exact, tie = abs(Fraction(literal)), Fraction(abs(number))
     if exact == tie:
