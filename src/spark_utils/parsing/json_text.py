@@ -90,6 +90,29 @@ def read_tree(body: bytes | None, limits: Limits) -> dict[str, Any]:
     return tree
 
 
+def read_proven_tree(body: bytes, limits: Limits) -> dict[str, Any]:
+    """Read a body that is known to be strict JSON without repeated keys, a fourth as slow as ``read_tree``.
+
+    Returns:
+        The root object as by ``read_tree``, but numbers are ``int``, or ``bytes`` of their text where they are no
+        integers. The integer 0 may have been written ``-0``.
+
+    Raises:
+        RejectedBodyError: nested too deep, or a number that is not finite.
+    """
+    text = body.decode("utf-8")
+    check_depth(text, limits.max_depth)
+    tree: dict[str, Any] = _PROVEN.decode(text)
+    return tree
+
+
+def _refuse_constant(constant: str) -> None:
+    raise RejectedBodyError(Reason.NOT_FINITE, f"{constant} is no JSON number")
+
+
+_PROVEN = json.JSONDecoder(parse_float=str.encode, parse_constant=_refuse_constant)  # bytes: nothing else in a tree is
+
+
 def _text_of(body: bytes | None, limits: Limits) -> str:
     if body is None:
         raise RejectedBodyError(Reason.NULL_BODY, "the event has no body")
@@ -201,6 +224,8 @@ def json_text(value: Any) -> str:
     """Write a value of the tree as compact JSON, its numbers exactly as they were read."""
     if isinstance(value, NumberText):
         return str(value)
+    if isinstance(value, bytes):
+        return value.decode()
     if isinstance(value, dict):
         return "{" + ",".join(f"{_quoted(key)}:{json_text(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list):
@@ -208,5 +233,5 @@ def json_text(value: Any) -> str:
     return _quoted(value)
 
 
-def _quoted(value: str | bool | None) -> str:
+def _quoted(value: str | int | None) -> str:
     return json.dumps(value, ensure_ascii=False)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pyspark.sql import types as t
 
 from spark_utils.errors import SchemaError
-from spark_utils.parsing.json_text import PathParts, json_text, path_text, read_tree
+from spark_utils.parsing.json_text import PathParts, json_text, path_text, read_proven_tree, read_tree
 from spark_utils.parsing.leaves import Convert, leaf_converter, mismatch
 from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
 
@@ -91,21 +91,34 @@ def unknown_text(found: Unknowns) -> str | None:
 
 
 def compile_unknown_finder(schema: t.StructType, limits: Limits) -> Callable[[bytes], Unknowns]:
-    """Prepare the search for undeclared fields in bodies whose declared fields are known to be good.
+    """Prepare the search for undeclared fields in bodies that are proven good but for these fields.
 
     Returns:
-        A function from body to (path, value) pairs, in the order of ``compile_classifier``. It raises
-        ``RejectedBodyError`` when the body is not strict JSON within the limits.
+        A function from body to (path, value) pairs, in the order of ``compile_classifier``, for a body that Arrow has
+        read: strict JSON but for numbers that are not finite, and no key twice. It raises ``RejectedBodyError``
+        when the body nests too deep or holds such a number.
     """
     visit = _visit_of(schema)
 
     def find(body: bytes) -> Unknowns:
         found: Unknowns = []
         if visit is not None:
-            visit(read_tree(body, limits), (), found)
+            visit(read_proven_tree(body, limits), (), found)
+            if any(_may_be_inexact(value) for _, value in found):
+                found.clear()
+                visit(read_tree(body, limits), (), found)
         return found
 
     return find
+
+
+def _may_be_inexact(value: Any) -> bool:
+    """Tell whether an integer 0 is among the values: it may have been written ``-0``."""
+    if isinstance(value, dict):
+        return any(map(_may_be_inexact, value.values()))
+    if isinstance(value, list):
+        return any(map(_may_be_inexact, value))
+    return value == 0 and value is not False
 
 
 def _visit_of(data_type: t.DataType) -> Visit | None:
