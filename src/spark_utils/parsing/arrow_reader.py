@@ -139,9 +139,10 @@ class ArrowReader:
 
     def _unknown_fields(self, bodies: Bodies, rows: set[int], doubtful: set[int]) -> dict[int, tuple[str | None, int]]:
         unknown = {}
-        for row in rows:
+        places = sorted(rows)
+        for row, body in zip(places, bodies.values.take(pa.array(places, pa.int64())).to_pylist(), strict=True):
             try:
-                found = self._find_unknown(bodies.values[row].as_py())
+                found = self._find_unknown(body)
             except RejectedBodyError:
                 doubtful.add(row)
                 continue
@@ -156,7 +157,7 @@ class ArrowReader:
         texts = [pa.nulls(count, pa.string())] * 3
         drift = pa.repeat(pa.scalar(0, pa.int32()), count) if counted else pa.nulls(count, pa.string())
         if unknown:
-            values = [unknown[row][int(counted)] for row in sorted(unknown)]
+            values = [found[int(counted)] for found in unknown.values()]  # in the order of rows
             drift = pc.replace_with_mask(drift, _mask(unknown, count), pa.array(values, drift.type))
         if slow:
             judged = self._judged(bodies.values.take(pa.array(slow, pa.int64())))

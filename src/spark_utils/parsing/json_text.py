@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -204,7 +204,8 @@ def excerpt(text: str) -> str:
     return text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "…"
 
 
-def path_text(parts: Iterable[str | int], longest: int | None = LONGEST_PATH) -> str:
+@lru_cache(maxsize=64)  # a stream that drifts has the same few paths in every event; a path may be as long as a body
+def path_text(parts: PathParts, longest: int | None = LONGEST_PATH) -> str:
     """Write a path as ``readings[2].value``; a key that is no plain name is quoted: ``tags["a b"]``.
 
     A path of more than ``longest`` characters is cut, with an ellipsis; None means never.
@@ -233,5 +234,8 @@ def json_text(value: Any) -> str:
     return _quoted(value)
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
 def _quoted(value: str | int | None) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return _ENCODER.encode(value)
