@@ -10,6 +10,7 @@ What the reader lets through is checked in ``arrow_columns``.
 from __future__ import annotations
 
 import json
+import math
 import re
 from functools import lru_cache
 
@@ -29,7 +30,10 @@ from spark_utils.parsing.reference import (
 )
 from spark_utils.parsing.slow_rows import verdicts_array
 
-ROWS_OF_CHUNK = 64  # read at once where bodies fail: at 1 % bad ones half of the chunks need no second reading
+# Where bodies fail, rows are read in chunks. A reading costs as much as about 100 rows, and each bad row half a chunk:
+# so m rows at once are best where m² times the share of bad rows is about 200.
+FIRST_CHUNK, SHORTEST_CHUNK, LONGEST_CHUNK = 128, 32, 2048
+CHUNK_BALANCE = 200
 ROWS_OF_PIECE = 256  # the same where the stream drifts too: a piece has its own inferred types
 DRIFT_TO_INFER = 0.3  # share of chunks with unknown fields from which types are inferred for all
 BYTES_AT_ONCE = 64 * 1024 * 1024  # of bodies in one reading; also keeps offsets far from 32 bits
@@ -59,6 +63,7 @@ class ArrowReader:
         self._provable = schema_depth(schema) <= limits.max_depth
         self._fails = False
         self._drifts = False
+        self._chunk = FIRST_CHUNK
 
     def verdicts(self, bodies: pa.Array) -> pa.StructArray:
         """Judge bodies.
@@ -113,8 +118,10 @@ class ArrowReader:
             bodies.set_aside_deep()
             columns = bodies.read_in_chunks(wanted, len(bodies.values), infer=True)
         else:
-            columns = bodies.read_in_chunks(wanted, ROWS_OF_CHUNK, infer=False)
-            self._drifts = bodies.surprises * ROWS_OF_CHUNK > len(bodies.values) * DRIFT_TO_INFER
+            screened = len(bodies.aside)
+            columns = bodies.read_in_chunks(wanted, self._chunk, infer=False)
+            self._drifts = bodies.surprises * self._chunk > len(bodies.values) * DRIFT_TO_INFER
+            self._chunk = _best_chunk(len(bodies.aside) - screened, len(bodies.values))
         self._fails = bodies.failures > 0
         return columns
 
@@ -167,6 +174,11 @@ class ArrowReader:
             drift = pc.replace_with_mask(drift, mask, judged.field(4))
         names = ["event", "reason", "path", "detail", "_unknown_count" if counted else "_unknown"]
         return pa.StructArray.from_arrays([event, *texts, drift], names)
+
+
+def _best_chunk(bad: int, rows: int) -> int:
+    best = math.sqrt(CHUNK_BALANCE * rows / max(bad, 0.5))
+    return round(min(max(best, SHORTEST_CHUNK), LONGEST_CHUNK))
 
 
 def _with_slow_events(event: pa.StructArray, judged: pa.StructArray, slow: list[int], mask: pa.Array) -> pa.StructArray:
