@@ -1,7 +1,8 @@
 """Parse with verdicts and flatten, against a hand-written lax `from_json` and `select` of the same leaves.
 
 Both write to the noop sink from the same Parquet file of telemetry bodies, in turn, medians compared. Wall clock and,
-because machines are shared, processor time of the JVM and of Spark's Python workers (from /proc).
+because machines are shared, processor time of the JVM and of Spark's Python workers (from /proc). With `--parts` the
+steps of the Arrow engine are measured singly, in shares of lax `from_json`: what can be won, and where.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import DataType, IntegerType, StringType, StructField, StructType
 
 from devkit.hub.generator import Shares, generate
 from spark_utils.flattening import flatten, flatten_plan
-from spark_utils.parsing import good_rows, parse
+from spark_utils.parsing import Limits, good_rows, parse
 from spark_utils.parsing.columns import nullable_type
 from spark_utils.schemas import load_schema
 from spark_utils.session import get_session
@@ -50,6 +52,54 @@ def arrow(df: DataFrame) -> DataFrame:
 
 def jvm(df: DataFrame) -> DataFrame:
     return flatten(good_rows(parse(df, SCHEMA, engine="jvm")).select("event"), PLAN)
+
+
+def scan(df: DataFrame) -> DataFrame:
+    return df.select(F.length("body"))
+
+
+def to_python(df: DataFrame) -> DataFrame:
+    return df.select(arrow_column(lambda bodies: pa.nulls(len(bodies), pa.int32()), IntegerType()))
+
+
+def and_read(df: DataFrame) -> DataFrame:
+    return df.select(arrow_column(lambda bodies: reader().verdicts(bodies).field("path"), StringType()))
+
+
+def and_back(df: DataFrame) -> DataFrame:
+    """Pass bodies and events, but read only the first batch of each task, and send its events again and again."""
+    read: list[pa.StructArray] = []
+
+    def events(bodies: pa.Array) -> pa.StructArray:
+        if not read or len(read[0]) < len(bodies):
+            read[:] = [reader().verdicts(bodies).field("event")]
+        return read[0][: len(bodies)]
+
+    column = arrow_column(events, EVENT["event"].dataType)
+    return flatten(df.select(column.alias("event")), PLAN)
+
+
+def reader() -> Any:
+    from spark_utils.parsing.arrow_reader import shared_reader
+
+    return shared_reader(SCHEMA.json(), Limits(), "keep")
+
+
+def arrow_column(each: Callable[[pa.Array], pa.Array], returned: DataType) -> Column:
+    def run(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        yield from map(each, batches)
+
+    run.__annotations__ = {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}  # Spark reads the kind
+    return F.arrow_udf(run, returned).asNondeterministic()("body")  # type: ignore[attr-defined]  # Spark 4.1 and newer
+
+
+PARTS: dict[str, Way] = {
+    "reading Parquet": scan,
+    "and bodies to Python": to_python,
+    "and Arrow's reader": and_read,
+    "without the reader, events back": and_back,
+    "all of it": arrow,
+}
 
 
 def write_bodies(path: Path, count: int, shares: Shares) -> str:
@@ -104,16 +154,27 @@ def report(spark: SparkSession, folder: Path, arguments: argparse.Namespace) -> 
             )
 
 
+def report_parts(spark: SparkSession, folder: Path, arguments: argparse.Namespace) -> None:
+    path = write_bodies(folder / "clean.parquet", arguments.events, KINDS["clean"])
+    figures = measure(spark.read.parquet(path), {"lax": lax, **PARTS}, arguments.rounds)
+    _, floor = figures.pop("lax")
+    for name, (_, busy) in figures.items():
+        share, each = busy / floor, busy / arguments.events * 1e6
+        print(f"{name:32s} {share:.2f} of the processor time of lax from_json ({each:.1f} microseconds an event)")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jvm", action="store_true", help="measure the JVM engine too")
+    parser.add_argument("--parts", action="store_true", help="measure the steps of the Arrow engine instead")
     parser.add_argument("kinds", nargs="*", help=f"some of: {', '.join(KINDS)}")
     spark = get_session("parse_flatten", config={"spark.sql.files.maxPartitionBytes": "32m"})
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report(spark, Path(folder), parser.parse_args())
+        (report_parts if arguments.parts else report)(spark, Path(folder), arguments)
     spark.stop()
 
 
