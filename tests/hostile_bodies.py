@@ -219,6 +219,7 @@ MISFITS = [
     *_bad(Reason.OVERFLOW, "byte", '"byte":128', '"byte":-129', '"byte":99999999999999999999'),
     *_bad(Reason.OVERFLOW, "ratio", '"ratio":1e309', '"ratio":-1e400', '"ratio":' + "9" * 400),
     *_bad(Reason.OVERFLOW, "single", '"single":1e39', '"single":-3.5e38'),
+    *_bad(Reason.OVERFLOW, "single", '"single":-340282356779733661637539395458142568448'),
     *_bad(
         Reason.OVERFLOW, "price", '"price":123456789', '"price":1e8', '"price":1e999999999999', '"price":"-100000000"'
     ),
@@ -310,6 +311,7 @@ FITS = [
         '"single":0.1',
         '"single":-0',
         '"single":-1e-50',
+        '"single":340282356779733661637539395458142568447.9',
         '"single":16777217',
         '"single":3.4028235e38',
         '"single":1e-50',

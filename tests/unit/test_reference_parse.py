@@ -67,6 +67,25 @@ def test_a_float_is_rounded_once() -> None:
     assert _judge(f'"single":{above_the_tie}').values["single"] == 1.0000001192092896
 
 
+def test_a_float_is_read_at_its_borders() -> None:
+    largest = 340282346638528859811704183484516925440.0
+    halfway = "340282356779733661637539395458142568448"  # from here on, the nearest float is infinite
+    judge = compile_classifier(t.StructType().add("x", "float"))
+    for written, expected in {
+        "-0": -0.0,
+        "-1e-50": -0.0,
+        "340282356779733661637539395458142568447.9": largest,
+        f"-{halfway[:-1]}7": -largest,
+        "16777217." + "0" * 5000: 16777216.0,  # a tie goes to the even one; Python's int refuses so many digits
+        "16777217." + "0" * 5000 + "1": 16777218.0,
+    }.items():
+        verdict = judge(b'{"x":%s}' % written.encode())
+        assert isinstance(verdict, Good), verdict
+        assert repr(verdict.values["x"]) == repr(expected), written[:50]
+    for written in (halfway, f"-{halfway}", "1e39"):
+        assert judge(b'{"x":%s}' % written.encode()).reason is Reason.OVERFLOW
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_double_comes_back_bit_for_bit(number: float) -> None:
     read = _judge(f'"ratio":{number!r}').values["ratio"]

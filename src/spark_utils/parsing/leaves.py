@@ -23,7 +23,6 @@ import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from pyspark.sql import types as t
@@ -40,6 +39,9 @@ TIMESTAMP_PATTERN = (
 DECIMAL_PATTERN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 BASE64_PATTERN = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 DATE_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+_LARGEST_FLOAT = 2.0**128 - 2.0**104
+_BEYOND_FLOAT = int(_LARGEST_FLOAT) + 2**103  # halfway to the next power of two: from here on a float is infinite
 
 _TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
 _DECIMAL = re.compile(DECIMAL_PATTERN)
@@ -108,7 +110,9 @@ def _float(value: Any, path: PathParts) -> float:
 
 
 def _nearest_float(literal: str, number: float) -> float:
-    """Round once, from the text: rounding to double first can land on a tie between two floats."""
+    """Round once, from the text: rounding to double first can land on a tie between two floats, or beyond the last."""
+    if abs(number) == _BEYOND_FLOAT and Decimal(literal).copy_abs() < _BEYOND_FLOAT:
+        return math.copysign(_LARGEST_FLOAT, number)
     nearest = float(struct.unpack("<f", struct.pack("<f", number))[0])
     if number == nearest:  # -0.0 among them, which has no neighbour below
         return nearest
@@ -116,7 +120,7 @@ def _nearest_float(literal: str, number: float) -> float:
     neighbour = float(struct.unpack("<f", struct.pack("<i", bits + (1 if abs(number) > abs(nearest) else -1)))[0])
     if number - nearest != neighbour - number:
         return nearest
-    exact, tie = abs(Fraction(literal)), Fraction(abs(number))
+    exact, tie = Decimal(literal).copy_abs(), Decimal(abs(number))  # exact in comparisons, however long
     if exact == tie:
         return nearest
     return max(nearest, neighbour, key=abs) if exact > tie else min(nearest, neighbour, key=abs)
