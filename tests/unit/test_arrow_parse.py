@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pyspark.sql import types as t
 
 from devkit.hub.generator import Shares, generate
-from spark_utils.parsing import Limits
+from spark_utils.parsing import Limits, Reason
 from spark_utils.parsing.arrow_bodies import MOST_SUSPECTS
+from spark_utils.parsing.arrow_columns import StructNode
 from spark_utils.parsing.arrow_reader import ROWS_OF_PIECE, ArrowReader
 from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
 from spark_utils.parsing.slow_rows import verdicts_array
@@ -26,7 +27,9 @@ FITTING = [case.body for case in FITS if case.body]
 
 def _expected(bodies: list[bytes | None], schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -> list[Any]:
     judge = compile_classifier(schema, limits=limits, unknown=unknown)
-    return [plain(row) for row in verdicts_array(bodies, judge, schema, unknown).to_pylist()]
+    rows = [plain(row) for row in verdicts_array(bodies, judge, schema, unknown).to_pylist()]
+    assert not [row for row in rows if row["reason"] == Reason.INTERNAL_ERROR]
+    return rows
 
 
 def _assert_equal(
@@ -43,6 +46,7 @@ def _assert_equal(
     rows = [plain(row) for row in found.to_pylist()]
     for body, row, expected in zip(bodies, rows, _expected(bodies, schema, limits, unknown), strict=True):
         assert row == expected, body
+    assert not reader.faults  # else the reference would be compared with itself
     return reader
 
 
@@ -197,3 +201,20 @@ def test_an_unknown_field_is_kept_as_it_was_written(written: str) -> None:
     for body in (b'{"a": 1, "new": %s}', b'{"a": 1, "s": {"k": 2, "new": %s}}'):
         bodies: list[bytes | None] = [body % written.encode(), b'{"a": 2}'] * 40
         _assert_equal(bodies, schema=schema, limits=Limits(), reader=reader)
+
+
+def test_a_batch_on_which_the_reader_fails_is_judged_by_the_reference(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = ArrowReader(SCHEMA, LIMITS, "keep")
+
+    def fail(*_: object) -> None:
+        raise pa.ArrowInvalid("cut off in the secret middle")
+
+    monkeypatch.setattr(StructNode, "finish", fail)
+    rows = reader.verdicts(pa.array([b'{"id": "x", "count": 7}', b"{"], pa.binary())).to_pylist()
+    assert [row["event"] and row["event"]["count"] for row in rows] == [7, None]
+    assert rows[1]["reason"] == "truncated"
+    assert reader.faults == 1
+    assert "ArrowInvalid" in caplog.text
+    assert "secret" not in caplog.text

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyspark.sql import types as t
 
 from spark_utils.errors import ConfigurationError, SchemaError
-from spark_utils.parsing import Good, Limits, Reason, Rejected, classify
+from spark_utils.parsing import Good, Limits, Reason, Rejected, classify, reference
 from spark_utils.parsing.reference import compile_classifier
 from tests.hostile_bodies import CASES, LIMITS, SCHEMA, Case
 
@@ -28,7 +28,7 @@ def _judge(fields: str) -> Good:
 
 def test_the_table_holds_at_least_120_different_bodies_and_every_reason() -> None:
     assert len({case.body for case in CASES}) == len(CASES) >= 120
-    assert {case.reason for case in CASES} >= set(Reason) - {Reason.UNKNOWN_FIELD}
+    assert {case.reason for case in CASES} >= set(Reason) - {Reason.UNKNOWN_FIELD, Reason.INTERNAL_ERROR}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case.body)[:60])
@@ -157,3 +157,15 @@ def test_unknown_fields_come_back_as_they_were(value: object) -> None:
     assert isinstance(verdict, Good)
     assert verdict.unknown is not None
     assert json.loads(verdict.unknown) == {"extra": value}
+
+
+def test_a_fault_of_the_library_rejects_one_body_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("somewhere " + "deep " * 20)
+
+    monkeypatch.setattr(reference, "read_tree", fail)
+    verdict = compile_classifier(t.StructType().add("x", "integer"))(b'{"x": 1}')
+    assert isinstance(verdict, Rejected)
+    assert verdict.reason is Reason.INTERNAL_ERROR
+    assert verdict.detail.startswith("ZeroDivisionError: somewhere deep")
+    assert len(verdict.detail) < 80

@@ -10,6 +10,7 @@ What the reader lets through is checked in ``arrow_columns``.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from functools import lru_cache
@@ -38,6 +39,8 @@ ROWS_OF_PIECE = 256  # the same where the stream drifts too: a piece has its own
 DRIFT_TO_INFER = 0.3  # share of chunks with unknown fields from which types are inferred for all
 BYTES_AT_ONCE = 64 * 1024 * 1024  # of bodies in one reading; also keeps offsets far from 32 bits
 
+_log = logging.getLogger(__name__)
+
 _SPACE = r"[ \t\n\r]*"
 _STRING_REST = r'(?:[^"\\]|\\.)*"'
 
@@ -51,6 +54,9 @@ class ArrowReader:
         schema: The declared fields.
         limits: The largest size and depth.
         unknown: What becomes of undeclared fields.
+
+    Attributes:
+        faults: Pieces of batches on which Arrow, or this reader, failed; the reference has judged them, body by body.
     """
 
     def __init__(self, schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -> None:
@@ -61,6 +67,7 @@ class ArrowReader:
         self._maps = list(self._root.maps())
         self._null_in_map = _null_in_map_pattern(self._maps)
         self._provable = schema_depth(schema) <= limits.max_depth
+        self.faults = 0
         self._fails = False
         self._drifts = False
         self._chunk = FIRST_CHUNK
@@ -103,6 +110,10 @@ class ArrowReader:
                 if self._drifts and len(values) > ROWS_OF_PIECE:
                     starts = range(0, len(values), ROWS_OF_PIECE)
                     return pa.concat_arrays([self._piece(values.slice(start, ROWS_OF_PIECE)) for start in starts])
+            except Exception as fault:  # the reference is slow, and right
+                self.faults += 1
+                _log.warning("Arrow's reader failed with %s: judging body by body", type(fault).__name__)
+                return self._judged(values)
 
     def _read_type(self) -> pa.Schema:
         return pa.schema(list(self._root.read_type()))

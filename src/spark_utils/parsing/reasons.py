@@ -26,6 +26,8 @@ class Reason(StrEnum):
     * ``trailing_text``: a complete JSON value, then something else (such as a second object).
     * ``not_json``: anything else that RFC 8259 does not allow (a byte-order mark, comments, single quotes...).
     * ``not_an_object``: JSON whose root is an array, a string, a number, a boolean or null.
+    * ``internal_error``: reading failed by a fault of this library, which ``detail`` names: please report it. The
+      body is kept like any other, so that one event does not stop a stream for good.
 
     One place in the body, named by ``path``:
 
@@ -63,6 +65,7 @@ class Reason(StrEnum):
     BAD_DATE = "bad_date"
     BAD_BINARY = "bad_binary"
     UNKNOWN_FIELD = "unknown_field"
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pyspark.sql import types as t
 
 from spark_utils.errors import SchemaError
-from spark_utils.parsing.json_text import PathParts, json_text, path_text, read_proven_tree, read_tree
+from spark_utils.parsing.json_text import PathParts, excerpt, json_text, path_text, read_proven_tree, read_tree
 from spark_utils.parsing.leaves import Convert, leaf_converter, mismatch
 from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
 
@@ -76,6 +76,8 @@ def compile_classifier(
         except RejectedBodyError as verdict:
             path = None if verdict.path is None else path_text(verdict.path)
             return Rejected(verdict.reason, path, verdict.detail)
+        except Exception as fault:  # whatever it is, the next try would meet it again
+            return Rejected(Reason.INTERNAL_ERROR, None, f"{type(fault).__name__}: {excerpt(str(fault))}")
         if found and unknown == "reject":
             return Rejected(Reason.UNKNOWN_FIELD, path_text(found[0][0]), "not in the schema")
         return Good(values, unknown_text(found), len(found))
