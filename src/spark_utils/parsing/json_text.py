@@ -91,7 +91,7 @@ def read_tree(body: bytes | None, limits: Limits) -> dict[str, Any]:
 
 
 def read_proven_tree(body: bytes, limits: Limits) -> dict[str, Any]:
-    """Read a body that is known to be strict JSON without repeated keys, a fourth as slow as ``read_tree``.
+    """Read a body that is known to be strict JSON without repeated keys: in less time than ``read_tree`` takes.
 
     Returns:
         The root object as by ``read_tree``, but numbers are ``int``, or ``bytes`` of their text where they are no
