@@ -229,6 +229,7 @@ MISFITS = [
         "at",
         '"at":""',
         '"at":"yesterday"',
+        '"at":"unexpected field"',
         '"at":"2024-02-30T00:00:00Z"',
         '"at":"2024-01-01T24:00:00Z"',
     ),

@@ -85,8 +85,9 @@ def prepare() -> Preparation:
 def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
     """Let a JVM that pyspark starts inside this block have everything that a local session needs.
 
-    The environment is put back afterwards, so that other programs started by this one are not touched. Nothing
-    is prepared when ``SPARK_CONF_DIR`` is set: then the configuration is the user's own.
+    The environment is put back afterwards, so that other programs started by this one are not touched; only
+    ``PYSPARK_PYTHON`` stays, which pyspark asks for again at every later session of this JVM. Nothing is prepared
+    when ``SPARK_CONF_DIR`` is set: then the configuration is the user's own.
 
     Args:
         app_name: Names the log file.
@@ -96,6 +97,7 @@ def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
         yield
         return
     prepared = prepare()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     archive = instant_start.Archive(prepared.archive()) if instant_start.is_on() else None
     flags = archive.flags() if archive else []
     defaults = _configuration_folder(prepared, flags, fast_start=fast_start) / "spark-defaults.conf"

@@ -73,6 +73,11 @@ def test_the_verdict_does_not_depend_on_the_neighbours() -> None:
         _assert_equal(bodies, reader=reader)
 
 
+def test_each_hostile_body_is_judged_alone_among_good_ones() -> None:
+    for body in BODIES:
+        _assert_equal([*FITTING[:3], body])
+
+
 class CountingReader(ArrowReader):
     """Counts the bodies that went the slow way."""
 
@@ -189,12 +194,12 @@ def test_a_stream_that_begins_to_drift_while_some_bodies_are_bad_is_read_as_drif
     assert reader.verdicts(drifting).field("_unknown").to_pylist() == ['{"new":2}'] * 128
 
 
-NUMBERS = ("0", "-0", "1", "-17", "1.50", "-0.0", "1e3", "1E-2", "12345678901234567890123", "9" * 300)
+NUMBERS = ("0", "-0", "1", "-17", "1.50", "-0.0", "1e3", "1E-2", "12345678901234567890123", "9" * 300, "9" * 5000)
 LEADING_NULLS = ("[null,1]", '[null,"a"]', "[[null],[1]]", '[null,{"y":1}]', '{"y":[null,true]}', "[{},null]")
 NESTED = ("[-0]", "[1.50,2]", '{"y":-0}', '{"y":[0.10]}', '{"y":false}', '["\\u00e9"]', '"\\/"', '{"b c":[]}')
 
 
-@pytest.mark.parametrize("written", [*NUMBERS, *NESTED, *LEADING_NULLS, "NaN", "[" * 70 + "]" * 70])
+@pytest.mark.parametrize("written", [*NUMBERS, *NESTED, *LEADING_NULLS, "NaN", "Inf", "-NaN", "[" * 70 + "]" * 70])
 def test_an_unknown_field_is_kept_as_it_was_written(written: str) -> None:
     schema = t.StructType().add("a", "long").add("s", t.StructType().add("k", "long"))
     reader = ArrowReader(schema, Limits(), "keep")

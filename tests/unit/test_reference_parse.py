@@ -82,7 +82,7 @@ def test_a_float_is_read_at_its_borders() -> None:
         verdict = judge(b'{"x":%s}' % written.encode())
         assert isinstance(verdict, Good), verdict
         assert repr(verdict.values["x"]) == repr(expected), written[:50]
-    for written in (halfway, f"-{halfway}", "1e39"):
+    for written in (halfway, f"-{halfway}", "1e39", "1e400", "-1e400", "9" * 400):
         assert judge(b'{"x":%s}' % written.encode()).reason is Reason.OVERFLOW
 
 
@@ -159,13 +159,36 @@ def test_unknown_fields_come_back_as_they_were(value: object) -> None:
     assert json.loads(verdict.unknown) == {"extra": value}
 
 
-def test_a_fault_of_the_library_rejects_one_body_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", ["read_tree", "json_text"])
+def test_a_fault_of_the_library_rejects_one_body_and_stops_nothing(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("somewhere " + "deep " * 20)
 
-    monkeypatch.setattr(reference, "read_tree", fail)
-    verdict = compile_classifier(t.StructType().add("x", "integer"))(b'{"x": 1}')
+    monkeypatch.setattr(reference, part, fail)
+    verdict = compile_classifier(t.StructType().add("x", "integer"))(b'{"x": 1, "new": 2}')
     assert isinstance(verdict, Rejected)
     assert verdict.reason is Reason.INTERNAL_ERROR
     assert verdict.detail.startswith("ZeroDivisionError: somewhere deep")
     assert len(verdict.detail) < 80
+
+
+def test_a_lack_of_memory_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(reference, "read_tree", fail)
+    with pytest.raises(MemoryError):
+        compile_classifier(t.StructType().add("x", "integer"))(b'{"x": 1}')
+
+
+def test_unknown_fields_below_a_long_key_do_not_grow_with_the_square_of_the_body() -> None:
+    schema = t.StructType().add("m", t.MapType(t.StringType(), t.StructType().add("x", "integer")))
+    fields = ",".join(f'"u{number}":1' for number in range(1000))
+    body = b'{"m":{"%s":{%s}}}' % (b"k" * 10_000, fields.encode())
+    limits = Limits(max_body_bytes=20_000)
+    kept = compile_classifier(schema, limits=limits)(body)
+    assert isinstance(kept, Rejected)
+    assert kept.reason is Reason.TOO_LARGE
+    counted = compile_classifier(schema, limits=limits, unknown="count")(body)
+    assert isinstance(counted, Good)
+    assert counted.unknown_count == 1000

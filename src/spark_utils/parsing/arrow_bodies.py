@@ -16,6 +16,7 @@ MOST_SUSPECTS = 16  # rows whose text looks like the failure: judged singly up t
 MOST_ATTEMPTS = 40  # readings of one chunk before the rest of it is judged singly
 SAFE_LENGTH = 5_000  # bytes; a longer body may nest deeper than the reader's recursion survives when it infers
 
+_UNEXPECTED = "JSON parse error: unexpected field"
 _ROW = re.compile(r" in row (\d+)\Z")
 _VALUE = re.compile(
     r"couldn't parse:\s?(.*)\Z|The string '(.*)' (?:is|cannot)|JSON to decimal\S+ \S+: (\S+) requires", re.DOTALL
@@ -212,7 +213,7 @@ def _read_objects(buffer: pa.Buffer, count: int, wanted: pa.Schema, infer: bool)
         table = pj.read_json(pa.BufferReader(buffer), read_options=options, parse_options=parsing)
     except pa.ArrowInvalid as error:
         message = str(error)
-        if message.endswith("unexpected field"):
+        if message == _UNEXPECTED:  # the whole message: others end with text of the body
             raise UnexpectedFieldError from None
         raise CulpritsError(message) from None
     if table.num_rows != count:

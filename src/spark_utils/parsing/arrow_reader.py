@@ -27,7 +27,7 @@ from spark_utils.parsing.reference import (
     UnknownPolicy,
     compile_classifier,
     compile_unknown_finder,
-    unknown_text,
+    compile_unknown_writer,
 )
 from spark_utils.parsing.slow_rows import verdicts_array
 
@@ -63,6 +63,7 @@ class ArrowReader:
         self._schema, self._limits, self._unknown = schema, limits, unknown
         self._judge = compile_classifier(schema, limits=limits, unknown=unknown)
         self._find_unknown = compile_unknown_finder(schema, limits)
+        self._text_of = compile_unknown_writer(limits, unknown)
         self._root = StructNode(schema)
         self._maps = list(self._root.maps())
         self._null_in_map = _null_in_map_pattern(self._maps)
@@ -104,6 +105,8 @@ class ArrowReader:
             except TooManyKeysError:
                 return self._judged(values)
             except UnexpectedFieldError:
+                if self._drifts:  # while types are inferred, no field is unexpected
+                    return self._judged(values)
                 self._drifts = True
             except CulpritsError:
                 self._fails = True
@@ -161,10 +164,9 @@ class ArrowReader:
         for row, body in zip(places, bodies.values.take(pa.array(places, pa.int64())).to_pylist(), strict=True):
             try:
                 found = self._find_unknown(body)
-            except RejectedBodyError:
+                unknown[row] = (self._text_of(found), len(found))
+            except (RejectedBodyError, ValueError):  # what Arrow accepts and Python does not, such as Inf
                 doubtful.add(row)
-                continue
-            unknown[row] = (unknown_text(found), len(found))
         return unknown
 
     def _assemble(

@@ -204,12 +204,17 @@ def excerpt(text: str) -> str:
     return text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "…"
 
 
-@lru_cache(maxsize=64)  # a stream that drifts has the same few paths in every event; a path may be as long as a body
 def path_text(parts: PathParts, longest: int | None = LONGEST_PATH) -> str:
     """Write a path as ``readings[2].value``; a key that is no plain name is quoted: ``tags["a b"]``.
 
     A path of more than ``longest`` characters is cut, with an ellipsis; None means never.
     """
+    is_short = sum(len(part) if isinstance(part, str) else 1 for part in parts) <= LONGEST_PATH
+    text = _short_path(parts) if is_short else _written_path(parts)
+    return text if longest is None or len(text) <= longest else text[:longest] + "…"
+
+
+def _written_path(parts: PathParts) -> str:
     text = ""
     for part in parts:
         if isinstance(part, int):
@@ -217,8 +222,11 @@ def path_text(parts: PathParts, longest: int | None = LONGEST_PATH) -> str:
         elif _PLAIN_NAME.fullmatch(part):
             text += f".{part}" if text else part
         else:
-            text += f"[{json.dumps(part, ensure_ascii=False)}]"
-    return text if longest is None or len(text) <= longest else text[:longest] + "…"
+            text += f"[{_quoted(part)}]"
+    return text
+
+
+_short_path = lru_cache(maxsize=1024)(_written_path)  # a stream that drifts has the same few paths in every event
 
 
 def json_text(value: Any) -> str:

@@ -102,15 +102,16 @@ def _double(value: Any, path: PathParts) -> float:
 def _float(value: Any, path: PathParts) -> float:
     if not isinstance(value, NumberText):
         raise mismatch(value, "float", path)
-    number = float(value)
     try:
-        return _nearest_float(value, number)
+        return _nearest_float(value, float(value))
     except OverflowError:
         raise RejectedBodyError(Reason.OVERFLOW, f"{excerpt(value)} does not fit float", path) from None
 
 
 def _nearest_float(literal: str, number: float) -> float:
     """Round once, from the text: rounding to double first can land on a tie between two floats, or beyond the last."""
+    if math.isinf(number):
+        raise OverflowError
     if abs(number) == _BEYOND_FLOAT and Decimal(literal).copy_abs() < _BEYOND_FLOAT:
         return math.copysign(_LARGEST_FLOAT, number)
     nearest = float(struct.unpack("<f", struct.pack("<f", number))[0])

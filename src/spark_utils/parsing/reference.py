@@ -50,6 +50,9 @@ def classify(
     return compile_classifier(schema, limits=limits, unknown=unknown)(body)
 
 
+COPIES_OF_KEYS = 4  # as often as a body's own size, the paths of its unknown fields may be long
+
+
 def compile_classifier(
     schema: t.StructType, *, limits: Limits | None = None, unknown: UnknownPolicy = "keep"
 ) -> Callable[[bytes | None], Good | Rejected]:
@@ -68,28 +71,50 @@ def compile_classifier(
     """
     walk = _struct_walk(schema, ())
     bounds = limits or Limits()
+    text_of = compile_unknown_writer(bounds, unknown)
 
     def judge(body: bytes | None) -> Good | Rejected:
         found: Unknowns = []
         try:
             values = walk(read_tree(body, bounds), (), found)
+            return Good(values, text_of(found), len(found))
         except RejectedBodyError as verdict:
             path = None if verdict.path is None else path_text(verdict.path)
             return Rejected(verdict.reason, path, verdict.detail)
-        except Exception as fault:  # whatever it is, the next try would meet it again
-            return Rejected(Reason.INTERNAL_ERROR, None, f"{type(fault).__name__}: {excerpt(str(fault))}")
-        if found and unknown == "reject":
-            return Rejected(Reason.UNKNOWN_FIELD, path_text(found[0][0]), "not in the schema")
-        return Good(values, unknown_text(found), len(found))
+        except MemoryError:
+            raise  # another try may have room
+        except Exception as fault:  # the next try would meet it again
+            return Rejected(Reason.INTERNAL_ERROR, None, fault_text(fault))
 
     return judge
 
 
-def unknown_text(found: Unknowns) -> str | None:
-    """Write unknown fields as the JSON object that the column ``_unknown`` holds, or None for no field."""
-    if not found:
-        return None
-    return json_text({path_text(path, longest=None): value for path, value in found})
+def fault_text(fault: Exception) -> str:
+    """Write the detail of ``internal_error``."""
+    return f"{type(fault).__name__}: {excerpt(str(fault))}"
+
+
+def compile_unknown_writer(limits: Limits, unknown: UnknownPolicy) -> Callable[[Unknowns], str | None]:
+    """Prepare the writing of unknown fields as the JSON object that the column ``_unknown`` holds.
+
+    Returns:
+        A function from (path, value) pairs to the text, or to None for no field and where they are only counted. It
+        raises ``RejectedBodyError`` where they are to be rejected, and when the paths are far longer than the body:
+        a long key of a map stands in the path of each unknown field below it.
+    """
+    most = COPIES_OF_KEYS * limits.max_body_bytes
+
+    def write(found: Unknowns) -> str | None:
+        if not found or unknown == "count":
+            return None
+        if unknown == "reject":
+            raise RejectedBodyError(Reason.UNKNOWN_FIELD, "not in the schema", found[0][0])
+        if len(found) > COPIES_OF_KEYS and sum(len(str(part)) for path, _ in found for part in path) > most:
+            problem = f"{len(found)} unknown fields, whose paths have more than {most} characters"
+            raise RejectedBodyError(Reason.TOO_LARGE, problem)
+        return json_text({path_text(path, longest=None): value for path, value in found})
+
+    return write
 
 
 def compile_unknown_finder(schema: t.StructType, limits: Limits) -> Callable[[bytes], Unknowns]:

@@ -16,6 +16,7 @@ from pyspark.sql import types as t
 from spark_utils.parsing.columns import quoted
 from spark_utils.parsing.json_text import NumberText, PathParts, excerpt, path_text, read_tree
 from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
+from spark_utils.parsing.reference import fault_text
 
 _SLOW = t.StructType().add("reason", "string").add("path", "string").add("detail", "string")
 _DOUBTFUL_TEXT = r"\\u[dD][89a-fA-F]|[eE][+]?[0-9]{3}|[0-9]{300}"  # a lone surrogate; a number beyond every double
@@ -63,6 +64,10 @@ def _judge(limits: Limits) -> Any:
         except RejectedBodyError as verdict:
             path = None if verdict.path is None else path_text(verdict.path)
             return verdict.reason.value, path, verdict.detail
+        except MemoryError:
+            raise  # another try may have room
+        except Exception as fault:  # the next try would meet it again
+            return Reason.INTERNAL_ERROR.value, None, fault_text(fault)
         return None, None, None
 
     return judge

@@ -28,6 +28,7 @@ from spark_utils.secrets import parse_reference
 # Paths that an ordinary argument of a program may well begin with, and that Spark would not take for the workspace's.
 BARE: Final = ("/Users/", "/Repos/", "/Shared/")
 RESULT_CHARACTERS: Final = 5 * 1024 * 1024
+NOT_HERE: Final = {"PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"}  # paths on a machine of Databricks'
 NOT_LOCAL: Final = {
     "spark_jar_task": "A JAR task does not run in the local workspace: it runs Python and SQL",
     "pipeline_task": "The pipeline was not updated: the local workspace has no pipeline engine yet",
@@ -92,7 +93,7 @@ def _prepare(job: Job) -> tuple[list[str], dict[str, str]]:
     folder.mkdir(parents=True)
     conf = {key: _revealed(state, value) for key, value in job.machine.spark_conf.items()}
     spark = spark_environment.variables(state, folder / "spark", conf, f"run-{job.record.run_id}")
-    own = {key: _revealed(state, value) for key, value in job.machine.variables.items()}
+    own = {key: _revealed(state, value) for key, value in job.machine.variables.items() if key not in NOT_HERE}
     folders = {f"WORKSPACE_{name.upper()}": str(state.path(name)) for name in ("files", "volumes", "dbfs")}
     variables = launching.environment(state.host, state.token, spark, folders, own)
     if job.task.spark_submit_task:
