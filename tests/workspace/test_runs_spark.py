@@ -25,7 +25,7 @@ from databricks.sdk.service.workspace import ImportFormat
 
 from devkit.workspace import Workspace
 from tests.project import copy_project
-from tests.workspace.run_kit import finished, logs, put, reached, results, start
+from tests.workspace.run_kit import finished, logs, put, python, reached, results, start
 from tests.workspace.test_notebooks import cells, put_notebook
 
 VOLUME = "/Volumes/main/default/shop"
@@ -146,3 +146,23 @@ def test_spark_submit_runs_a_python_file(workspace: Workspace) -> None:
     )
     assert results(run) == {"submit": "SUCCESS", "jar": "FAILED"}, logs(client, run, "submit")
     assert "corner ['a'] 3" in logs(client, run, "submit")
+
+
+def test_python_functions_run_on_an_existing_cluster_whose_python_is_not_here(workspace: Workspace) -> None:
+    client = workspace.client()
+    cluster = client.clusters.create(
+        spark_version=client.clusters.select_spark_version(latest=True),
+        node_type_id=client.clusters.list_node_types().node_types[0].node_type_id,
+        num_workers=1,
+        cluster_name="functions",
+    ).response.cluster_id
+    assert client.clusters.get(cluster).spark_env_vars == {"PYSPARK_PYTHON": "/databricks/python3/bin/python3"}
+    text = """
+        from pyspark.sql import SparkSession
+        spark = SparkSession.builder.getOrCreate()
+        print(spark.sparkContext.parallelize([1, 2], 1).map(lambda number: number + 1).collect())
+        """
+    task = python(client, "a", text, existing_cluster_id=cluster)
+    run = finished(client, start(client, task), within=120)
+    assert results(run) == {"a": "SUCCESS"}, logs(client, run, "a")
+    assert logs(client, run, "a").endswith("[2, 3]\n")
