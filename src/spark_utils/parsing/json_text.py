@@ -98,7 +98,8 @@ def read_proven_tree(body: bytes, limits: Limits) -> dict[str, Any]:
         integers. The integer 0 may have been written ``-0``.
 
     Raises:
-        RejectedBodyError: nested too deep, or a number that is not finite.
+        RejectedBodyError: nested too deep, or ``NaN``, ``Infinity`` or ``-Infinity``.
+        ValueError: another number that Arrow reads and Python does not, such as ``Inf``.
     """
     text = body.decode("utf-8")
     check_depth(text, limits.max_depth)
@@ -209,9 +210,13 @@ def path_text(parts: PathParts, longest: int | None = LONGEST_PATH) -> str:
 
     A path of more than ``longest`` characters is cut, with an ellipsis; None means never.
     """
-    is_short = sum(len(part) if isinstance(part, str) else 1 for part in parts) <= LONGEST_PATH
-    text = _short_path(parts) if is_short else _written_path(parts)
+    text = _short_path(parts) if path_length(parts) <= LONGEST_PATH else _written_path(parts)
     return text if longest is None or len(text) <= longest else text[:longest] + "…"
+
+
+def path_length(parts: PathParts) -> int:
+    """Return how many characters the keys and indices of a path have."""
+    return sum(len(str(part)) for part in parts)
 
 
 def _written_path(parts: PathParts) -> str:

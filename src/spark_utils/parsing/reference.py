@@ -9,7 +9,15 @@ from typing import Any, Literal
 from pyspark.sql import types as t
 
 from spark_utils.errors import SchemaError
-from spark_utils.parsing.json_text import PathParts, excerpt, json_text, path_text, read_proven_tree, read_tree
+from spark_utils.parsing.json_text import (
+    PathParts,
+    excerpt,
+    json_text,
+    path_length,
+    path_text,
+    read_proven_tree,
+    read_tree,
+)
 from spark_utils.parsing.leaves import Convert, leaf_converter, mismatch
 from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
 
@@ -64,7 +72,7 @@ def compile_classifier(
         unknown: Whether undeclared fields are kept and counted, or rejected.
 
     Returns:
-        A function that never raises, whatever the bytes.
+        A function that gives a verdict whatever the bytes; it raises for lack of memory only.
 
     Raises:
         SchemaError: the schema holds a type that JSON bodies cannot be read into.
@@ -78,20 +86,23 @@ def compile_classifier(
         try:
             values = walk(read_tree(body, bounds), (), found)
             return Good(values, text_of(found), len(found))
-        except RejectedBodyError as verdict:
-            path = None if verdict.path is None else path_text(verdict.path)
-            return Rejected(verdict.reason, path, verdict.detail)
-        except MemoryError:
-            raise  # another try may have room
-        except Exception as fault:  # the next try would meet it again
-            return Rejected(Reason.INTERNAL_ERROR, None, fault_text(fault))
+        except Exception as fault:
+            return rejection(fault)
 
     return judge
 
 
-def fault_text(fault: Exception) -> str:
-    """Write the detail of ``internal_error``."""
-    return f"{type(fault).__name__}: {excerpt(str(fault))}"
+def rejection(fault: Exception) -> Rejected:
+    """Turn what reading a body raised into its verdict, a fault of the library too: the next try would meet it again.
+
+    Raises:
+        MemoryError: another try may have room.
+    """
+    if isinstance(fault, MemoryError):
+        raise fault
+    if isinstance(fault, RejectedBodyError):
+        return Rejected(fault.reason, None if fault.path is None else path_text(fault.path), fault.detail)
+    return Rejected(Reason.INTERNAL_ERROR, None, f"{type(fault).__name__}: {excerpt(str(fault))}")
 
 
 def compile_unknown_writer(limits: Limits, unknown: UnknownPolicy) -> Callable[[Unknowns], str | None]:
@@ -109,7 +120,7 @@ def compile_unknown_writer(limits: Limits, unknown: UnknownPolicy) -> Callable[[
             return None
         if unknown == "reject":
             raise RejectedBodyError(Reason.UNKNOWN_FIELD, "not in the schema", found[0][0])
-        if len(found) > COPIES_OF_KEYS and sum(len(str(part)) for path, _ in found for part in path) > most:
+        if len(found) > COPIES_OF_KEYS and sum(path_length(path) for path, _ in found) > most:
             problem = f"{len(found)} unknown fields, whose paths have more than {most} characters"
             raise RejectedBodyError(Reason.TOO_LARGE, problem)
         return json_text({path_text(path, longest=None): value for path, value in found})
@@ -122,8 +133,8 @@ def compile_unknown_finder(schema: t.StructType, limits: Limits) -> Callable[[by
 
     Returns:
         A function from body to (path, value) pairs, in the order of ``compile_classifier``, for a body that Arrow has
-        read: strict JSON but for numbers that are not finite, and no key twice. It raises ``RejectedBodyError``
-        when the body nests too deep or holds such a number.
+        read: strict JSON but for numbers that are not finite, and no key twice. It raises ``RejectedBodyError`` or
+        ``ValueError`` when the body nests too deep or holds a number that Python does not read.
     """
     visit = _visit_of(schema)
 

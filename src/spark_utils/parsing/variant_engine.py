@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.parsing.columns import quoted
-from spark_utils.parsing.json_text import NumberText, PathParts, excerpt, path_text, read_tree
+from spark_utils.parsing.json_text import NumberText, PathParts, excerpt, read_tree
 from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
-from spark_utils.parsing.reference import fault_text
+from spark_utils.parsing.reference import rejection
 
 _SLOW = t.StructType().add("reason", "string").add("path", "string").add("detail", "string")
 _DOUBTFUL_TEXT = r"\\u[dD][89a-fA-F]|[eE][+]?[0-9]{3}|[0-9]{300}"  # a lone surrogate; a number beyond every double
@@ -61,13 +61,9 @@ def _judge(limits: Limits) -> Any:
             return None
         try:
             _check_numbers(read_tree(None if doubtful.body is None else bytes(doubtful.body), limits), ())
-        except RejectedBodyError as verdict:
-            path = None if verdict.path is None else path_text(verdict.path)
-            return verdict.reason.value, path, verdict.detail
-        except MemoryError:
-            raise  # another try may have room
-        except Exception as fault:  # the next try would meet it again
-            return Reason.INTERNAL_ERROR.value, None, fault_text(fault)
+        except Exception as fault:
+            verdict = rejection(fault)
+            return verdict.reason.value, verdict.path, verdict.detail
         return None, None, None
 
     return judge
