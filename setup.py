@@ -30,7 +30,7 @@ setup(
     package_dir={"": "src"},
     packages=find_packages("src"),
     py_modules=["streaming_job", "transformation"],
-    package_data={"": ["py.typed", "*.java"], "devkit.workspace": ["page/*"]},
+    package_data={"": ["py.typed", "*.java"], "devkit.workspace": ["page/*"], "spark_utils.parsing": ["java/*"]},
     data_files=[("share/spark-devkit/runtimes", sorted(map(str, Path("configuration/runtimes").glob("*"))))],
     install_requires=["configargparse>=1.7"],
     extras_require={

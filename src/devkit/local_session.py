@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devkit import cache, instant_start, jars
+from devkit.compiled_classes import compile_to_jar
 from devkit.java import Java, find_java
 from devkit.runtimes import RuntimeProfile, installed_profile, installed_spark
+from spark_utils.java_sources import FINGERPRINT, SOURCES, fingerprint
 
 LOG_VARIABLE = "SPARK_DEVKIT_LOG"
 KEPT_LOGS = 20
@@ -51,7 +53,7 @@ class Preparation:
     Attributes:
         profile: The runtime profile of the installed pyspark.
         java: The Java it runs on.
-        jars: The locked jars, all in the cache.
+        jars: The locked jars and the compiled reader of bodies, all in the cache.
         spark_home: The folder of the installed pyspark.
     """
 
@@ -62,7 +64,7 @@ class Preparation:
 
     @property
     def class_path(self) -> str:
-        """The locked jars as a class path."""
+        """The jars as a class path."""
         return os.pathsep.join(map(str, self.jars))
 
     def archive(self) -> Path:
@@ -71,14 +73,23 @@ class Preparation:
 
 
 def prepare() -> Preparation:
-    """Find Java and the profile of the installed pyspark, and fetch jars that are missing.
+    """Find Java and the profile of the installed pyspark, fetch jars that are missing, compile the reader of bodies.
 
     Raises:
         RuntimeSetupError: Java is missing, no profile fits the installed pyspark, or a jar cannot be had.
     """
     profile = installed_profile()
     java = find_java(profile.java)
-    return Preparation(profile, java, tuple(jars.fetch(profile.lock)), installed_spark())
+    spark_home = installed_spark()
+    return Preparation(profile, java, (*jars.fetch(profile.lock), _body_reader(java, spark_home)), spark_home)
+
+
+def _body_reader(java: Java, spark_home: Path) -> Path:
+    """Compile what `spark_utils.parsing` would else compile in every session: once for each Spark and source."""
+    class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
+    marks = fingerprint(), hashlib.sha256(class_path.encode()).hexdigest()
+    jar = cache.home() / "compiled" / f"spark-utils-parsing-{marks[0][:12]}-{marks[1][:12]}.jar"
+    return compile_to_jar(java, class_path, SOURCES, jar, {FINGERPRINT: marks[0].encode()})
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 ``foreachBatch`` computes its frame anew for each write, and parsing is what costs. So while the good rows are written,
 an ``Observation`` counts all rows and collects the rejected ones, as long as they are few and small; they come back
-with the write's own job and need no second pass. What was observed is trusted only when it covers every row of the
+with the write's own job and need no second pass over the source. An engine that works out reasons only when somebody
+asks is asked for the collected rows alone. What was observed is trusted only when it covers every row of the
 batch: a user's ``limit``, or a join with an empty frame, may end the pass early, and a write that Delta skips observes
 nothing. The caller then takes a second pass for the rejected rows.
 """
@@ -10,6 +11,7 @@ nothing. The caller then takes a second pass for the rejected rows.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,8 @@ from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from spark_utils.delta_tables import quoted
+from spark_utils.parsing import rejected_rows
+from spark_utils.parsing.columns import event_tells, is_good
 
 COLLECTED_ROWS = 40_000
 """About so many rejected rows of a batch are collected on the driver, in all its tasks together."""
@@ -37,7 +41,8 @@ class Observed:
     Attributes:
         rows: Rows parsed.
         rejected: Rejected rows among them.
-        collected: The rejected rows as a frame; None when there are none, or too many or too large to collect.
+        collected: The rejected rows as a frame, as ``rejected_rows`` returns them; None when there are none, or too
+            many or too large to collect.
     """
 
     rows: int
@@ -46,18 +51,25 @@ class Observed:
 
 
 class RejectedRows:
-    """The rejected rows of one batch, picked up while another frame made of it is written."""
+    """The rejected rows of one batch, picked up while another frame made of it is written.
 
-    def __init__(self, parsed: DataFrame, rejected_columns: list[str]) -> None:
+    Args:
+        batch: The frame of the source.
+        parse: From the source frame to all its rows with a verdict.
+    """
+
+    def __init__(self, batch: DataFrame, parse: Callable[[DataFrame], DataFrame]) -> None:
         self._observation = Observation()
-        self._parsed = parsed
-        self._columns = rejected_columns
+        self._parse = parse
+        self._parsed = parse(batch)
+        self._is_explained = not event_tells(self._parsed)
+        self._picked = rejected_rows(self._parsed) if self._is_explained else batch  # for its schema only
 
     def attach(self) -> DataFrame:
         """Return the parsed frame that counts and collects when it is executed; call it once."""
         tasks = max(1, self._parsed.sparkSession.sparkContext.defaultParallelism)
         most = max(_MIN_ROWS_PER_TASK, COLLECTED_ROWS // tasks)
-        is_rejected = F.col("reason").isNotNull()
+        is_rejected = ~is_good(self._parsed)
         # The counter is evaluated in the branch of rejected rows only, so that it counts these, task by task.
         nth = F.when(is_rejected, F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_NUMBER_BITS)))
         fits = (F.col(_NTH) < most) & (F.octet_length("body") <= COLLECTED_BODY_BYTES)
@@ -66,27 +78,31 @@ class RejectedRows:
             self._observation,
             F.count(F.lit(1)).alias("rows"),
             F.count(F.when(is_rejected, 1)).alias("rejected"),
-            F.collect_list(F.when(is_rejected & fits, F.struct(*self._columns))).alias("collected"),
+            F.collect_list(F.when(is_rejected & fits, F.struct(*map(quoted, self._picked.columns)))).alias("collected"),
         ).drop(_NTH)
 
-    def seen(self, rejected: DataFrame) -> Observed | None:
-        """Return what the write saw, or None when it saw nothing or did not run; call it after the write.
-
-        Args:
-            rejected: The rejected rows as a frame, for its schema only.
-        """
+    def seen(self) -> Observed | None:
+        """Return what the write saw, or None when it saw nothing or did not run; call it after the write."""
         values = _arrived(self._observation)
         if values is None:
             return None
-        jvm: Any = rejected.sparkSession._jvm
+        session = self._picked.sparkSession
+        jvm: Any = session._jvm
         collected = jvm.scala.collection.JavaConverters.seqAsJavaList(values["collected"])
         rows, count = int(values["rows"]), int(values["rejected"])
         if count == 0 or collected.size() != count:
             return Observed(rows, count, None)
         # Handed over inside the JVM: by way of Python, time stamps would pass through the machine's time zone.
-        session = rejected.sparkSession
-        java_frame = session._jsparkSession.createDataFrame(collected, rejected._jdf.schema())
-        return Observed(rows, count, DataFrame(java_frame, session).coalesce(1))
+        java_frame = session._jsparkSession.createDataFrame(collected, self._picked._jdf.schema())
+        return Observed(rows, count, self._explained(DataFrame(java_frame, session), count))
+
+    def _explained(self, picked: DataFrame, count: int) -> DataFrame:
+        """Give the rows their reasons, if they have none yet, and make them one file."""
+        if self._is_explained:
+            return picked.coalesce(1)
+        if count <= _MIN_ROWS_PER_TASK:
+            return rejected_rows(self._parse(picked.coalesce(1)))
+        return rejected_rows(self._parse(picked)).repartition(1)  # explained by all cores
 
 
 class DistinctValues:

@@ -96,7 +96,10 @@ class StreamingConfig:
         example="configuration/schemas/telemetry.json",
     )
     parse_engine: str = option(
-        PARSE, "Engine that parses bodies; both give the same verdicts.", one_of("arrow", "jvm"), "arrow"
+        PARSE,
+        "Engine that parses bodies: jvm, arrow (in Python workers), or auto: the JVM where it can. Same verdicts.",
+        one_of("auto", "jvm", "arrow"),
+        "auto",
     )
     unknown_fields: str = option(
         PARSE,

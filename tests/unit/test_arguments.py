@@ -187,7 +187,7 @@ def test_all_mistakes_are_told_at_once_with_origin_and_nearest_name(project: Pat
         "unknown environment variable STREAMING_STORAGE_KEYS; did you mean STREAMING_STORAGE_KEY?",
         "unknown option --output-pth; did you mean --output-path?",
         "command line --preview: 'many' does not fit --preview: write a whole number",
-        "environment variable STREAMING_PARSE_ENGINE: 'pandas' does not fit --parse-engine: write one of arrow, jvm",
+        "environment variable STREAMING_PARSE_ENGINE: 'pandas' does not fit --parse-engine: write one of auto",
     ):
         assert part in told
     assert "canary" not in told

@@ -8,11 +8,11 @@ import os
 import subprocess
 import tempfile
 import uuid
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from devkit import cache, jars, runtimes
+from devkit.compiled_classes import compile_to_jar
 from devkit.java import find_java
 from spark_utils.errors import RuntimeSetupError
 
@@ -104,7 +104,7 @@ def prepare(lock_file: Path | None = None) -> KafkaJava:
     with cache.exclusive(prepared.with_suffix(".lock")):
         if not prepared.is_dir():
             with tempfile.TemporaryDirectory(dir=prepared.parent) as scratch:
-                _compile_authentication(bare, Path(scratch))
+                compile_to_jar(java, bare.class_path, [AUTHENTICATION_SOURCE], Path(scratch, "authentication.jar"))
                 _format_data(bare, Path(scratch) / "data")
                 Path(scratch).rename(prepared)
                 Path(scratch).mkdir()  # what the temporary folder expects to remove
@@ -121,19 +121,6 @@ def forget_archive() -> None:
     """Drop the class archives: a damaged one can crash the JVM that maps it."""
     for archive in (cache.home() / "hub-prepared").glob("*/broker.jsa"):
         archive.unlink(missing_ok=True)
-
-
-def _compile_authentication(kafka: KafkaJava, folder: Path) -> None:
-    """Compile the one Java class with Janino: a Java runtime has no compiler of its own."""
-    classes = folder / "classes"
-    classes.mkdir()
-    arguments = ("-g", "-d", str(classes), "-classpath", kafka.class_path, str(AUTHENTICATION_SOURCE))
-    kafka.run("org.codehaus.commons.compiler.samples.CompilerDemo", *arguments)
-    if not (found := list(classes.rglob("*.class"))):  # Janino's command line reports errors with status 0
-        raise RuntimeSetupError("the hub's authentication was not compiled", origin=str(AUTHENTICATION_SOURCE))
-    with zipfile.ZipFile(folder / "authentication.jar", "w") as jar:
-        for path in found:
-            jar.write(path, path.relative_to(classes))
 
 
 def _format_data(kafka: KafkaJava, data: Path) -> None:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.parsing.reference import UnknownPolicy
 
 VERDICT_NAMES = ("event", "reason", "path", "detail", "_unknown", "_unknown_count")
+
+EVENT_TELLS = {"spark_utils.event_tells": True}
+"""On the column ``reason`` of an engine that knows good rows without working out reasons."""
+
+
+def event_tells(parsed: DataFrame) -> bool:
+    """Tell whether ``event`` alone says what is good; not where a ``reason`` was put in place of the engine's."""
+    return bool(parsed.schema["reason"].metadata == EVENT_TELLS)
+
+
+def is_good(parsed: DataFrame) -> Column:
+    """Return the condition on good rows: no ``reason``, or, which says the same for less, an ``event``."""
+    return F.col("event").isNotNull() if event_tells(parsed) else F.col("reason").isNull()
 
 
 def verdict_type(schema: t.StructType, unknown: UnknownPolicy) -> t.StructType:

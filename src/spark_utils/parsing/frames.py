@@ -10,20 +10,21 @@ from pyspark.sql import types as t
 
 from spark_utils.errors import ConfigurationError, SchemaError
 from spark_utils.parsing.arrow_engine import parse_with_arrow
-from spark_utils.parsing.columns import VERDICT_NAMES, quoted
+from spark_utils.parsing.columns import VERDICT_NAMES, is_good, quoted
+from spark_utils.parsing.java_reader import is_available
 from spark_utils.parsing.jvm_engine import parse_on_jvm
 from spark_utils.parsing.reasons import DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_DEPTH, Limits
 from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
 from spark_utils.parsing.variant_engine import parse_variant
 
-Engine = Literal["arrow", "jvm"]
+Engine = Literal["auto", "jvm", "arrow"]
 
 
 def parse(
     df: DataFrame,
     schema: t.StructType | t.VariantType,
     *,
-    engine: Engine = "arrow",
+    engine: Engine = "auto",
     unknown: UnknownPolicy = "keep",
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     max_depth: int = DEFAULT_MAX_DEPTH,
@@ -36,8 +37,9 @@ def parse(
         schema: The declared fields; ``nullable = false`` means required: present and not null. Names are
             case-sensitive. Or ``VariantType()`` for bodies without a schema: ``event`` is a variant, and the engine
             is Spark's own.
-        engine: ``arrow`` (fast, needs pyarrow on the workers) or ``jvm`` (Spark expressions, Python for doubtful
-            rows only). The verdicts are the same.
+        engine: ``jvm`` (a Java function reads good bodies, Python explains rejected ones when ``reason``, ``path`` or
+            ``detail`` is asked for), ``arrow`` (in Python workers, needs pyarrow there), or ``auto``: ``jvm`` where the
+            session lets it be compiled, which Spark Connect does not. The verdicts are the same.
         unknown: What becomes of fields that the schema does not know: ``keep`` them as JSON in ``_unknown``,
             ``count`` them in ``_unknown_count``, or ``reject`` the body.
         max_body_bytes: Largest body, in bytes.
@@ -57,6 +59,7 @@ def parse(
     Raises:
         ConfigurationError: an option is not one of its values, or a column is missing or in the way.
         SchemaError: the schema holds a type that JSON bodies cannot be read into.
+        RuntimeSetupError: ``jvm`` was asked for, and the session has no JVM to compile in, or it refuses.
     """
     limits = Limits(max_body_bytes, max_depth)
     _check_choice("engine", engine, get_args(Engine))
@@ -65,6 +68,8 @@ def parse(
     if isinstance(schema, t.VariantType):
         return parse_variant(df, limits, body_column)
     _check_schema(schema)
+    if engine == "auto":
+        engine = "jvm" if is_available(df.sparkSession) else "arrow"
     run = parse_with_arrow if engine == "arrow" else parse_on_jvm
     return run(df, schema, limits, unknown, body_column)
 
@@ -74,14 +79,15 @@ def good_rows(parsed: DataFrame, *, body_column: str = "body") -> DataFrame:
     drop = {"reason", "path", "detail", body_column}
     first = [name for name in ("event", "_unknown", "_unknown_count") if name in parsed.columns]
     rest = [name for name in parsed.columns if name not in drop and name not in first]
-    return parsed.where(F.col("reason").isNull()).select(*map(quoted, [*first, *rest]))
+    return parsed.where(is_good(parsed)).select(*map(quoted, [*first, *rest]))
 
 
 def rejected_rows(parsed: DataFrame) -> DataFrame:
     """Keep the rows that were not read: ``reason``, ``path``, ``detail``, and every column of the source."""
-    first = ["reason", "path", "detail"]
+    first = ["path", "detail"]
     rest = [name for name in parsed.columns if name not in VERDICT_NAMES]
-    return parsed.where(F.col("reason").isNotNull()).select(*map(quoted, [*first, *rest]))
+    reason = F.col("reason").alias("reason", metadata={})
+    return parsed.where(~is_good(parsed)).select(reason, *map(quoted, [*first, *rest]))
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -32,21 +32,17 @@ from spark_utils.parsing.reasons import Reason, RejectedBodyError
 
 Convert = Callable[[Any, PathParts], Any]
 
-TIMESTAMP_PATTERN = (
+_TIMESTAMP = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[T ]([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
-DECIMAL_PATTERN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-BASE64_PATTERN = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-DATE_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 _LARGEST_FLOAT = 2.0**128 - 2.0**104
 _BEYOND_FLOAT = int(_LARGEST_FLOAT) + 2**103  # halfway to the next power of two: from here on a float is infinite
 
-_TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
-_DECIMAL = re.compile(DECIMAL_PATTERN)
-_BASE64 = re.compile(BASE64_PATTERN)
-_DATE = re.compile(DATE_PATTERN)
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")  # digits are never tried twice
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LONGEST_INTEGER = 30  # digits; beyond it every integer column overflows and Python's own limit is far
 _LONGEST_EXPONENT = 9  # digits; no body within the size limit has enough zeros to bring more back into range
 

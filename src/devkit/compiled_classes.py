@@ -1,0 +1,68 @@
+"""Java classes that come as source: compiled once with Janino, since a Java runtime has no compiler of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from devkit import cache
+from devkit.java import Java
+from spark_utils.errors import RuntimeSetupError
+
+_COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"  # Janino's command line
+_QUICK = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+
+
+def compile_to_jar(
+    java: Java, class_path: str, sources: Sequence[Path], jar: Path, more: Mapping[str, bytes] | None = None
+) -> Path:
+    """Compile the sources into a jar, unless it is there.
+
+    Args:
+        java: What to run the compiler on.
+        class_path: Holds Janino and what the sources import; it is handed over in the environment.
+        sources: The files.
+        jar: Where to, in the cache.
+        more: Further files of the jar, by name.
+
+    Returns:
+        The jar.
+
+    Raises:
+        RuntimeSetupError: The sources do not compile.
+    """
+    jar.parent.mkdir(parents=True, exist_ok=True)
+    with cache.exclusive(jar.with_suffix(".lock")):
+        if not jar.exists():
+            with tempfile.TemporaryDirectory(dir=jar.parent) as scratch:
+                classes = Path(scratch, "classes")
+                _compile(java, class_path, sources, classes)
+                draft = Path(scratch, jar.name)
+                with zipfile.ZipFile(draft, "w") as archive:
+                    for path in sorted(classes.rglob("*.class")):
+                        archive.write(path, path.relative_to(classes))
+                    for name, content in (more or {}).items():
+                        archive.writestr(name, content)
+                draft.rename(jar)
+    return jar
+
+
+def _compile(java: Java, class_path: str, sources: Sequence[Path], classes: Path) -> None:
+    classes.mkdir()
+    command = [str(java.home / "bin" / "java"), *_QUICK, _COMPILER, "-g", "-d", str(classes)]
+    arguments = ["-classpath", class_path, *map(str, sources)]
+    ours = {name: value for name, value in os.environ.items() if name not in ("_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")}
+    done = subprocess.run(
+        [*command, *arguments], env=ours | {"CLASSPATH": class_path}, capture_output=True, text=True, check=False
+    )
+    if not list(classes.rglob("*.class")):  # it reports errors with status 0
+        said = [line for line in (done.stderr + done.stdout).splitlines() if line and not line.startswith("\tat")]
+        raise RuntimeSetupError(
+            f"Java classes were not compiled: {(said or ['the compiler wrote nothing'])[0]}",
+            origin=", ".join(map(str, sources)),
+            remedy="`devkit doctor` tells whether Java is as it must be.",
+        )

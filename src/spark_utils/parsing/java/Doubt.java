@@ -1,0 +1,16 @@
+package spark_utils.parsing;
+
+/** Raised where a body turns out not to be good; one for all, without a stack trace, since it says nothing else. */
+final class Doubt extends RuntimeException {
+    private static final Doubt ONLY = new Doubt();
+
+    private Doubt() {
+        super(null, null, false, false);
+    }
+
+    static void unless(boolean certain) {
+        if (!certain) {
+            throw ONLY;
+        }
+    }
+}
