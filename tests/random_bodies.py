@@ -70,7 +70,7 @@ class _Bodies:
         return f'"{name}"{self._space()}:{self._space()}{value}'
 
     def _escaped(self, name: str) -> str:
-        return f"\\u{ord(name[0]):04x}{name[1:]}" if self._happens(0.03) else name
+        return f"\\u{ord(name[0]):04x}{name[1:]}" if name and self._happens(0.03) else name
 
     def _any(self, deeper: int) -> str:
         kind = self._random.random()
@@ -95,15 +95,16 @@ class _Bodies:
 
     def _scalar(self, data_type: t.DataType) -> str:
         if isinstance(data_type, t.DecimalType) and self._happens(0.5):
-            return f'"{self._pick([*DECIMALS, self._number()])}"'
+            return f'"{self._escaped(self._pick([*DECIMALS, self._number()]))}"'
         if isinstance(data_type, t.IntegralType):
             return self._pick(BOUNDS) if self._happens(0.3) else str(self._random.randint(-100, 100))
-        moment = f'"{self._pick(DAYS)}{self._pick(CLOCKS)}{self._pick(OFFSETS)}"'
+        day = self._escaped(self._pick(DAYS))
+        moment = f'"{day}{self._pick(CLOCKS)}{self._escaped(self._pick(OFFSETS))}"'
         written = {
             "boolean": self._pick(["true", "false"]),
             "string": self._text(),
-            "binary": f'"{self._pick(BASE64)}"',
-            "date": f'"{self._pick(DAYS)}"',
+            "binary": f'"{self._escaped(self._pick(BASE64))}"',
+            "date": f'"{day}"',
             "timestamp": moment,
             "timestamp_ntz": moment,
         }

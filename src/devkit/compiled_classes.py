@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from devkit import cache
@@ -17,9 +17,7 @@ _COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"  # Janino's com
 _QUICK = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
-def compile_to_jar(
-    java: Java, class_path: str, sources: Sequence[Path], jar: Path, more: Mapping[str, bytes] | None = None
-) -> Path:
+def compile_to_jar(java: Java, class_path: str, sources: Sequence[Path], jar: Path) -> Path:
     """Compile the sources into a jar, unless it is there.
 
     Args:
@@ -27,7 +25,6 @@ def compile_to_jar(
         class_path: Holds Janino and what the sources import; it is handed over in the environment.
         sources: The files.
         jar: Where to, in the cache.
-        more: Further files of the jar, by name.
 
     Returns:
         The jar.
@@ -45,8 +42,6 @@ def compile_to_jar(
                 with zipfile.ZipFile(draft, "w") as archive:
                     for path in sorted(classes.rglob("*.class")):
                         archive.write(path, path.relative_to(classes))
-                    for name, content in (more or {}).items():
-                        archive.writestr(name, content)
                 draft.rename(jar)
     return jar
 

@@ -10,6 +10,7 @@ import os
 import shlex
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +21,15 @@ from devkit import cache, instant_start, jars
 from devkit.compiled_classes import compile_to_jar
 from devkit.java import Java, find_java
 from devkit.runtimes import RuntimeProfile, installed_profile, installed_spark
-from spark_utils.java_sources import FINGERPRINT, SOURCES, fingerprint
+from spark_utils import java_sources
 
 LOG_VARIABLE = "SPARK_DEVKIT_LOG"
 KEPT_LOGS = 20
+FILE_SYSTEM_SOURCE = Path(__file__).with_name("QuickLocalFileSystem.java")
+FILE_SYSTEM = {
+    "spark.hadoop.fs.file.impl": "devkit.QuickLocalFileSystem",
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "devkit.QuickLocalFileSystem$Abstract",
+}
 
 # The terminal belongs to the job, so Spark's warnings and stack traces go to a file and only a fatal one is shown.
 LOG4J = """\
@@ -53,7 +59,7 @@ class Preparation:
     Attributes:
         profile: The runtime profile of the installed pyspark.
         java: The Java it runs on.
-        jars: The locked jars and the compiled reader of bodies, all in the cache.
+        jars: The locked jars, and one of the classes that come as source, all in the cache.
         spark_home: The folder of the installed pyspark.
     """
 
@@ -73,7 +79,7 @@ class Preparation:
 
 
 def prepare() -> Preparation:
-    """Find Java and the profile of the installed pyspark, fetch jars that are missing, compile the reader of bodies.
+    """Find Java and the profile of the installed pyspark, fetch and compile what is missing.
 
     Raises:
         RuntimeSetupError: Java is missing, no profile fits the installed pyspark, or a jar cannot be had.
@@ -81,15 +87,17 @@ def prepare() -> Preparation:
     profile = installed_profile()
     java = find_java(profile.java)
     spark_home = installed_spark()
-    return Preparation(profile, java, (*jars.fetch(profile.lock), _body_reader(java, spark_home)), spark_home)
+    return Preparation(profile, java, (*jars.fetch(profile.lock), _compiled(java, spark_home)), spark_home)
 
 
-def _body_reader(java: Java, spark_home: Path) -> Path:
-    """Compile what `spark_utils.parsing` would else compile in every session: once for each Spark and source."""
+def _compiled(java: Java, spark_home: Path) -> Path:
+    """Compile our Java classes, once for each Spark and source; `spark_utils` would else do it in every session."""
     class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
-    marks = fingerprint(), hashlib.sha256(class_path.encode()).hexdigest()
-    jar = cache.home() / "compiled" / f"spark-utils-parsing-{marks[0][:12]}-{marks[1][:12]}.jar"
-    return compile_to_jar(java, class_path, SOURCES, jar, {FINGERPRINT: marks[0].encode()})
+    marks = f"{class_path}\n{java_sources.package()}\n".encode() + FILE_SYSTEM_SOURCE.read_bytes()
+    jar = cache.home() / "compiled" / f"local-session-{hashlib.sha256(marks).hexdigest()[:16]}.jar"
+    with tempfile.TemporaryDirectory() as folder:
+        sources = [*java_sources.write_sources(Path(folder)), FILE_SYSTEM_SOURCE]
+        return compile_to_jar(java, class_path, sources, jar)
 
 
 @contextmanager
@@ -157,6 +165,7 @@ def settings(
         "spark.master": "local[*]",
         "spark.driver.extraClassPath": prepared.class_path,
         "spark.executor.extraClassPath": prepared.class_path,
+        **FILE_SYSTEM,
         **{setting.key: setting.value for setting in prepared.profile.settings},
         **({"spark.python.daemon.module": "devkit.python_daemon"} if own_workers else {}),
         **(instant_start.FAST_SETTINGS if fast_start else {}),

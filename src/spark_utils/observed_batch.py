@@ -11,7 +11,6 @@ nothing. The caller then takes a second pass for the rejected rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from pyspark.sql import functions as F
 
 from spark_utils.delta_tables import quoted
 from spark_utils.parsing import rejected_rows
-from spark_utils.parsing.columns import event_tells, is_good
+from spark_utils.parsing.columns import is_good, unexplained
 
 COLLECTED_ROWS = 40_000
 """About so many rejected rows of a batch are collected on the driver, in all its tasks together."""
@@ -51,19 +50,13 @@ class Observed:
 
 
 class RejectedRows:
-    """The rejected rows of one batch, picked up while another frame made of it is written.
+    """The rejected rows of a parsed frame, picked up while another frame made of it is written."""
 
-    Args:
-        batch: The frame of the source.
-        parse: From the source frame to all its rows with a verdict.
-    """
-
-    def __init__(self, batch: DataFrame, parse: Callable[[DataFrame], DataFrame]) -> None:
+    def __init__(self, parsed: DataFrame) -> None:
         self._observation = Observation()
-        self._parse = parse
-        self._parsed = parse(batch)
-        self._is_explained = not event_tells(self._parsed)
-        self._picked = rejected_rows(self._parsed) if self._is_explained else batch  # for its schema only
+        self._parsed = parsed
+        self._known = unexplained.get(parsed)
+        self._columns = self._known.columns if self._known else rejected_rows(parsed).columns
 
     def attach(self) -> DataFrame:
         """Return the parsed frame that counts and collects when it is executed; call it once."""
@@ -74,35 +67,40 @@ class RejectedRows:
         nth = F.when(is_rejected, F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_NUMBER_BITS)))
         fits = (F.col(_NTH) < most) & (F.octet_length("body") <= COLLECTED_BODY_BYTES)
         numbered = self._parsed.withColumn(_NTH, nth)
-        return numbered.observe(
+        observed = numbered.observe(
             self._observation,
             F.count(F.lit(1)).alias("rows"),
             F.count(F.when(is_rejected, 1)).alias("rejected"),
-            F.collect_list(F.when(is_rejected & fits, F.struct(*map(quoted, self._picked.columns)))).alias("collected"),
+            F.collect_list(F.when(is_rejected & fits, F.struct(*map(quoted, self._columns)))).alias("collected"),
         ).drop(_NTH)
+        if self._known:
+            unexplained[observed] = self._known
+        return observed
 
     def seen(self) -> Observed | None:
         """Return what the write saw, or None when it saw nothing or did not run; call it after the write."""
         values = _arrived(self._observation)
         if values is None:
             return None
-        session = self._picked.sparkSession
+        session = self._parsed.sparkSession
         jvm: Any = session._jvm
         collected = jvm.scala.collection.JavaConverters.seqAsJavaList(values["collected"])
         rows, count = int(values["rows"]), int(values["rejected"])
         if count == 0 or collected.size() != count:
             return Observed(rows, count, None)
         # Handed over inside the JVM: by way of Python, time stamps would pass through the machine's time zone.
-        java_frame = session._jsparkSession.createDataFrame(collected, self._picked._jdf.schema())
-        return Observed(rows, count, self._explained(DataFrame(java_frame, session), count))
+        schema = self._known.source_schema if self._known else rejected_rows(self._parsed).schema
+        java_schema = session._jsparkSession.parseDataType(schema.json())
+        frame = DataFrame(session._jsparkSession.createDataFrame(collected, java_schema), session)
+        return Observed(rows, count, self._explained(frame, count))
 
     def _explained(self, picked: DataFrame, count: int) -> DataFrame:
         """Give the rows their reasons, if they have none yet, and make them one file."""
-        if self._is_explained:
+        if self._known is None:
             return picked.coalesce(1)
         if count <= _MIN_ROWS_PER_TASK:
-            return rejected_rows(self._parse(picked.coalesce(1)))
-        return rejected_rows(self._parse(picked)).repartition(1)  # explained by all cores
+            return rejected_rows(self._known.parse_again(picked.coalesce(1)))
+        return rejected_rows(self._known.parse_again(picked)).repartition(1)  # explained by all cores
 
 
 class DistinctValues:

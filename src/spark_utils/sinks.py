@@ -161,12 +161,13 @@ class BatchWriter:
         self, batch: DataFrame, events: IdempotentWrite, rejects: IdempotentWrite, rows: int
     ) -> int | None:
         """Write the good rows, and those rejected that were picked up on the way."""
-        picked_up = RejectedRows(batch, self.parse)
+        parsed = self.parse(batch)
+        picked_up = RejectedRows(parsed)
         self._append_events(events, self.transform(good_rows(picked_up.attach())), rows)
         seen = picked_up.seen()
         is_complete = seen is not None and seen.rows == rows  # else it is not known which rows were rejected
         if seen is None or not is_complete or (seen.rejected and seen.collected is None):
-            rejects.append(self._few_files(rejected_rows(self.parse(batch)), rows))
+            rejects.append(self._few_files(rejected_rows(parsed), rows))
         elif seen.collected is not None:
             rejects.append(seen.collected)
         return seen.rejected if seen is not None and is_complete else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
+from spark_utils import java_sources
 from spark_utils.errors import RuntimeSetupError
+from spark_utils.observed_batch import RejectedRows
 from spark_utils.parsing import Reason, good_rows, java_reader, parse, rejected_rows
+from spark_utils.parsing.frames import Engine
 from spark_utils.parsing.jvm_engine import compile_explanation
 from spark_utils.parsing.reference import Good, UnknownPolicy, compile_classifier
 from tests.hostile_bodies import LIMITS, SCHEMA, plain
@@ -64,16 +69,104 @@ def test_good_rows_are_read_once_and_without_python(spark: SparkSession) -> None
     assert rejected.count("EvalPython") == 1
 
 
+IDS = t.StructType([t.StructField("id", t.LongType(), nullable=False)])
+PREFIX = b"\0\0\0\0\1"  # as a schema registry puts it before each body
+
+
+def _picked_up(parsed: DataFrame) -> tuple[list[int | None], list[tuple[str, bytes]]]:
+    """Write as the sink does; return the ids of the good rows, and reason and body of the rejected ones."""
+    rejected = RejectedRows(parsed)
+    good = [row[0] for row in good_rows(rejected.attach()).select("event.id").collect()]
+    seen = rejected.seen()
+    assert seen is not None
+    assert seen.collected is not None
+    assert seen.rejected == seen.collected.count()
+    return sorted(good), sorted((row.reason, bytes(row.body)) for row in seen.collected.collect())
+
+
+def _stricter(parsed: DataFrame) -> DataFrame:
+    """Reject negative ids too, as a user may."""
+    is_negative = F.coalesce(F.col("event.id") < 0, F.lit(False))
+    return parsed.where(~is_negative).unionByName(parsed.where(is_negative).withColumn("reason", F.lit("negative")))
+
+
+WAYS: dict[str, Callable[[DataFrame], DataFrame]] = {
+    "as it comes": lambda df: parse(df, IDS, engine="jvm"),
+    "a prefix cut off": lambda df: parse(df.withColumn("body", F.expr("substring(body, 1)")), IDS, engine="jvm"),
+    "a column less": lambda df: parse(df.drop("key"), IDS, engine="jvm"),
+    "a column of another type": lambda df: parse(df.withColumn("key", F.col("key").cast("string")), IDS, engine="jvm"),
+    "by Arrow": lambda df: parse(df, IDS, engine="arrow"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rejected_rows_are_picked_up_with_their_reasons(spark: SparkSession, way: str) -> None:
+    bodies = [b'{"id":1}', b"{", b'{"id":"x"}']
+    df = spark.createDataFrame([(body, b"k") for body in bodies], "body binary, key binary")
+    assert _picked_up(WAYS[way](df)) == ([1], [("truncated", b"{"), ("type_mismatch", b'{"id":"x"}')])
+
+
+def test_many_rejected_rows_are_explained_by_all_cores(spark: SparkSession) -> None:
+    bodies = [b'{"id":%d' % number for number in range(MORE_THAN_ONE_TASK)]
+    good, rejected = _picked_up(parse(_frame(spark, [b'{"id":1}', *bodies]), IDS, engine="jvm"))
+    assert good == [1]
+    assert rejected == sorted(("truncated", body) for body in bodies)
+
+
+def test_a_body_that_is_cut_before_parsing_is_not_cut_again(spark: SparkSession) -> None:
+    bodies: list[bytes | None] = [PREFIX + b'{"id":1}', PREFIX + b'{"id":', PREFIX + PREFIX + b'{"id":3}']
+    df = _frame(spark, bodies).withColumn("body", F.expr("substring(body, 6)"))
+    expected = [("not_json", PREFIX + b'{"id":3}'), ("truncated", b'{"id":')]
+    assert _picked_up(parse(df, IDS, engine="jvm")) == ([1], expected)
+
+
 def test_a_reason_put_in_place_of_the_engine_s_is_heard(spark: SparkSession) -> None:
-    parsed = parse(_frame(spark, [b'{"id":"a"}', b'{"id":"b"}', b"{}"]), SCHEMA, **OPTIONS)
-    stricter = parsed.withColumn("reason", F.coalesce("reason", F.when(F.col("event.id") == "b", "not_b")))
-    assert [row.event.id for row in good_rows(stricter).collect()] == ["a"]
-    assert {row.reason for row in rejected_rows(stricter).collect()} == {"not_b", "missing_field"}
+    parsed = parse(_frame(spark, [b'{"id":1}', b'{"id":-2}', b"{"]), IDS, engine="jvm")
+    assert _picked_up(_stricter(parsed)) == ([1], [("negative", b'{"id":-2}'), ("truncated", b"{")])
+    later = parsed.withColumn("reason", F.coalesce("reason", F.when(F.col("event.id") < 0, "negative")))
+    assert _picked_up(later) == ([1], [("negative", b'{"id":-2}'), ("truncated", b"{")])
 
 
-def test_rejected_rows_carry_no_mark_of_the_engine(spark: SparkSession) -> None:
-    rejected = rejected_rows(parse(_frame(spark, [b"{}"]), SCHEMA, **OPTIONS))
-    assert rejected.schema["reason"].metadata == {}
+def test_texts_with_escapes_are_what_they_stand_for(spark: SparkSession) -> None:
+    schema = t.StructType().add("at", "timestamp").add("day", "date").add("blob", "binary").add("price", "decimal(4,2)")
+    escaped = (
+        b'{"at":"2024-01-01T00:00:00\\u002B01:00","day":"2024\\u002d02-29","blob":"aGk\\u003d","price":"1\\u002e50"}'
+    )
+    parsed = parse(_frame(spark, [escaped]), schema, engine="jvm").select("event.*", "reason")
+    row = parsed.selectExpr("CAST(at AS string)", "CAST(day AS string)", "blob", "price", "reason").first()
+    assert row == ("2023-12-31 23:00:00", "2024-02-29", b"hi", Decimal("1.50"), None)
+
+
+@pytest.mark.parametrize("engine", ["jvm", "arrow"])
+def test_strings_of_any_collation_are_strings(spark: SparkSession, engine: Engine) -> None:
+    schema = t.StructType([t.StructField("s", t.StringType("UNICODE_CI"))])
+    parsed = parse(_frame(spark, [b'{"s":"abc"}', b'{"s":5}']), schema, engine=engine).orderBy("offset")
+    assert [(row.event, row.reason) for row in parsed.collect()] == [(("abc",), None), (None, "type_mismatch")]
+
+
+@pytest.mark.parametrize("metadata", [{"range": [0, 1.5]}, {"examples": [1, "x"]}, {"m": [[1]]}, {"o": {"a": [None]}}])
+def test_metadata_of_any_kind_does_not_matter(spark: SparkSession, metadata: dict[str, Any]) -> None:
+    schema = t.StructType([t.StructField("id", t.LongType(), True, metadata)])
+    assert good_rows(parse(_frame(spark, [b'{"id":5}']), schema, engine="jvm")).first()["event"] == (5,)  # type: ignore[index]
+
+
+def test_a_limit_beyond_java_s_arrays_is_none(spark: SparkSession) -> None:
+    parsed = parse(_frame(spark, [b'{"id":5}']), IDS, engine="jvm", max_body_bytes=2**40)
+    assert parsed.select("event.id").first() == (5,)
+
+
+def test_classes_of_another_source_have_another_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Executors keep the classes of each version of the wheel that ever ran in their application."""
+    (other := tmp_path / "Other.java").write_text("package spark_utils.parsing;\n")
+    before = java_sources.package()
+    monkeypatch.setattr(java_sources, "_SOURCES", [other])
+    java_sources.package.cache_clear()
+    try:
+        assert java_sources.package() != before
+        (written,) = java_sources.write_sources(tmp_path)
+        assert written.read_text() == f"package {java_sources.package()};\n"
+    finally:
+        java_sources.package.cache_clear()
 
 
 def test_a_body_that_the_readers_disagree_on_is_kept_with_a_reason() -> None:
@@ -95,11 +188,11 @@ def test_where_the_jvm_refuses_arrow_reads_and_who_asked_for_the_jvm_is_told(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(java_reader, "_available", {})
-    monkeypatch.setattr(java_reader, "_CLASS", "no.such.Class")
+    monkeypatch.setattr(java_reader, "_CLASS", "NoSuchReader")
     df = _frame(spark, [b'{"id":"a"}', b"{}"])
     assert [row.reason for row in parse(df, SCHEMA).orderBy("offset").collect()] == [None, "missing_field"]
     assert "read_body" not in _plan(parse(df, SCHEMA))
-    with pytest.raises(RuntimeSetupError, match=r"no\.such\.Class.*engine='arrow'"):
+    with pytest.raises(RuntimeSetupError, match=r"NoSuchReader.*engine='arrow'"):
         parse(df, SCHEMA, engine="jvm")
 
 

@@ -154,3 +154,6 @@ def test_mistakes_in_the_call_are_named(spark: SparkSession) -> None:
         parse(df.withColumnRenamed("offset", "event"), SCHEMA)
     with pytest.raises(SchemaError, match="no field"):
         parse(df, t.StructType())
+    twice = t.StructType([t.StructField("a", t.LongType())] * 2)
+    with pytest.raises(SchemaError, match="o has a field twice"):
+        parse(df, t.StructType([t.StructField("o", twice)]))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
@@ -10,18 +14,29 @@ from spark_utils.parsing.reference import UnknownPolicy
 
 VERDICT_NAMES = ("event", "reason", "path", "detail", "_unknown", "_unknown_count")
 
-EVENT_TELLS = {"spark_utils.event_tells": True}
-"""On the column ``reason`` of an engine that knows good rows without working out reasons."""
+
+@dataclass(frozen=True)
+class Unexplained:
+    """What is known of a frame whose reasons are worked out only when somebody asks for them.
+
+    Attributes:
+        columns: Of the source; they passed through unchanged.
+        source_schema: Theirs.
+        parse_again: The same parsing, for another frame of these columns.
+    """
+
+    columns: list[str]
+    source_schema: t.StructType
+    parse_again: Callable[[DataFrame], DataFrame]
 
 
-def event_tells(parsed: DataFrame) -> bool:
-    """Tell whether ``event`` alone says what is good; not where a ``reason`` was put in place of the engine's."""
-    return bool(parsed.schema["reason"].metadata == EVENT_TELLS)
+unexplained: WeakKeyDictionary[DataFrame, Unexplained] = WeakKeyDictionary()
+"""The frames that parsing returned, by identity: whatever is made of one may have changed ``event`` or ``reason``."""
 
 
 def is_good(parsed: DataFrame) -> Column:
     """Return the condition on good rows: no ``reason``, or, which says the same for less, an ``event``."""
-    return F.col("event").isNotNull() if event_tells(parsed) else F.col("reason").isNull()
+    return F.col("event").isNotNull() if parsed in unexplained else F.col("reason").isNull()
 
 
 def verdict_type(schema: t.StructType, unknown: UnknownPolicy) -> t.StructType:

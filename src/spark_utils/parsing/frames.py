@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.errors import ConfigurationError, SchemaError
@@ -84,10 +83,9 @@ def good_rows(parsed: DataFrame, *, body_column: str = "body") -> DataFrame:
 
 def rejected_rows(parsed: DataFrame) -> DataFrame:
     """Keep the rows that were not read: ``reason``, ``path``, ``detail``, and every column of the source."""
-    first = ["path", "detail"]
+    first = ["reason", "path", "detail"]
     rest = [name for name in parsed.columns if name not in VERDICT_NAMES]
-    reason = F.col("reason").alias("reason", metadata={})
-    return parsed.where(~is_good(parsed)).select(reason, *map(quoted, [*first, *rest]))
+    return parsed.where(~is_good(parsed)).select(*map(quoted, [*first, *rest]))
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -112,11 +110,6 @@ def _check_columns(df: DataFrame, body_column: str) -> None:
 
 
 def _check_schema(schema: t.StructType) -> None:
-    names = [field.name for field in schema.fields]
-    if len(set(names)) != len(names) or not names:
-        raise SchemaError(
-            f"the schema has {'no field' if not names else 'a field twice'}",
-            origin="the schema given to parse",
-            remedy="Give each field once.",
-        )
+    if not schema.fields:
+        raise SchemaError("the schema has no field", origin="the schema given to parse", remedy="Declare the fields.")
     compile_classifier(schema)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,17 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.errors import RuntimeSetupError
-from spark_utils.java_sources import FINGERPRINT, SOURCES, fingerprint
+from spark_utils.java_sources import package, write_sources
 from spark_utils.parsing.columns import nullable_type
 from spark_utils.parsing.reasons import Limits
 from spark_utils.parsing.reference import UnknownPolicy
 from spark_utils.streaming_utils.root_cause import root_cause
 
-_CLASS = "spark_utils.parsing.BodyReader"
+_CLASS = "BodyReader"
+_LARGEST_INT = 2**31 - 1  # bytes; no array of Java's is longer
 
 _log = logging.getLogger(__name__)
+_lock = threading.RLock()
 _available: dict[str, bool] = {}  # the id of the running application
 _loaders: dict[str, Any] = {}  # the id of the running application, and the loader of its compiled classes
 
@@ -53,8 +56,8 @@ def read_bodies(
     try:
         jvm: Any = spark.sparkContext._jvm
         loader = _loader(spark)
-        arguments = (schema.json(), limits.max_body_bytes, limits.max_depth, unknown)
-        (constructor,) = loader.loadClass(_CLASS).getConstructors()
+        arguments = (_bare(schema).json(), min(limits.max_body_bytes, _LARGEST_INT), limits.max_depth, unknown)
+        (constructor,) = loader.loadClass(f"{package()}.{_CLASS}").getConstructors()
         reader = constructor.newInstance(_array(spark, jvm.Object, arguments))
         returned = spark._jsparkSession.parseDataType(read_type(schema, unknown).json())
         # By reflection: to py4j, `udf(UDF1, DataType)` and `udf(Object, DataType)` fit equally well, and it takes any.
@@ -75,13 +78,17 @@ def is_available(spark: SparkSession) -> bool:
     """Tell whether bodies can be read in the JVM; on a cluster by reading one there, once per application."""
     try:
         application = spark.sparkContext.applicationId
+    except (PySparkException, AttributeError, NotImplementedError):
+        return False  # Spark Connect
+    with _lock:
         if application not in _available:
             _available.clear()
-            _available[application] = _reads_one_body(spark)
-    except (RuntimeSetupError, Py4JError, PySparkException, AttributeError, NotImplementedError) as refusal:
-        _log.info("bodies are read by Arrow, not in the JVM: %s", root_cause(refusal))
-        return False
-    return _available[application]
+            try:
+                _available[application] = _reads_one_body(spark)
+            except (RuntimeSetupError, Py4JError, PySparkException) as refusal:
+                _log.info("bodies are read by Arrow, not in the JVM: %s", root_cause(refusal))
+                _available[application] = False
+        return _available[application]
 
 
 def _reads_one_body(spark: SparkSession) -> bool:
@@ -91,6 +98,17 @@ def _reads_one_body(spark: SparkSession) -> bool:
         return True  # the executor is this JVM
     ((found,),) = spark.range(1).select(read.getField("event").getField("id")).collect()
     return bool(found == 1)
+
+
+def _bare(data_type: t.DataType) -> Any:
+    """Return the type without metadata, some of which Spark's JVM cannot read."""
+    if isinstance(data_type, t.StructType):
+        return t.StructType([t.StructField(f.name, _bare(f.dataType), f.nullable) for f in data_type.fields])
+    if isinstance(data_type, t.ArrayType):
+        return t.ArrayType(_bare(data_type.elementType), data_type.containsNull)
+    if isinstance(data_type, t.MapType):
+        return t.MapType(data_type.keyType, _bare(data_type.valueType), data_type.valueContainsNull)
+    return data_type
 
 
 def _array(spark: SparkSession, kind: Any, values: Any) -> Any:
@@ -103,16 +121,16 @@ def _array(spark: SparkSession, kind: Any, values: Any) -> Any:
 def _loader(spark: SparkSession) -> Any:
     """Find the classes on the class path, or compile them, once per application, and hand them to its executors."""
     application = spark.sparkContext.applicationId
-    if application not in _loaders:
-        _loaders.clear()
-        here = spark.sparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader()  # type: ignore[union-attr]
-        _loaders[application] = here if _knows_classes(here) else _compile(spark, here)
-    return _loaders[application]
+    with _lock:
+        if application not in _loaders:
+            _loaders.clear()
+            here = spark.sparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader()  # type: ignore[union-attr]
+            _loaders[application] = here if _knows_classes(here) else _compile(spark, here)
+        return _loaders[application]
 
 
 def _knows_classes(loader: Any) -> bool:
-    found = loader.getResourceAsStream(FINGERPRINT)
-    return found is not None and bytes(found.readAllBytes()).decode() == fingerprint()
+    return loader.getResource(f"{package()}.{_CLASS}".replace(".", "/") + ".class") is not None
 
 
 def _compile(spark: SparkSession, parent: Any) -> Any:
@@ -122,20 +140,17 @@ def _compile(spark: SparkSession, parent: Any) -> Any:
     compiler = commons.CompilerFactoryFactory.getDefaultCompilerFactory(parent).newCompiler()
     made = commons.util.resource.MapResourceCreator()
     compiler.setClassFileCreator(made)
-    compiler.compile(_array(spark, jvm.java.io.File, [jvm.java.io.File(str(source)) for source in SOURCES]))
+    with tempfile.TemporaryDirectory() as folder:
+        sources = [jvm.java.io.File(str(source)) for source in write_sources(Path(folder))]
+        compiler.compile(_array(spark, jvm.java.io.File, sources))
     files = {str(name): bytes(made.getMap()[name]) for name in made.getMap()}
     classes = jvm.java.util.HashMap()
     for name, content in files.items():
         classes[name.removesuffix(".class").replace("/", ".")] = content
-    folder = tempfile.mkdtemp(dir=SparkFiles.getRootDirectory())  # Spark removes it when it stops
-    spark.sparkContext._jsc.addJar(str(_write_jar(Path(folder), files)))
-    return commons.util.reflect.ByteArrayClassLoader(classes, parent)
-
-
-def _write_jar(folder: Path, files: dict[str, bytes]) -> Path:
-    """Write compiled classes and their fingerprint as a jar; the same classes make the same bytes."""
-    jar = folder / f"spark-utils-parsing-{fingerprint()[:12]}.jar"
+    # Spark removes the folder of its files when it stops.
+    jar = Path(tempfile.mkdtemp(dir=SparkFiles.getRootDirectory()), f"{package()}.jar")
     with zipfile.ZipFile(jar, "w") as archive:
-        for name, content in sorted({**files, FINGERPRINT: fingerprint().encode()}.items()):
-            archive.writestr(zipfile.ZipInfo(name), content)
-    return jar
+        for name, content in files.items():
+            archive.writestr(name, content)
+    spark.sparkContext._jsc.addJar(str(jar))
+    return commons.util.reflect.ByteArrayClassLoader(classes, parent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
-from spark_utils.parsing.columns import EVENT_TELLS, quoted
+from spark_utils.parsing.columns import Unexplained, quoted, unexplained
 from spark_utils.parsing.java_reader import read_bodies
 from spark_utils.parsing.reasons import Limits, Reason
 from spark_utils.parsing.reference import Good, Rejected, UnknownPolicy, compile_classifier
@@ -39,14 +40,17 @@ def parse_on_jvm(
     explained = staged.select("*", _explain_udf(schema, limits, unknown)(rejected).alias(_WHY))
     why = {name: F.col(quoted(_WHY)).getField(name) for name in _WHY_TYPE.names}
     drift = "_unknown_count" if unknown == "count" else "_unknown"
-    return explained.select(
+    parsed = explained.select(
         *map(quoted, df.columns),
         read.getField("event").alias("event"),
-        why["reason"].alias("reason", metadata=EVENT_TELLS),
+        why["reason"].alias("reason"),
         why["path"].alias("path"),
         why["detail"].alias("detail"),
         read.getField("unknown").alias(drift),
     )
+    again = partial(parse_on_jvm, schema=schema, limits=limits, unknown=unknown, body_column=body_column)
+    unexplained[parsed] = Unexplained(df.columns, df.schema, again)
+    return parsed
 
 
 def _explain_udf(schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -> Any:

@@ -224,6 +224,12 @@ def _leaf_walk(convert: Convert) -> Walk:
 def _struct_walk(schema: t.StructType, at: PathParts) -> Walk:
     fields = [(f.name, f.nullable, _walk_of(f.dataType, (*at, f.name))) for f in schema.fields]
     known = frozenset(schema.fieldNames())
+    if len(known) < len(fields):
+        raise SchemaError(
+            f"{path_text(at) or 'the schema'} has a field twice",
+            origin="the schema given to parse",
+            remedy="Give each field once.",
+        )
 
     def walk(value: Any, path: PathParts, found: Unknowns) -> dict[str, Any]:
         if not isinstance(value, dict):

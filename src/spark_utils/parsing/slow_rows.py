@@ -28,6 +28,8 @@ def arrow_type(data_type: t.DataType) -> pa.DataType:
         return pa.map_(pa.string(), arrow_type(data_type.valueType))
     if isinstance(data_type, t.DecimalType):
         return pa.decimal128(data_type.precision, data_type.scale)
+    if isinstance(data_type, t.StringType):  # of any collation
+        return pa.string()
     return {
         "tinyint": pa.int8(),
         "smallint": pa.int16(),
@@ -35,7 +37,6 @@ def arrow_type(data_type: t.DataType) -> pa.DataType:
         "bigint": pa.int64(),
         "float": pa.float32(),
         "double": pa.float64(),
-        "string": pa.string(),
         "boolean": pa.bool_(),
         "date": pa.date32(),
         "timestamp": pa.timestamp("us", "UTC"),

@@ -28,6 +28,7 @@ public final class BodyReader implements UDF1 {
         this.maxBodyBytes = maxBodyBytes;
         this.maxDepth = maxDepth;
         this.unknown = unknown;
+        ValueReader.of((StructType) DataType.fromJson(schema)); // refuses what it cannot read here, on the driver
     }
 
     /** From body to (event, unknown fields), or to null where it is not good. */

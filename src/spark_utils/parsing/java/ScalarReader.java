@@ -12,18 +12,19 @@ import java.util.regex.Pattern;
 import org.apache.spark.sql.types.DataType;
 import org.apache.spark.sql.types.Decimal;
 import org.apache.spark.sql.types.DecimalType;
+import org.apache.spark.sql.types.StringType;
 import org.apache.spark.unsafe.types.UTF8String;
 
 /** Reads numbers, texts, and what texts stand for; see `leaves.py` for what each type takes. */
 abstract class ScalarReader extends ValueReader {
     static ValueReader of(DataType type) {
-        String name = type instanceof DecimalType ? "decimal" : type.typeName();
-        if (name.equals("string")) {
+        if (type instanceof StringType) { // of any collation
             return new StringReader();
         }
-        if (name.equals("decimal")) {
+        if (type instanceof DecimalType) {
             return new DecimalReader((DecimalType) type);
         }
+        String name = type.typeName();
         if (name.equals("double") || name.equals("float")) {
             return new FloatReader(name.equals("float"));
         }
@@ -58,6 +59,9 @@ abstract class ScalarReader extends ValueReader {
 
         IntegerReader(String name) {
             bytes = name.equals("byte") ? 1 : name.equals("short") ? 2 : name.equals("integer") ? 4 : 8;
+            if (bytes == 8 && !name.equals("long")) {
+                throw new IllegalArgumentException(name);
+            }
         }
 
         Object read(JsonCursor in) {
@@ -201,6 +205,25 @@ abstract class ScalarReader extends ValueReader {
         }
 
         Object read(JsonCursor in) {
+            int end = in.at + 1;
+            while (in.bytes[end] != '"' && in.bytes[end] != '\\') {
+                end++;
+            }
+            if (in.bytes[end] == '"') {
+                return moment(in);
+            }
+            byte[] text = in.string().getBytes(); // written with escapes
+            byte[] plain = new byte[text.length + 2];
+            System.arraycopy(text, 0, plain, 1, text.length);
+            plain[0] = '"';
+            plain[plain.length - 1] = '"';
+            JsonCursor inside = new JsonCursor(plain, 0, null);
+            Object moment = moment(inside);
+            Doubt.unless(inside.at == plain.length);
+            return moment;
+        }
+
+        private Object moment(JsonCursor in) {
             int start = in.at + 1;
             Doubt.unless(in.bytes[in.at] == '"');
             long days = days(in.bytes, start);

@@ -11,6 +11,8 @@ import org.apache.spark.unsafe.types.UTF8String;
 
 /** The fields of one body that the schema does not know: where they stand, and their JSON as it was written. */
 final class UnknownFields {
+    private static final byte[] CONTROL_0 = "\\u000".getBytes();
+    private static final byte[] CONTROL_1 = "\\u001".getBytes();
     private static final int COPIES_OF_KEYS = 4; // as in reference.py, as are the texts
     private final String policy;
     private final long longestPaths;
@@ -189,8 +191,8 @@ final class UnknownFields {
                 out.write('\\');
                 out.write("\"\\bfnrt".charAt(escape));
             } else if (text[i] >= 0 && text[i] < ' ') {
-                byte[] code = String.format("\\u%04x", new Object[] {Integer.valueOf(text[i])}).getBytes();
-                out.write(code, 0, code.length);
+                out.write(text[i] < 16 ? CONTROL_0 : CONTROL_1, 0, 5);
+                out.write("0123456789abcdef".charAt(text[i] & 15));
             } else {
                 out.write(text[i]);
             }

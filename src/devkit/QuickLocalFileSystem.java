@@ -1,0 +1,88 @@
+package devkit;
+
+import java.io.IOException;
+import java.net.URI;
+import java.net.URISyntaxException;
+import java.nio.file.Files;
+import java.nio.file.attribute.PosixFilePermission;
+import java.util.EnumSet;
+import java.util.Set;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.ChecksumFs;
+import org.apache.hadoop.fs.DelegateToFileSystem;
+import org.apache.hadoop.fs.FileStatus;
+import org.apache.hadoop.fs.FsConstants;
+import org.apache.hadoop.fs.FsServerDefaults;
+import org.apache.hadoop.fs.LocalFileSystem;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.RawLocalFileSystem;
+import org.apache.hadoop.fs.local.LocalConfigKeys;
+import org.apache.hadoop.fs.permission.FsPermission;
+
+/**
+ * Hadoop's file system of this machine, without a process for each change of permissions and each look at a link.
+ *
+ * <p>Hadoop asks its native library for these, which pyspark does not bring along, and else runs `chmod` and `readlink`:
+ * more than 70 processes for the first micro-batch into a Delta table, 45 for each further one. Everything else,
+ * checksum files too, is Hadoop's own.
+ */
+public final class QuickLocalFileSystem extends LocalFileSystem {
+    public QuickLocalFileSystem() {
+        super(new Raw());
+    }
+
+    static final class Raw extends RawLocalFileSystem {
+        public void setPermission(Path path, FsPermission permission) throws IOException {
+            short bits = permission.toShort();
+            if (bits > 0777) {
+                super.setPermission(path, permission); // a sticky bit, which Java does not know
+                return;
+            }
+            Set granted = EnumSet.noneOf(PosixFilePermission.class);
+            PosixFilePermission[] all = PosixFilePermission.values(); // owner, group, others: read, write, execute
+            for (int i = 0; i < all.length; i++) {
+                if ((bits >> (8 - i) & 1) == 1) {
+                    granted.add(all[i]);
+                }
+            }
+            try {
+                Files.setPosixFilePermissions(pathToFile(path).toPath(), granted);
+            } catch (UnsupportedOperationException noSuchPermissions) {
+                super.setPermission(path, permission);
+            }
+        }
+
+        public FileStatus getFileLinkStatus(Path path) throws IOException {
+            return Files.isSymbolicLink(pathToFile(path).toPath()) ? super.getFileLinkStatus(path) : getFileStatus(path);
+        }
+    }
+
+    /** The same behind Hadoop's other interface, `FileContext`, which Delta's log and checkpoints are written by. */
+    public static final class Abstract extends ChecksumFs {
+        Abstract(URI uri, Configuration conf) throws IOException, URISyntaxException {
+            super(new RawAbstract(uri, conf));
+        }
+    }
+
+    static final class RawAbstract extends DelegateToFileSystem {
+        RawAbstract(URI uri, Configuration conf) throws IOException, URISyntaxException {
+            super(uri, new Raw(), conf, uri.getScheme(), false);
+        }
+
+        public int getUriDefaultPort() {
+            return -1;
+        }
+
+        public FsServerDefaults getServerDefaults(Path path) throws IOException {
+            return LocalConfigKeys.getServerDefaults();
+        }
+
+        public FsServerDefaults getServerDefaults() throws IOException {
+            return LocalConfigKeys.getServerDefaults();
+        }
+
+        public boolean isValidName(String name) {
+            return true;
+        }
+    }
+}
