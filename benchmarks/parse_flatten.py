@@ -41,6 +41,7 @@ KINDS = {
     "1 % drifting": Shares(drifting=0.01),
     "all drifting": Shares(drifting=1.0),
 }
+WARM_UP_ROUNDS = 3  # a stream runs for days: what counts is code that the JVM has compiled
 Way = Callable[[DataFrame], None]
 
 
@@ -140,16 +141,17 @@ def processor_seconds() -> float:
 
 
 def measure(df: DataFrame, ways: dict[str, Way], rounds: int) -> dict[str, tuple[float, float]]:
-    """Return the median wall and processor seconds of each way; the first round warms up and does not count."""
+    """Return the median wall and processor seconds of each way; the first rounds warm up and do not count."""
     walls: dict[str, list[float]] = {name: [] for name in ways}
     busy: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
+    for _ in range(WARM_UP_ROUNDS + rounds):
         for name, way in ways.items():
             before, start = processor_seconds(), time.perf_counter()
             way(df)
             walls[name].append(time.perf_counter() - start)
             busy[name].append(processor_seconds() - before)
-    return {name: (statistics.median(walls[name][1:]), statistics.median(busy[name][1:])) for name in ways}
+    counted = slice(WARM_UP_ROUNDS, None)
+    return {name: (statistics.median(walls[name][counted]), statistics.median(busy[name][counted])) for name in ways}
 
 
 def report(spark: SparkSession, folder: Path, arguments: argparse.Namespace) -> None:
@@ -178,7 +180,7 @@ def report_parts(spark: SparkSession, folder: Path, arguments: argparse.Namespac
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", nargs="*", choices=("jvm", "arrow"), default=["jvm", "arrow"])
     parser.add_argument("--parts", action="store_true", help="measure the steps of the Arrow engine instead")

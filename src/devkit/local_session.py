@@ -160,7 +160,8 @@ def settings(
             ``devkit.python_daemon``.
     """
     own_workers = own_workers and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
-    options = [*flags, "-XX:-UsePerfData", f"-Dlog4j2.configurationFile=file:{log4j}"]
+    # From 21 MB of classes on, and Spark has 150, each doubling of them would be a full collection.
+    options = [*flags, "-XX:MetaspaceSize=256m", "-XX:-UsePerfData", f"-Dlog4j2.configurationFile=file:{log4j}"]
     return {
         "spark.master": "local[*]",
         "spark.driver.extraClassPath": prepared.class_path,

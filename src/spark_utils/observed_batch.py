@@ -28,8 +28,9 @@ COLLECTED_BODY_BYTES = 4096
 """A rejected row with a longer body is not collected: with the number of rows, this bounds the driver's memory."""
 
 _MIN_ROWS_PER_TASK = 1000
+_ROWS_OF_ONE_TASK = 10_000  # explained in about 20 microseconds each, which is sooner than a shuffle to one file
 _WAIT_SECONDS = 10.0  # the observation arrives by Spark's listener bus, milliseconds after the write
-_NTH = "_spark_utils_nth_rejected"
+_NTH, _IS_REJECTED, _PICKED = (f"_spark_utils_{name}" for name in ("nth_rejected", "is_rejected", "picked_up"))
 _ROW_NUMBER_BITS = (1 << 33) - 1  # monotonically_increasing_id: the task in the upper bits, a counter in the lower 33
 
 
@@ -66,13 +67,15 @@ class RejectedRows:
         # The counter is evaluated in the branch of rejected rows only, so that it counts these, task by task.
         nth = F.when(is_rejected, F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_NUMBER_BITS)))
         fits = (F.col(_NTH) < most) & (F.octet_length("body") <= COLLECTED_BODY_BYTES)
-        numbered = self._parsed.withColumn(_NTH, nth)
-        observed = numbered.observe(
+        picked = F.when(is_rejected & fits, F.struct(*map(quoted, self._columns)))
+        # Picked before it is observed: where nobody else asks for bodies, only those of rejected rows go on from here.
+        marked = self._parsed.withColumn(_NTH, nth).withColumn(_PICKED, picked).withColumn(_IS_REJECTED, is_rejected)
+        observed = marked.observe(
             self._observation,
             F.count(F.lit(1)).alias("rows"),
-            F.count(F.when(is_rejected, 1)).alias("rejected"),
-            F.collect_list(F.when(is_rejected & fits, F.struct(*map(quoted, self._columns)))).alias("collected"),
-        ).drop(_NTH)
+            F.count(F.when(F.col(_IS_REJECTED), 1)).alias("rejected"),
+            F.collect_list(_PICKED).alias("collected"),
+        ).drop(_NTH, _IS_REJECTED, _PICKED)
         if self._known:
             unexplained[observed] = self._known
         return observed
@@ -98,7 +101,7 @@ class RejectedRows:
         """Give the rows their reasons, if they have none yet, and make them one file."""
         if self._known is None:
             return picked.coalesce(1)
-        if count <= _MIN_ROWS_PER_TASK:
+        if count <= _ROWS_OF_ONE_TASK:
             return rejected_rows(self._known.parse_again(picked.coalesce(1)))
         return rejected_rows(self._known.parse_again(picked)).repartition(1)  # explained by all cores
 

@@ -36,7 +36,11 @@ def test_the_wheel_holds_the_library_and_the_jobs_and_no_tests(built_wheel: Path
     assert tops == {"spark_utils", "devkit", "streaming_job.py", "transformation.py"}
     sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
     assert sources <= members(built_wheel)
-    assert "devkit/hub/ConnectionStringAuthentication.java" in members(built_wheel)
+    held = members(built_wheel)
+    assert {"devkit/hub/ConnectionStringAuthentication.java", "devkit/QuickLocalFileSystem.java"} <= held
+    sources = {f"spark_utils/parsing/java/{path.name}" for path in (ROOT / "src/spark_utils/parsing/java").iterdir()}
+    assert len(sources) >= 7
+    assert sources <= held
 
 
 def test_the_wheel_has_configargparse_as_its_only_hard_dependency(built_wheel: Path) -> None:
