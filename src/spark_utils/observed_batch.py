@@ -57,7 +57,7 @@ class RejectedRows:
         self._observation = Observation()
         self._parsed = parsed
         self._known = unexplained.get(parsed)
-        self._columns = self._known.columns if self._known else rejected_rows(parsed).columns
+        self._picked = self._known.source if self._known else rejected_rows(parsed)  # for its columns only
 
     def attach(self) -> DataFrame:
         """Return the parsed frame that counts and collects when it is executed; call it once."""
@@ -67,7 +67,7 @@ class RejectedRows:
         # The counter is evaluated in the branch of rejected rows only, so that it counts these, task by task.
         nth = F.when(is_rejected, F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_NUMBER_BITS)))
         fits = (F.col(_NTH) < most) & (F.octet_length("body") <= COLLECTED_BODY_BYTES)
-        picked = F.when(is_rejected & fits, F.struct(*map(quoted, self._columns)))
+        picked = F.when(is_rejected & fits, F.struct(*map(quoted, self._picked.columns)))
         # Picked before it is observed: where nobody else asks for bodies, only those of rejected rows go on from here.
         marked = self._parsed.withColumn(_NTH, nth).withColumn(_PICKED, picked).withColumn(_IS_REJECTED, is_rejected)
         observed = marked.observe(
@@ -92,10 +92,8 @@ class RejectedRows:
         if count == 0 or collected.size() != count:
             return Observed(rows, count, None)
         # Handed over inside the JVM: by way of Python, time stamps would pass through the machine's time zone.
-        schema = self._known.source_schema if self._known else rejected_rows(self._parsed).schema
-        java_schema = session._jsparkSession.parseDataType(schema.json())
-        frame = DataFrame(session._jsparkSession.createDataFrame(collected, java_schema), session)
-        return Observed(rows, count, self._explained(frame, count))
+        java_frame = session._jsparkSession.createDataFrame(collected, self._picked._jdf.schema())
+        return Observed(rows, count, self._explained(DataFrame(java_frame, session), count))
 
     def _explained(self, picked: DataFrame, count: int) -> DataFrame:
         """Give the rows their reasons, if they have none yet, and make them one file."""

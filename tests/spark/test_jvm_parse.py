@@ -141,7 +141,8 @@ def test_texts_with_escapes_are_what_they_stand_for(spark: SparkSession) -> None
 def test_strings_of_any_collation_are_strings(spark: SparkSession, engine: Engine) -> None:
     schema = t.StructType([t.StructField("s", t.StringType("UNICODE_CI"))])
     parsed = parse(_frame(spark, [b'{"s":"abc"}', b'{"s":5}']), schema, engine=engine).orderBy("offset")
-    assert [(row.event, row.reason) for row in parsed.collect()] == [(("abc",), None), (None, "type_mismatch")]
+    plain = parsed.selectExpr("CAST(event.s AS STRING) AS s", "reason")  # as it is, Spark 4.0.0 collects no row of it
+    assert plain.collect() == [("abc", None), (None, "type_mismatch")]
 
 
 @pytest.mark.parametrize("metadata", [{"range": [0, 1.5]}, {"examples": [1, "x"]}, {"m": [[1]]}, {"o": {"a": [None]}}])

@@ -20,13 +20,11 @@ class Unexplained:
     """What is known of a frame whose reasons are worked out only when somebody asks for them.
 
     Attributes:
-        columns: Of the source; they passed through unchanged.
-        source_schema: Theirs.
+        source: What was parsed; its columns passed through unchanged.
         parse_again: The same parsing, for another frame of these columns.
     """
 
-    columns: list[str]
-    source_schema: t.StructType
+    source: DataFrame
     parse_again: Callable[[DataFrame], DataFrame]
 
 

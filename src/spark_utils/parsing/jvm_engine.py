@@ -49,7 +49,7 @@ def parse_on_jvm(
         read.getField("unknown").alias(drift),
     )
     again = partial(parse_on_jvm, schema=schema, limits=limits, unknown=unknown, body_column=body_column)
-    unexplained[parsed] = Unexplained(df.columns, df.schema, again)
+    unexplained[parsed] = Unexplained(df, again)
     return parsed
 
 
