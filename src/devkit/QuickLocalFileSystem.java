@@ -23,7 +23,7 @@ import org.apache.hadoop.fs.permission.FsPermission;
  * Hadoop's file system of this machine, without a process for each change of permissions and each look at a link.
  *
  * <p>Hadoop asks its native library for these, which pyspark does not bring along, and else runs `chmod` and `readlink`:
- * more than 70 processes for the first micro-batch into a Delta table, 45 for each further one. Everything else,
+ * 70 processes for the first micro-batch into a Delta table, 52 for each further one. Everything else,
  * checksum files too, is Hadoop's own.
  */
 public final class QuickLocalFileSystem extends LocalFileSystem {

@@ -22,7 +22,7 @@ def compile_to_jar(java: Java, class_path: str, sources: Sequence[Path], jar: Pa
 
     Args:
         java: What to run the compiler on.
-        class_path: Holds Janino and what the sources import; it is handed over in the environment.
+        class_path: Holds Janino and what the sources import.
         sources: The files.
         jar: Where to, in the cache.
 
@@ -54,7 +54,8 @@ def _compile(java: Java, class_path: str, sources: Sequence[Path], classes: Path
     done = subprocess.run(
         [*command, *arguments], env=ours | {"CLASSPATH": class_path}, capture_output=True, text=True, check=False
     )
-    if not list(classes.rglob("*.class")):  # it reports errors with status 0
+    made = {path.stem for path in classes.rglob("*.class")}
+    if done.returncode or not {source.stem for source in sources} <= made:  # it reports errors with status 0
         said = [line for line in (done.stderr + done.stdout).splitlines() if line and not line.startswith("\tat")]
         raise RuntimeSetupError(
             f"Java classes were not compiled: {(said or ['the compiler wrote nothing'])[0]}",

@@ -156,9 +156,10 @@ def settings(
         flags: Of the JVM.
         log4j: The settings of its logging.
         fast_start: See ``local_runtime``.
-        own_workers: Python workers run on this machine and in this environment, so they may be started by
-            ``devkit.python_daemon``.
+        own_workers: Executors run on this machine and in this environment, so they know our file system, and Python
+            workers may be started by ``devkit.python_daemon``.
     """
+    file_system = FILE_SYSTEM if own_workers else {}
     own_workers = own_workers and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
     # From 21 MB of classes on, and Spark has 150, each doubling of them would be a full collection.
     options = [*flags, "-XX:MetaspaceSize=256m", "-XX:-UsePerfData", f"-Dlog4j2.configurationFile=file:{log4j}"]
@@ -166,7 +167,7 @@ def settings(
         "spark.master": "local[*]",
         "spark.driver.extraClassPath": prepared.class_path,
         "spark.executor.extraClassPath": prepared.class_path,
-        **FILE_SYSTEM,
+        **file_system,
         **{setting.key: setting.value for setting in prepared.profile.settings},
         **({"spark.python.daemon.module": "devkit.python_daemon"} if own_workers else {}),
         **(instant_start.FAST_SETTINGS if fast_start else {}),

@@ -1,7 +1,7 @@
 """``devkit warm``: run a small stream once, so that the start-up archive is there before the first job.
 
-The stream takes the ways of the sample job (JSON read, Python worker, ``foreachBatch``, Delta, the classes of the
-Kafka source), because the archive holds just those classes that were loaded.
+The stream takes the ways of the sample job (``foreachBatch``, parsing, a rejected event and its Python worker, Delta,
+the classes of the Kafka source), because the archive holds just those classes that were loaded.
 """
 
 from __future__ import annotations
@@ -53,21 +53,26 @@ def _warm(_arguments: argparse.Namespace) -> int:
 
 
 def run_small_stream(folder: Path) -> int:
-    """Stream two JSON lines into a Delta table and return how many rows it has."""
-    from spark_utils.session import get_session  # pyspark takes half a second to import, for one verb of many
+    """Stream a good and a bad body into a Delta table and return how many rows it has: the one."""
+    from pyspark.sql import functions as F  # pyspark takes half a second to import, for one verb of many
+    from pyspark.sql import types as t
+
+    from spark_utils.observed_batch import RejectedRows
+    from spark_utils.parsing import good_rows, parse
+    from spark_utils.session import get_session
 
     spark = get_session("warm-up", fast_start=True, config=GENERATED_CODE)
     (folder / "in").mkdir()
-    (folder / "in" / "events.json").write_text('{"body": "{\\"a\\": 1}"}\n{"body": "{\\"a\\": 2}"}\n', encoding="utf-8")
+    (folder / "in" / "events.json").write_text('{"body": "{\\"a\\": 1}"}\n{"body": "{"}\n', encoding="utf-8")
 
     def write(batch: DataFrame, version: int) -> None:
-        parsed = batch.selectExpr("from_json(body, 'a int') event").mapInArrow(
-            lambda part: part, "event struct<a: int>"
-        )
-        parsed.persist()
-        writer = parsed.selectExpr("event.a").write.format("delta").mode("append")
+        bodies = batch.select(F.col("body").cast("binary").alias("body"))
+        rejected = RejectedRows(parse(bodies, t.StructType().add("a", "integer")))
+        writer = good_rows(rejected.attach()).selectExpr("event.a").write.format("delta").mode("append")
         writer.option("txnAppId", "warm-up").option("txnVersion", version).save(str(folder / "out"))
-        parsed.unpersist()
+        seen = rejected.seen()
+        if seen and seen.collected:
+            seen.collected.count()
 
     spark.readStream.format("kafka").option("kafka.bootstrap.servers", "127.0.0.1:9").option("subscribe", "none").load()
     source = spark.readStream.schema("body string").json(str(folder / "in"))

@@ -66,7 +66,7 @@ class RejectedRows:
         is_rejected = ~is_good(self._parsed)
         # The counter is evaluated in the branch of rejected rows only, so that it counts these, task by task.
         nth = F.when(is_rejected, F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_NUMBER_BITS)))
-        fits = (F.col(_NTH) < most) & (F.octet_length("body") <= COLLECTED_BODY_BYTES)
+        fits = (F.col(_NTH) < most) & (F.coalesce(F.octet_length("body"), F.lit(0)) <= COLLECTED_BODY_BYTES)
         picked = F.when(is_rejected & fits, F.struct(*map(quoted, self._picked.columns)))
         # Picked before it is observed: where nobody else asks for bodies, only those of rejected rows go on from here.
         marked = self._parsed.withColumn(_NTH, nth).withColumn(_PICKED, picked).withColumn(_IS_REJECTED, is_rejected)

@@ -3,7 +3,7 @@
 ``foreachBatch`` alone is at-least-once: a batch whose commit was lost runs again. Each write therefore carries Delta's
 idempotency mark (``txnAppId``, ``txnVersion``; https://docs.delta.io/latest/delta-streaming.html, "Idempotent table
 writes in foreachBatch"): the query's own id with the table's role, and the batch's number. Delta skips a write whose
-mark it already holds, so a replayed batch writes just what is missing. Why there is no cache and no second parse:
+mark it already holds, so a replayed batch writes just what is missing. Why there is no cache and no second reading:
 ``docs/decisions/0004-two-tables-exactly-once.md``.
 """
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.errors import PySparkAttributeError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
@@ -18,7 +19,7 @@ from pyspark.sql import types as t
 from spark_utils import java_sources
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.observed_batch import RejectedRows
-from spark_utils.parsing import Reason, good_rows, java_reader, parse, rejected_rows
+from spark_utils.parsing import Reason, good_rows, java_reader, jvm_engine, parse, rejected_rows
 from spark_utils.parsing.frames import Engine
 from spark_utils.parsing.jvm_engine import compile_explanation
 from spark_utils.parsing.reference import Good, UnknownPolicy, compile_classifier
@@ -38,12 +39,15 @@ def _plan(df: DataFrame) -> str:
     return str(df._jdf.queryExecution().executedPlan().toString())
 
 
-@pytest.mark.parametrize(("unknown", "seed"), [("keep", 1), ("keep", 2), ("count", 3), ("reject", 4)])
+@pytest.mark.parametrize(
+    ("engine", "unknown", "seed"),
+    [("jvm", "keep", 1), ("jvm", "keep", 2), ("jvm", "count", 3), ("jvm", "reject", 4), ("arrow", "keep", 5)],
+)
 def test_random_bodies_get_the_reference_s_verdicts_and_values(
-    spark: SparkSession, unknown: UnknownPolicy, seed: int
+    spark: SparkSession, engine: Engine, unknown: UnknownPolicy, seed: int
 ) -> None:
     bodies = random_bodies(SCHEMA, 10_000, seed)
-    parsed = parse(_frame(spark, [*bodies]), SCHEMA, unknown=unknown, **OPTIONS)
+    parsed = parse(_frame(spark, [*bodies]), SCHEMA, unknown=unknown, **{**OPTIONS, "engine": engine})
     judge = compile_classifier(SCHEMA, limits=LIMITS, unknown=unknown)
     rows = sorted(parsed.toArrow().to_pylist(maps_as_pydicts="strict"), key=lambda row: row["offset"])
     good = 0
@@ -81,7 +85,7 @@ def _picked_up(parsed: DataFrame) -> tuple[list[int | None], list[tuple[str, byt
     assert seen is not None
     assert seen.collected is not None
     assert seen.rejected == seen.collected.count()
-    return sorted(good), sorted((row.reason, bytes(row.body)) for row in seen.collected.collect())
+    return sorted(good), sorted((row.reason, bytes(row.body or b"")) for row in seen.collected.collect())
 
 
 def _stricter(parsed: DataFrame) -> DataFrame:
@@ -92,7 +96,7 @@ def _stricter(parsed: DataFrame) -> DataFrame:
 
 WAYS: dict[str, Callable[[DataFrame], DataFrame]] = {
     "as it comes": lambda df: parse(df, IDS, engine="jvm"),
-    "a prefix cut off": lambda df: parse(df.withColumn("body", F.expr("substring(body, 1)")), IDS, engine="jvm"),
+    "a body made anew": lambda df: parse(df.withColumn("body", F.expr("substring(body, 1)")), IDS, engine="jvm"),
     "a column less": lambda df: parse(df.drop("key"), IDS, engine="jvm"),
     "a column of another type": lambda df: parse(df.withColumn("key", F.col("key").cast("string")), IDS, engine="jvm"),
     "by Arrow": lambda df: parse(df, IDS, engine="arrow"),
@@ -101,9 +105,10 @@ WAYS: dict[str, Callable[[DataFrame], DataFrame]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_rejected_rows_are_picked_up_with_their_reasons(spark: SparkSession, way: str) -> None:
-    bodies = [b'{"id":1}', b"{", b'{"id":"x"}']
+    bodies = [b'{"id":1}', b"{", b'{"id":"x"}', None]
     df = spark.createDataFrame([(body, b"k") for body in bodies], "body binary, key binary")
-    assert _picked_up(WAYS[way](df)) == ([1], [("truncated", b"{"), ("type_mismatch", b'{"id":"x"}')])
+    expected = [("null_body", b""), ("truncated", b"{"), ("type_mismatch", b'{"id":"x"}')]
+    assert _picked_up(WAYS[way](df)) == ([1], expected)
 
 
 def test_many_rejected_rows_are_explained_by_all_cores(spark: SparkSession) -> None:
@@ -195,6 +200,22 @@ def test_where_the_jvm_refuses_arrow_reads_and_who_asked_for_the_jvm_is_told(
     assert "read_body" not in _plan(parse(df, SCHEMA))
     with pytest.raises(RuntimeSetupError, match=r"NoSuchReader.*engine='arrow'"):
         parse(df, SCHEMA, engine="jvm")
+
+
+def test_where_there_is_no_jvm_arrow_reads() -> None:
+    class Connect:
+        @property
+        def sparkContext(self) -> None:  # noqa: N802 - Spark's name
+            raise PySparkAttributeError("JVM_ATTRIBUTE_NOT_SUPPORTED")
+
+    assert not java_reader.is_available(Connect())  # type: ignore[arg-type]  # as Spark Connect's sessions answer
+
+
+def test_without_pyarrow_rows_are_explained_one_by_one(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jvm_engine, "find_spec", lambda _name: None)
+    rejected = rejected_rows(parse(_frame(spark, [b'{"id":1}', b"{", None]), IDS, engine="jvm"))
+    assert "ArrowEvalPython" not in _plan(rejected)
+    assert [row.reason for row in rejected.orderBy("offset").collect()] == ["truncated", "null_body"]
 
 
 def test_where_it_can_the_jvm_reads_by_default(spark: SparkSession) -> None:

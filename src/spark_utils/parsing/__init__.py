@@ -1,7 +1,7 @@
 """Bodies to typed events, each with a verdict: every row comes out exactly once, good or rejected with a reason.
 
-``reference`` says what a verdict is, in plain Python. The engines prove most rows good in bulk and hand every row
-they cannot prove to the reference, so that both give the same verdicts, row for row.
+``reference`` says what a verdict is, in plain Python. The Arrow engine hands it every row that it cannot prove good;
+the JVM engine reads by itself and asks it why a row is rejected. Tests hold both equal to it, row for row.
 """
 
 from spark_utils.parsing.frames import good_rows, parse, rejected_rows

@@ -86,7 +86,7 @@ def is_available(spark: SparkSession) -> bool:
             try:
                 _available[application] = _reads_one_body(spark)
             except (RuntimeSetupError, Py4JError, PySparkException) as refusal:
-                _log.info("bodies are read by Arrow, not in the JVM: %s", root_cause(refusal))
+                _log.warning("bodies are read by Arrow, which is slower than the JVM: %s", root_cause(refusal))
                 _available[application] = False
         return _available[application]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def _explain_udf(schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -
 
     It is declared nondeterministic, or a filter on the reason would run it a second time.
     """
-    if not hasattr(F, "arrow_udf"):  # Spark 4.0
+    if not hasattr(F, "arrow_udf") or find_spec("pyarrow") is None:  # Spark 4.0; a driver without pyarrow
         return F.udf(_explain_rows(schema, limits, unknown), _WHY_TYPE, useArrow=False).asNondeterministic()
     import pyarrow as pa
 

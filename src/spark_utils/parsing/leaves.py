@@ -1,7 +1,7 @@
 """One JSON scalar into one Spark type, or the reason why not.
 
-Mirrored behaviour (Arrow's JSON reader, https://arrow.apache.org/docs/cpp/json.html), so that the vectorised
-engines agree with this module:
+Mirrored behaviour (Arrow's JSON reader, https://arrow.apache.org/docs/cpp/json.html), so that the Arrow engine
+agrees with this module. ``java/ScalarReader.java`` reads the same for the JVM engine: change both, or neither:
 
 * integers take integer notation only;
 * ``double`` and ``float`` take the nearest value that the type can represent, as every JSON reader does;

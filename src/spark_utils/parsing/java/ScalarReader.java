@@ -231,7 +231,7 @@ abstract class ScalarReader extends ValueReader {
             int second = isDate || in.bytes[in.at] == '"' ? 0 : secondOfDay(in);
             int nanos = !isDate && in.bytes[in.at] == '.' ? nanos(in) : 0;
             boolean isLocalTime = in.bytes[in.at] == '"';
-            int offset = isDate || isLocalTime || in.at == start + 10 ? 0 : offset(in);
+            int offset = isDate || isLocalTime ? 0 : offset(in);
             Doubt.unless(in.bytes[in.at] == '"' && (isLocalTime || !isLocal));
             in.at++;
             if (isDate) {
