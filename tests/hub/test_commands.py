@@ -53,11 +53,12 @@ def test_a_recorded_file_is_sent_byte_for_byte(
     assert content(received) == content(read_events(file))
 
 
-def test_forever_ends_when_the_time_is_over_and_keeps_the_rate(
+def test_forever_ends_when_the_time_is_over_and_stays_below_the_rate(
     started_hub: LocalHub, hub: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["hub", "send", "--forever", "--seconds", "0.5", "--rate", "100", "--hub", hub]) == 0
-    assert len(receive(started_hub.connection_string(), hub)) == pytest.approx(51, abs=2)
+    # How many, to the event, is `tests/unit/test_sending.py`'s, whose clock does not depend on how busy a machine is.
+    assert 1 <= len(receive(started_hub.connection_string(), hub)) <= 52
 
 
 def test_a_connection_string_reference_names_the_target(
