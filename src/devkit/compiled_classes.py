@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from devkit import cache
-from devkit.java import Java
+from devkit.java import SMALL_JVM, Java, own_environment
 from spark_utils.errors import RuntimeSetupError
 
 _COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"  # Janino's command line
-_QUICK = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
 def compile_to_jar(java: Java, class_path: str, sources: Sequence[Path], jar: Path) -> Path:
-    """Compile the sources into a jar, unless it is there.
+    """Compile the sources into a jar, which appears as a whole or not at all.
 
     Args:
         java: What to run the compiler on.
@@ -33,26 +30,23 @@ def compile_to_jar(java: Java, class_path: str, sources: Sequence[Path], jar: Pa
         RuntimeSetupError: The sources do not compile.
     """
     jar.parent.mkdir(parents=True, exist_ok=True)
-    with cache.exclusive(jar.with_suffix(".lock")):
-        if not jar.exists():
-            with tempfile.TemporaryDirectory(dir=jar.parent) as scratch:
-                classes = Path(scratch, "classes")
-                _compile(java, class_path, sources, classes)
-                draft = Path(scratch, jar.name)
-                with zipfile.ZipFile(draft, "w") as archive:
-                    for path in sorted(classes.rglob("*.class")):
-                        archive.write(path, path.relative_to(classes))
-                draft.rename(jar)
+    with tempfile.TemporaryDirectory(dir=jar.parent) as scratch:
+        classes = Path(scratch, "classes")
+        _compile(java, class_path, sources, classes)
+        draft = Path(scratch, jar.name)
+        with zipfile.ZipFile(draft, "w") as archive:
+            for path in sorted(classes.rglob("*.class")):
+                archive.write(path, path.relative_to(classes))
+        draft.rename(jar)
     return jar
 
 
 def _compile(java: Java, class_path: str, sources: Sequence[Path], classes: Path) -> None:
     classes.mkdir()
-    command = [str(java.home / "bin" / "java"), *_QUICK, _COMPILER, "-g", "-d", str(classes)]
+    command = [str(java.home / "bin" / "java"), *SMALL_JVM, _COMPILER, "-g", "-d", str(classes)]
     arguments = ["-classpath", class_path, *map(str, sources)]
-    ours = {name: value for name, value in os.environ.items() if name not in ("_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")}
     done = subprocess.run(
-        [*command, *arguments], env=ours | {"CLASSPATH": class_path}, capture_output=True, text=True, check=False
+        [*command, *arguments], env=own_environment(class_path), capture_output=True, text=True, check=False
     )
     made = {path.stem for path in classes.rglob("*.class")}
     if done.returncode or not {source.stem for source in sources} <= made:  # it reports errors with status 0

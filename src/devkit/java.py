@@ -17,6 +17,15 @@ INSTALL = (
     "macOS: `brew install openjdk@17`)"
 )
 
+# Quick to start and small: one client compiler, a serial collector, no shared performance counters.
+SMALL_JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+
+
+def own_environment(class_path: str) -> dict[str, str]:
+    """Return the environment to run a program in, without Java options meant for other programs."""
+    ours = {name: value for name, value in os.environ.items() if name not in ("_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")}
+    return ours | {"CLASSPATH": class_path}
+
 
 @dataclass(frozen=True)
 class Java:

@@ -95,9 +95,13 @@ def _compiled(java: Java, spark_home: Path) -> Path:
     class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
     marks = f"{class_path}\n{java_sources.package()}\n".encode() + FILE_SYSTEM_SOURCE.read_bytes()
     jar = cache.home() / "compiled" / f"local-session-{hashlib.sha256(marks).hexdigest()[:16]}.jar"
-    with tempfile.TemporaryDirectory() as folder:
-        sources = [*java_sources.write_sources(Path(folder)), FILE_SYSTEM_SOURCE]
-        return compile_to_jar(java, class_path, sources, jar)
+    jar.parent.mkdir(parents=True, exist_ok=True)
+    with cache.exclusive(jar.with_suffix(".lock")):
+        if not jar.exists():
+            with tempfile.TemporaryDirectory() as folder:
+                sources = [*java_sources.write_sources(Path(folder)), FILE_SYSTEM_SOURCE]
+                compile_to_jar(java, class_path, sources, jar)
+    return jar
 
 
 @contextmanager
@@ -159,17 +163,16 @@ def settings(
         own_workers: Executors run on this machine and in this environment, so they know our file system, and Python
             workers may be started by ``devkit.python_daemon``.
     """
-    file_system = FILE_SYSTEM if own_workers else {}
-    own_workers = own_workers and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
+    own_python = own_workers and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
     # From 21 MB of classes on, and Spark has 150, each doubling of them would be a full collection.
     options = [*flags, "-XX:MetaspaceSize=256m", "-XX:-UsePerfData", f"-Dlog4j2.configurationFile=file:{log4j}"]
     return {
         "spark.master": "local[*]",
         "spark.driver.extraClassPath": prepared.class_path,
         "spark.executor.extraClassPath": prepared.class_path,
-        **file_system,
+        **(FILE_SYSTEM if own_workers else {}),
         **{setting.key: setting.value for setting in prepared.profile.settings},
-        **({"spark.python.daemon.module": "devkit.python_daemon"} if own_workers else {}),
+        **({"spark.python.daemon.module": "devkit.python_daemon"} if own_python else {}),
         **(instant_start.FAST_SETTINGS if fast_start else {}),
         "spark.driver.extraJavaOptions": " ".join(
             f'"{option}"' if " " in option else option

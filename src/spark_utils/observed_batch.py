@@ -30,7 +30,7 @@ COLLECTED_BODY_BYTES = 4096
 _MIN_ROWS_PER_TASK = 1000
 _ROWS_OF_ONE_TASK = 10_000  # explained in about 20 microseconds each, which is sooner than a shuffle to one file
 _WAIT_SECONDS = 10.0  # the observation arrives by Spark's listener bus, milliseconds after the write
-_NTH, _IS_REJECTED, _PICKED = (f"_spark_utils_{name}" for name in ("nth_rejected", "is_rejected", "picked_up"))
+_NTH, _PICKED = "_spark_utils_nth_rejected", "_spark_utils_picked_up"
 _ROW_NUMBER_BITS = (1 << 33) - 1  # monotonically_increasing_id: the task in the upper bits, a counter in the lower 33
 
 
@@ -69,13 +69,13 @@ class RejectedRows:
         fits = (F.col(_NTH) < most) & (F.coalesce(F.octet_length("body"), F.lit(0)) <= COLLECTED_BODY_BYTES)
         picked = F.when(is_rejected & fits, F.struct(*map(quoted, self._picked.columns)))
         # Picked before it is observed: where nobody else asks for bodies, only those of rejected rows go on from here.
-        marked = self._parsed.withColumn(_NTH, nth).withColumn(_PICKED, picked).withColumn(_IS_REJECTED, is_rejected)
+        marked = self._parsed.withColumn(_NTH, nth).withColumn(_PICKED, picked)
         observed = marked.observe(
             self._observation,
             F.count(F.lit(1)).alias("rows"),
-            F.count(F.when(F.col(_IS_REJECTED), 1)).alias("rejected"),
+            F.count(F.when(is_rejected, 1)).alias("rejected"),
             F.collect_list(_PICKED).alias("collected"),
-        ).drop(_NTH, _IS_REJECTED, _PICKED)
+        ).drop(_NTH, _PICKED)
         if self._known:
             unexplained[observed] = self._known
         return observed

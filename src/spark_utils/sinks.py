@@ -165,12 +165,13 @@ class BatchWriter:
         picked_up = RejectedRows(parsed)
         self._append_events(events, self.transform(good_rows(picked_up.attach())), rows)
         seen = picked_up.seen()
-        is_complete = seen is not None and seen.rows == rows  # else it is not known which rows were rejected
-        if seen is None or not is_complete or (seen.rejected and seen.collected is None):
-            rejects.append(self._few_files(rejected_rows(parsed), rows))
-        elif seen.collected is not None:
-            rejects.append(seen.collected)
-        return seen.rejected if seen is not None and is_complete else None
+        rejected = self._few_files(rejected_rows(parsed), rows)
+        if seen is None or seen.rows != rows:  # not every row went by, so it is not known which were rejected
+            rejects.append(rejected)
+            return None
+        if seen.rejected:
+            rejects.append(rejected if seen.collected is None else seen.collected)
+        return seen.rejected
 
     def _append_events(self, events: IdempotentWrite, df: DataFrame, rows: int) -> None:
         """Write the rows of ``events``, and warn when the partition column makes a folder for hardly any of them."""

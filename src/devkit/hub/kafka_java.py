@@ -13,13 +13,11 @@ from pathlib import Path
 
 from devkit import cache, jars, runtimes
 from devkit.compiled_classes import compile_to_jar
-from devkit.java import find_java
+from devkit.java import SMALL_JVM, find_java, own_environment
 from spark_utils.errors import RuntimeSetupError
 
 AUTHENTICATION_SOURCE = Path(__file__).with_name("ConnectionStringAuthentication.java")
 MAIN_CLASS = "kafka.Kafka"
-# Quick to start and small: one client compiler, a serial collector, no shared performance counters.
-JVM_OPTIONS = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 LOG_OPTIONS = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 
 
@@ -49,7 +47,7 @@ class KafkaJava:
 
     def command(self, main_class: str, *arguments: str) -> list[str]:
         """Return the command line that runs a class."""
-        return [str(self.java), *JVM_OPTIONS, *LOG_OPTIONS, main_class, *arguments]
+        return [str(self.java), *SMALL_JVM, *LOG_OPTIONS, main_class, *arguments]
 
     def broker_command(self, properties: Path, name: str) -> list[str]:
         """Return the broker's command line; the first one ever writes the class archive when it ends.
@@ -65,12 +63,11 @@ class KafkaJava:
             sharing = [f"-XX:ArchiveClassesAtExit={self.archive}.{name}"]
         quiet = ["-Xlog:cds=off", "-Xlog:cds+dynamic=off"]  # an archive that does not fit is no news: it is left alone
         crash_report = f"-XX:ErrorFile={properties.parent}/jvm-crash-%p.log"  # else it lands wherever the user stands
-        return [str(self.java), *JVM_OPTIONS, *sharing, *quiet, crash_report, *LOG_OPTIONS, MAIN_CLASS, str(properties)]
+        return [str(self.java), *SMALL_JVM, *sharing, *quiet, crash_report, *LOG_OPTIONS, MAIN_CLASS, str(properties)]
 
     def environment(self) -> dict[str, str]:
         """Return the environment to run it in, without Java options meant for other programs."""
-        ours = {name: value for name, value in os.environ.items() if name not in ("_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")}
-        return ours | {"CLASSPATH": self.class_path}
+        return own_environment(self.class_path)
 
     def run(self, main_class: str, *arguments: str) -> None:
         """Run a class to its end.

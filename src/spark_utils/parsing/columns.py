@@ -15,6 +15,9 @@ from spark_utils.parsing.reference import UnknownPolicy
 VERDICT_NAMES = ("event", "reason", "path", "detail", "_unknown", "_unknown_count")
 
 
+WHY_TYPE = t.StructType().add("reason", "string").add("path", "string").add("detail", "string")
+
+
 @dataclass(frozen=True)
 class Unexplained:
     """What is known of a frame whose reasons are worked out only when somebody asks for them.
@@ -43,9 +46,7 @@ def verdict_type(schema: t.StructType, unknown: UnknownPolicy) -> t.StructType:
     return t.StructType(
         [
             t.StructField("event", nullable_type(schema)),
-            t.StructField("reason", t.StringType()),
-            t.StructField("path", t.StringType()),
-            t.StructField("detail", t.StringType()),
+            *WHY_TYPE.fields,
             drift or t.StructField("_unknown", t.StringType()),
         ]
     )
@@ -67,10 +68,21 @@ def quoted(name: str) -> str:
 
 def nullable_type(data_type: t.DataType) -> t.DataType:
     """Return the type with everything in it nullable, as ``from_json`` returns it: rejected rows have no event."""
+    return bare_type(data_type, nullable=True)
+
+
+def bare_type(data_type: t.DataType, *, nullable: bool = False) -> t.DataType:
+    """Return the type without metadata; with everything in it nullable, or as it was declared."""
+
+    def inner(data_type: t.DataType) -> t.DataType:
+        return bare_type(data_type, nullable=nullable)
+
     if isinstance(data_type, t.StructType):
-        return t.StructType([t.StructField(f.name, nullable_type(f.dataType)) for f in data_type.fields])
+        fields = data_type.fields
+        return t.StructType([t.StructField(f.name, inner(f.dataType), nullable or f.nullable) for f in fields])
     if isinstance(data_type, t.ArrayType):
-        return t.ArrayType(nullable_type(data_type.elementType))
+        return t.ArrayType(inner(data_type.elementType), nullable or data_type.containsNull)
     if isinstance(data_type, t.MapType):
-        return t.MapType(data_type.keyType, nullable_type(data_type.valueType))
+        value = inner(data_type.valueType)
+        return t.MapType(data_type.keyType, value, nullable or data_type.valueContainsNull)
     return data_type

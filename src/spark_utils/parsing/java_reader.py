@@ -23,7 +23,7 @@ from pyspark.sql import types as t
 
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.java_sources import package, write_sources
-from spark_utils.parsing.columns import nullable_type
+from spark_utils.parsing.columns import bare_type, nullable_type
 from spark_utils.parsing.reasons import Limits
 from spark_utils.parsing.reference import UnknownPolicy
 from spark_utils.streaming_utils.root_cause import root_cause
@@ -56,7 +56,8 @@ def read_bodies(
     try:
         jvm: Any = spark.sparkContext._jvm
         loader = _loader(spark)
-        arguments = (_bare(schema).json(), min(limits.max_body_bytes, _LARGEST_INT), limits.max_depth, unknown)
+        # Without metadata, some of which Spark's JVM cannot read.
+        arguments = (bare_type(schema).json(), min(limits.max_body_bytes, _LARGEST_INT), limits.max_depth, unknown)
         (constructor,) = loader.loadClass(f"{package()}.{_CLASS}").getConstructors()
         reader = constructor.newInstance(_array(spark, jvm.Object, arguments))
         returned = spark._jsparkSession.parseDataType(read_type(schema, unknown).json())
@@ -98,17 +99,6 @@ def _reads_one_body(spark: SparkSession) -> bool:
         return True  # the executor is this JVM
     ((found,),) = spark.range(1).select(read.getField("event").getField("id")).collect()
     return bool(found == 1)
-
-
-def _bare(data_type: t.DataType) -> Any:
-    """Return the type without metadata, some of which Spark's JVM cannot read."""
-    if isinstance(data_type, t.StructType):
-        return t.StructType([t.StructField(f.name, _bare(f.dataType), f.nullable) for f in data_type.fields])
-    if isinstance(data_type, t.ArrayType):
-        return t.ArrayType(_bare(data_type.elementType), data_type.containsNull)
-    if isinstance(data_type, t.MapType):
-        return t.MapType(data_type.keyType, _bare(data_type.valueType), data_type.valueContainsNull)
-    return data_type
 
 
 def _array(spark: SparkSession, kind: Any, values: Any) -> Any:

@@ -10,14 +10,13 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
-from spark_utils.parsing.columns import Unexplained, quoted, unexplained
+from spark_utils.parsing.columns import WHY_TYPE, Unexplained, quoted, unexplained
 from spark_utils.parsing.java_reader import read_bodies
 from spark_utils.parsing.reasons import Limits, Reason
 from spark_utils.parsing.reference import Good, Rejected, UnknownPolicy, compile_classifier
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 Explain = Callable[[bytes | None], tuple[str, str | None, str]]
 
 _READ, _WHY = (f"_{part} of this body" for part in ("reading", "rejection"))
-_WHY_TYPE = t.StructType([t.StructField(name, t.StringType()) for name in ("reason", "path", "detail")])
 
 
 def parse_on_jvm(
@@ -39,7 +37,7 @@ def parse_on_jvm(
     staged = df.select("*", read_bodies(df.sparkSession, body, schema, limits, unknown).alias(_READ))
     rejected = F.when(read.isNull(), F.struct(body.alias("body")))
     explained = staged.select("*", _explain_udf(schema, limits, unknown)(rejected).alias(_WHY))
-    why = {name: F.col(quoted(_WHY)).getField(name) for name in _WHY_TYPE.names}
+    why = {name: F.col(quoted(_WHY)).getField(name) for name in WHY_TYPE.names}
     drift = "_unknown_count" if unknown == "count" else "_unknown"
     parsed = explained.select(
         *map(quoted, df.columns),
@@ -60,12 +58,12 @@ def _explain_udf(schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -
     It is declared nondeterministic, or a filter on the reason would run it a second time.
     """
     if not hasattr(F, "arrow_udf") or find_spec("pyarrow") is None:  # Spark 4.0; a driver without pyarrow
-        return F.udf(_explain_rows(schema, limits, unknown), _WHY_TYPE, useArrow=False).asNondeterministic()
+        return F.udf(_explain_rows(schema, limits, unknown), WHY_TYPE, useArrow=False).asNondeterministic()
     import pyarrow as pa
 
     explain = _explain_batches(schema.json(), limits, unknown)
     explain.__annotations__ = {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}  # Spark reads the kind
-    return F.arrow_udf(explain, _WHY_TYPE).asNondeterministic()
+    return F.arrow_udf(explain, WHY_TYPE).asNondeterministic()
 
 
 def _explain_batches(
@@ -74,16 +72,14 @@ def _explain_batches(
     def explain(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         import pyarrow as pa
 
-        returned = pa.struct([(name, pa.string()) for name in _WHY_TYPE.names])
+        returned = pa.struct([(name, pa.string()) for name in WHY_TYPE.names])
         why = compile_explanation(t.StructType.fromJson(json.loads(schema_json)), limits, unknown)
         for batch in batches:
-            is_rejected = batch.is_valid()
-            bodies = batch.field("body").filter(is_rejected)
-            verdicts = [dict(zip(_WHY_TYPE.names, why(body), strict=True)) for body in bodies.to_pylist()]
-            places = count()
-            taken = [next(places) if rejected else None for rejected in is_rejected.to_pylist()] if verdicts else None
-            found = pa.array(verdicts, returned)
-            yield pa.nulls(len(batch), returned) if taken is None else found.take(pa.array(taken, pa.int32()))
+            if batch.null_count == len(batch):
+                yield pa.nulls(len(batch), returned)
+                continue
+            rows = ((row and why(row["body"])) for row in batch.to_pylist())
+            yield pa.array([verdict and dict(zip(WHY_TYPE.names, verdict, strict=True)) for verdict in rows], returned)
 
     return explain
 

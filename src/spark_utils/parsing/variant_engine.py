@@ -11,14 +11,12 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as t
 
-from spark_utils.parsing.columns import quoted
+from spark_utils.parsing.columns import WHY_TYPE, quoted
 from spark_utils.parsing.json_text import NumberText, PathParts, excerpt, read_tree
 from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
 from spark_utils.parsing.reference import rejection
 
-_SLOW = t.StructType().add("reason", "string").add("path", "string").add("detail", "string")
 _DOUBTFUL_TEXT = r"\\u[dD][89a-fA-F]|[eE][+]?[0-9]{3}|[0-9]{300}"  # a lone surrogate; a number beyond every double
 _TEXT, _VERDICT = "_text of this body", "_verdict of this body"
 
@@ -28,13 +26,13 @@ def parse_variant(df: DataFrame, limits: Limits, body_column: str) -> DataFrame:
     body, text = F.col(quoted(body_column)), F.col(quoted(_TEXT))
     staged = df.select("*", body.cast("string").alias(_TEXT))
     proven = F.coalesce(_proof(text, body, limits), F.lit(False))
-    slow = F.udf(_judge(limits), _SLOW, useArrow=False).asNondeterministic()
+    slow = F.udf(_judge(limits), WHY_TYPE, useArrow=False).asNondeterministic()
     verdict = slow(F.when(~proven, F.struct(body.alias("body")))).alias(_VERDICT)
     reason = F.col(f"{quoted(_VERDICT)}.reason")
     return staged.select("*", verdict).select(
         *map(quoted, df.columns),
         F.when(reason.isNull(), F.try_parse_json(text)).alias("event"),
-        *(F.col(f"{quoted(_VERDICT)}.{field.name}") for field in _SLOW.fields),
+        *(F.col(f"{quoted(_VERDICT)}.{field.name}") for field in WHY_TYPE.fields),
         F.lit(None).cast("string").alias("_unknown"),
     )
 

@@ -124,13 +124,32 @@ abstract class ValueReader {
         }
     }
 
-    private static final class ArrayReader extends ValueReader {
+    /** What arrays and maps have in common. */
+    private abstract static class ItemsReader extends ValueReader {
         private final ValueReader items;
         private final boolean mayBeNull;
 
+        ItemsReader(DataType type, boolean mayBeNull) {
+            items = ValueReader.of(type);
+            this.mayBeNull = mayBeNull;
+        }
+
+        /** Read an element or the value of an entry, which may be null; `part` is its index or its key. */
+        final Object readItem(JsonCursor in, Object part) {
+            if (in.takeNull()) {
+                Doubt.unless(mayBeNull);
+                return null;
+            }
+            int before = in.unknown.count();
+            Object item = items.read(in);
+            in.unknown.below(part, before);
+            return item;
+        }
+    }
+
+    private static final class ArrayReader extends ItemsReader {
         ArrayReader(ArrayType type) {
-            items = ValueReader.of(type.elementType());
-            mayBeNull = type.containsNull();
+            super(type.elementType(), type.containsNull());
         }
 
         Object read(JsonCursor in) {
@@ -143,13 +162,7 @@ abstract class ValueReader {
                 if (count == values.length) {
                     values = Arrays.copyOf(values, 2 * count);
                 }
-                int before = in.unknown.count();
-                boolean isNull = in.takeNull();
-                Doubt.unless(mayBeNull || !isNull);
-                values[count] = isNull ? null : items.read(in);
-                if (in.unknown.count() > before) {
-                    in.unknown.below(Integer.valueOf(count), before);
-                }
+                values[count] = readItem(in, Integer.valueOf(count));
                 count++;
                 more = in.hasNext(']');
             }
@@ -157,13 +170,9 @@ abstract class ValueReader {
         }
     }
 
-    private static final class MapReader extends ValueReader {
-        private final ValueReader items;
-        private final boolean mayBeNull;
-
+    private static final class MapReader extends ItemsReader {
         MapReader(MapType type) {
-            items = ValueReader.of(type.valueType());
-            mayBeNull = type.valueContainsNull();
+            super(type.valueType(), type.valueContainsNull());
         }
 
         Object read(JsonCursor in) {
@@ -175,13 +184,7 @@ abstract class ValueReader {
                 in.look();
                 UTF8String key = in.string();
                 in.colon();
-                int before = in.unknown.count();
-                boolean isNull = in.takeNull();
-                Doubt.unless(mayBeNull || !isNull);
-                entries.put(key, isNull ? null : items.read(in));
-                if (in.unknown.count() > before) {
-                    in.unknown.below(key, before);
-                }
+                entries.put(key, readItem(in, key));
                 count++;
                 more = in.hasNext('}');
             }
