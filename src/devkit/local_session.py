@@ -12,12 +12,12 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from devkit import cache, instant_start, jars
+from devkit import cache, instant_start, jars, spark_jvm
 from devkit.compiled_classes import compile_to_jar
 from devkit.java import Java, find_java
 from devkit.runtimes import RuntimeProfile, installed_profile, installed_spark
@@ -105,7 +105,7 @@ def _compiled(java: Java, spark_home: Path) -> Path:
 
 
 @contextmanager
-def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
+def local_runtime(app_name: str, *, fast_start: bool, config: Mapping[str, str]) -> Iterator[None]:
     """Let a JVM that pyspark starts inside this block have everything that a local session needs.
 
     The environment is put back afterwards, so that other programs started by this one are not touched; only
@@ -115,6 +115,7 @@ def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
     Args:
         app_name: Names the log file.
         fast_start: Take the levers that start quicker and run slower: for cells and tests.
+        config: The user's Spark settings.
     """
     if os.environ.get("SPARK_CONF_DIR"):
         yield
@@ -124,8 +125,12 @@ def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
     archive = instant_start.Archive(prepared.archive()) if instant_start.is_on() else None
     flags = archive.flags() if archive else []
     defaults = _configuration_folder(prepared, flags, fast_start=fast_start) / "spark-defaults.conf"
-    with _environment(launch_variables(prepared, defaults, app_name)):
-        yield
+    variables = launch_variables(prepared, defaults, app_name)
+    as_usual = instant_start.is_on() and spark_jvm.is_as_usual(config)
+    with _environment(variables):
+        command = spark_jvm.launch_command(defaults) if as_usual else None
+        with spark_jvm.running(command, {"spark.app.name": app_name, **config}) if command else nullcontext():
+            yield
     if archive:
         from pyspark import SparkContext
 
@@ -140,6 +145,7 @@ def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> di
     variables = {
         "SPARK_HOME": str(prepared.spark_home),
         "SPARK_CONF_DIR": str(empty),
+        "SPARK_SCALA_VERSION": prepared.profile.scala,
         "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(defaults))} {arguments}",
         "JAVA_HOME": str(prepared.java.home),
         "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
@@ -193,7 +199,8 @@ def write_configuration(folder: Path, content: dict[str, str]) -> None:
 def _configuration_folder(prepared: Preparation, flags: list[str], *, fast_start: bool) -> Path:
     """Return a folder named by the hash of what it says, written if it is not there yet."""
     conf = cache.home() / "conf"
-    said = repr(sorted(settings(prepared, flags, conf, fast_start=fast_start).items())) + LOG4J
+    content = settings(prepared, flags, conf, fast_start=fast_start)
+    said = f"{sorted(content.items())}{LOG4J}{prepared.java}{prepared.spark_home}{prepared.profile.spark}"
     folder = conf / hashlib.sha256(said.encode()).hexdigest()[:16]
     if not (folder / "spark-defaults.conf").exists():
         content = settings(prepared, flags, folder / "log4j2.properties", fast_start=fast_start)

@@ -48,7 +48,7 @@ def get_session(
     elif _is_given():
         session = builder.getOrCreate()
     else:
-        with _local_runtime(app_name, fast_start):
+        with _local_runtime(app_name, fast_start, config or {}):
             session = builder.getOrCreate()
     _apply(session, config or {})
     return session
@@ -69,10 +69,10 @@ def _is_given() -> bool:
     )
 
 
-def _local_runtime(app_name: str, fast_start: bool) -> AbstractContextManager[None]:
+def _local_runtime(app_name: str, fast_start: bool, config: Mapping[str, str]) -> AbstractContextManager[None]:
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         prepare: Callable[..., AbstractContextManager[None]] = entry_point.load()
-        return prepare(app_name, fast_start=fast_start)
+        return prepare(app_name, fast_start=fast_start, config=config)
     return nullcontext()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,14 +28,15 @@ print("rows", spark.range(3).count(), flush=True)
 """
 
 
-def start(home: Path, *, fast: bool = True, then: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+def start(
+    home: Path, *, program: str = START, fast: bool = True, then: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a small program with a session of its own, in a cache of its own."""
-    environment = {**os.environ, "SPARK_DEVKIT_HOME": str(home), **variables}
-    for name in ("SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "PYSPARK_GATEWAY_PORT"):
-        environment.pop(name, None)
+    not_inherited = ("SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "PYSPARK_GATEWAY_PORT")
+    inherited = {name: value for name, value in os.environ.items() if name not in not_inherited}
     return subprocess.run(
-        [sys.executable, "-c", START.format(fast=fast, then=then)],
-        env=environment,
+        [sys.executable, "-c", program.format(fast=fast, then=then)],
+        env={**inherited, "SPARK_DEVKIT_HOME": str(home), **variables},
         capture_output=True,
         text=True,
         timeout=600,
@@ -133,6 +136,45 @@ def test_a_job_without_instant_start_keeps_optimising_compiler_and_code_generati
     for flag in ("-XX:TieredStopAtLevel", "SharedArchiveFile", "ArchiveClassesAtExit"):
         assert flag not in job.stdout
     assert job.stdout.splitlines()[-1] == "true"
+
+
+def test_the_jvm_is_the_one_that_sparks_own_scripts_start(own_home: Path) -> None:
+    """By command and by environment; a variable of Spark's that says nothing lets pyspark take its own way."""
+    show = "pid = spark.sparkContext._gateway.proc.pid\nfor part in ('cmdline', 'environ'):\n"
+    show += "    print(open(f'/proc/{pid}/{part}').read().strip(chr(0)).split(chr(0)))"
+    start(own_home)  # writes the archive, which takes flags of its own
+    ours, sparks = (start(own_home, then=show, **more) for more in ({}, {"SPARK_NO_DAEMONIZE": "1"}))
+    (our_command, our_variables), (command, variables) = (
+        [ast.literal_eval(line) for line in run.stdout.splitlines()[-2:]] for run in (ours, sparks)
+    )
+    assert our_command == command
+    of_a_shell = {"_", "PWD", "OLDPWD", "SHLVL", "SPARK_NO_DAEMONIZE"}
+    of_a_run = {"_PYSPARK_DRIVER_CONN_INFO_PATH", "SPARK_DEVKIT_LOG"}
+    differing = {line.partition("=")[0] for line in {*our_variables} ^ {*variables}}
+    assert differing <= of_a_shell | of_a_run, differing
+    kept = [path.read_text().split("\0") for path in own_home.glob("conf/*/command")]
+    assert any(set(command) >= set(words[:-1]) for words in kept), "our session took pyspark's way too"
+
+
+@pytest.mark.parametrize(
+    ("config", "variables"),
+    [({"spark.driver.memory": "700m"}, {}), ({}, {"PYSPARK_SUBMIT_ARGS": "--driver-memory 700m pyspark-shell"})],
+)
+def test_what_is_said_to_the_launcher_is_heard(
+    own_home: Path, config: dict[str, str], variables: dict[str, str]
+) -> None:
+    program = START.replace("fast_start={fast}", "fast_start={fast}, config={config}")
+    run = start(own_home, program=program.replace("{config}", f"dict({[*config.items()]})"), **variables)
+    assert "-Xmx700m" in run.stdout, run.stderr
+
+
+def test_the_jvm_ends_with_its_python_however_that_ends(own_home: Path) -> None:
+    then = "import os; print(spark.sparkContext._gateway.proc.pid, flush=True); os.kill(os.getpid(), 9)"
+    pid = start(own_home, then=then).stdout.split()[-1]
+    deadline = time.monotonic() + 60
+    while Path("/proc", pid).exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path("/proc", pid).exists()
 
 
 def test_sql_takes_parameters(spark: SparkSession) -> None:
