@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from devkit import cache
+from devkit.instant_start import SWITCH_VARIABLE
 from devkit.java import SMALL_JVM
 from spark_utils.errors import RuntimeSetupError
 
@@ -47,13 +48,13 @@ def launch_command(properties: Path) -> list[str] | None:
     """Return the command of a JVM, from the file beside the properties or else from Spark's launcher.
 
     Args:
-        properties: The ``spark-defaults.conf`` to start with, in a folder that is never written a second time.
+        properties: The ``spark-defaults.conf`` to start with.
 
     Returns:
         The command; nothing when the launcher fails, as Spark's scripts then will, and say why.
     """
     kept = properties.with_name("command")
-    if not kept.exists():
+    if not kept.exists() or kept.stat().st_mtime_ns < properties.stat().st_mtime_ns:
         java = Path(os.environ["JAVA_HOME"], "bin", "java")
         jars = Path(os.environ["SPARK_HOME"], "jars", "*")
         asked = [SUBMIT, "--properties-file", str(properties), "pyspark-shell"]
@@ -88,12 +89,11 @@ def running(command: Sequence[str], config: Mapping[str, str]) -> Iterator[None]
         yield
     finally:
         for name in address:
-            del os.environ[name]
-        if SparkContext._gateway:
+            os.environ.pop(name, None)
+        if SparkContext._gateway and SparkContext._gateway.proc is None:
             SparkContext._gateway.proc = jvm  # where pyspark keeps it, for as long as the JVM is to live
         else:
-            jvm.kill()
-            jvm.communicate()
+            _end(jvm)
 
 
 def _start(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
@@ -105,24 +105,35 @@ def _start(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], dict[str, s
             env={**os.environ, **EXPORTED, "_PYSPARK_DRIVER_CONN_INFO_PATH": str(told)},
             preexec_fn=_ignore_interrupts,  # noqa: PLW1509  # as pyspark does; it runs one system call
         )
-        _import_meanwhile()
-        while not told.exists():
-            if jvm.poll() is not None:
-                jvm.communicate()  # closes the pipe
-                raise RuntimeSetupError(
-                    f"the JVM ended with exit code {jvm.returncode} before it could be used",
-                    origin=command[0],
-                    remedy="What it wrote to standard error says why.",
-                )
-            time.sleep(LOOK_SECONDS)
+        try:
+            _import_meanwhile()
+            _wait_for(told, jvm)
+        except BaseException:  # Ctrl-C: without its folder the JVM would neither work nor end
+            _end(jvm)
+            raise
         said = told.read_bytes()
     port, length = struct.unpack_from("!ii", said)
     return jvm, {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": said[8 : 8 + length].decode()}
 
 
+def _wait_for(told: Path, jvm: subprocess.Popen[bytes]) -> None:
+    while not told.exists():
+        if jvm.poll() is not None:
+            raise RuntimeSetupError(
+                f"the JVM ended with exit code {jvm.returncode} before it could be used",
+                remedy=f"It said why on standard error; {SWITCH_VARIABLE}=off starts it by Spark's scripts.",
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _end(jvm: subprocess.Popen[bytes]) -> None:
+    jvm.kill()
+    jvm.communicate()
+
+
 def _import_meanwhile() -> None:
     """Import what pyspark 4.1 would import at its first call of the JVM, which then waits: pandas, for 0.4 s."""
-    with suppress(ImportError):
+    with suppress(Exception):
         import pyspark.testing.utils  # noqa: F401  # for the sake of its imports
 
 

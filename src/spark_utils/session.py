@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
@@ -19,6 +20,8 @@ LOG_VARIABLE = "SPARK_DEVKIT_LOG"
 SECRET_KEY = re.compile(
     r"(?i)secret|password|token|access[.]?key|account[.]key|sas[.]|jaas|credential|connection[-._]?string"
 )
+
+_starting = threading.Lock()  # of two threads at a time one starts a JVM, and the other finds it
 
 
 def get_session(
@@ -40,17 +43,14 @@ def get_session(
             value that cannot be changed any more.
         RuntimeSetupError: Java, a jar or a runtime profile is not as it must be.
     """
-    _refuse_secrets(config or {})
-    builder = SparkSession.builder.appName(app_name).config(map={**(config or {})})
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        session = active
-    elif _is_given():
-        session = builder.getOrCreate()
-    else:
-        with _local_runtime(app_name, fast_start, config or {}):
+    wanted = {key: _to_text(value) for key, value in (config or {}).items()}
+    _refuse_secrets(wanted)
+    session = SparkSession.getActiveSession()
+    if session is None:
+        builder = SparkSession.builder.appName(app_name).config(map={**wanted})
+        with _starting, nullcontext() if _is_given() else _local_runtime(app_name, fast_start, wanted):
             session = builder.getOrCreate()
-    _apply(session, config or {})
+    _apply(session, wanted)
     return session
 
 
@@ -58,6 +58,11 @@ def log_file(spark: SparkSession) -> Path | None:
     """Return the file that Spark's warnings and errors are written to, or nothing where that is the cluster's."""
     path = spark.sparkContext._jvm.System.getenv(LOG_VARIABLE)  # type: ignore[union-attr]
     return Path(path) if path else None
+
+
+def _to_text(value: object) -> str:
+    """Write a setting as pyspark's builder does, which takes numbers and truth values too."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_given() -> bool:

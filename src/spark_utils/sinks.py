@@ -165,12 +165,13 @@ class BatchWriter:
         picked_up = RejectedRows(parsed)
         self._append_events(events, self.transform(good_rows(picked_up.attach())), rows)
         seen = picked_up.seen()
-        rejected = self._few_files(rejected_rows(parsed), rows)
         if seen is None or seen.rows != rows:  # not every row went by, so it is not known which were rejected
-            rejects.append(rejected)
+            rejects.append(self._few_files(rejected_rows(parsed), rows))
             return None
-        if seen.rejected:
-            rejects.append(rejected if seen.collected is None else seen.collected)
+        if seen.collected is not None:
+            rejects.append(seen.collected)
+        elif seen.rejected:  # too many to collect
+            rejects.append(self._few_files(rejected_rows(parsed), rows))
         return seen.rejected
 
     def _append_events(self, events: IdempotentWrite, df: DataFrame, rows: int) -> None:

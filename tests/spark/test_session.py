@@ -152,8 +152,8 @@ def test_the_jvm_is_the_one_that_sparks_own_scripts_start(own_home: Path) -> Non
     of_a_run = {"_PYSPARK_DRIVER_CONN_INFO_PATH", "SPARK_DEVKIT_LOG"}
     differing = {line.partition("=")[0] for line in {*our_variables} ^ {*variables}}
     assert differing <= of_a_shell | of_a_run, differing
-    kept = [path.read_text().split("\0") for path in own_home.glob("conf/*/command")]
-    assert any(set(command) >= set(words[:-1]) for words in kept), "our session took pyspark's way too"
+    told_in = [line for run in (our_variables, variables) for line in run if line.startswith("_PYSPARK_DRIVER_CONN")]
+    assert [line.endswith("/connection") for line in told_in] == [True, False], "both took the same way"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,29 @@ def test_what_is_said_to_the_launcher_is_heard(
     program = START.replace("fast_start={fast}", "fast_start={fast}, config={config}")
     run = start(own_home, program=program.replace("{config}", f"dict({[*config.items()]})"), **variables)
     assert "-Xmx700m" in run.stdout, run.stderr
+
+
+def test_two_threads_start_one_jvm(own_home: Path) -> None:
+    program = """
+import subprocess, threading
+from spark_utils.session import get_session
+begin, begun = subprocess.Popen.__init__, []
+def counted(process, command, *more, **named):
+    begun.append(" ".join(command))
+    begin(process, command, *more, **named)
+subprocess.Popen.__init__ = counted
+threads = [threading.Thread(target=get_session, args=("probe",), kwargs={{"fast_start": True}}) for _ in range(2)]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
+jvms = [command for command in begun if "pyspark-shell" in command and "spark.launcher.Main" not in command]
+print(len(jvms), get_session().range(3).count())
+"""
+    assert start(own_home, program=program).stdout.splitlines()[-1:] == ["1 3"]
+
+
+def test_a_number_and_a_truth_value_are_settings_too(own_home: Path) -> None:
+    program = START.replace("fast_start={fast}", "fast_start=True, config=dict([('spark.a', 3), ('spark.b', True)])")
+    run = start(own_home, program=program, then="print(spark.conf.get('spark.a'), spark.conf.get('spark.b'))")
+    assert run.stdout.splitlines()[-1:] == ["3 true"], run.stderr
 
 
 def test_the_jvm_ends_with_its_python_however_that_ends(own_home: Path) -> None:

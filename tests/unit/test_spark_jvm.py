@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from pathlib import Path
 
 import pytest
 
 from devkit import spark_jvm
+from devkit.java import find_java
+from devkit.runtimes import installed_spark
 from spark_utils.errors import RuntimeSetupError
 
 
@@ -47,3 +51,31 @@ def test_a_jvm_that_ends_at_once_is_an_error_and_leaves_no_address() -> None:
     with expected, spark_jvm.running(command, {}):
         pytest.fail("there is no JVM")
     assert "PYSPARK_GATEWAY_PORT" not in os.environ
+
+
+def test_ctrl_c_while_the_jvm_starts_ends_it(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    program = f"import time; time.sleep(15); open({str(left)!r}, 'w')"
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 3)
+    try:
+        with pytest.raises(KeyboardInterrupt), spark_jvm.running([sys.executable, "-c", program, spark_jvm.SUBMIT], {}):
+            pytest.fail("there is no JVM")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert not left.exists(), "it was waited for, not ended"
+
+
+def test_a_command_is_asked_for_again_when_the_properties_are_edited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(installed_spark()))
+    monkeypatch.setenv("SPARK_SCALA_VERSION", "2.13")
+    monkeypatch.setenv("JAVA_HOME", str(find_java().home))
+    properties = tmp_path / "spark-defaults.conf"
+    for memory in ("700m", "800m"):
+        properties.write_text(f"spark.driver.memory {memory}\n")
+        command = spark_jvm.launch_command(properties)
+        assert command
+        assert f"-Xmx{memory}" in command
+        assert spark_jvm.launch_command(properties) == command
