@@ -95,7 +95,6 @@ def _compiled(java: Java, spark_home: Path) -> Path:
     class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
     marks = f"{class_path}\n{java_sources.package()}\n".encode() + FILE_SYSTEM_SOURCE.read_bytes()
     jar = cache.home() / "compiled" / f"local-session-{hashlib.sha256(marks).hexdigest()[:16]}.jar"
-    jar.parent.mkdir(parents=True, exist_ok=True)
     with cache.exclusive(jar.with_suffix(".lock")):
         if not jar.exists():
             with tempfile.TemporaryDirectory() as folder:

@@ -26,6 +26,7 @@ from devkit.hub import client, kafka_java
 from devkit.hub.kafka_java import MAIN_CLASS
 from devkit.hub.processes import POLL_SECONDS, is_running, resident_bytes, spawn_detached, terminate
 from devkit.hub.settings import LOOPBACK, HubState, server_properties
+from devkit.java import own_environment
 from spark_utils.errors import RuntimeSetupError
 
 DEFAULT_PORT = 19092
@@ -215,7 +216,7 @@ class LocalHub:
         if kafka.formatted and not (self._data / "meta.properties").exists():
             shutil.copytree(kafka.formatted, self._data, dirs_exist_ok=True)
         command = kafka.broker_command(self._properties_file, str(port))
-        state.pid = spawn_detached(command, log=self.log, environment=kafka.environment())
+        state.pid = spawn_detached(command, log=self.log, environment=own_environment(kafka.class_path))
         state.started = time.time()
         state.save(self._state_file)
         return state

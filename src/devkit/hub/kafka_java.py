@@ -65,10 +65,6 @@ class KafkaJava:
         crash_report = f"-XX:ErrorFile={properties.parent}/jvm-crash-%p.log"  # else it lands wherever the user stands
         return [str(self.java), *SMALL_JVM, *sharing, *quiet, crash_report, *LOG_OPTIONS, MAIN_CLASS, str(properties)]
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment to run it in, without Java options meant for other programs."""
-        return own_environment(self.class_path)
-
     def run(self, main_class: str, *arguments: str) -> None:
         """Run a class to its end.
 
@@ -76,7 +72,11 @@ class KafkaJava:
             RuntimeSetupError: It ended with a failure; the message holds the last line it wrote.
         """
         done = subprocess.run(
-            self.command(main_class, *arguments), env=self.environment(), capture_output=True, text=True, check=False
+            self.command(main_class, *arguments),
+            env=own_environment(self.class_path),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             said = [line for line in (done.stderr + done.stdout).splitlines() if not line.startswith(("\tat", "SLF4J"))]
