@@ -14,9 +14,9 @@ help: ## show this list
 
 setup: $(BIN)/.ready ## install Python packages and jars (done by every other target)
 
-$(BIN)/.ready: setup.py configuration/runtimes/$(RUNTIME).conf configuration/runtimes/$(RUNTIME).lock
+$(BIN)/.ready: setup.py kit/pyproject.toml kit/setup.py configuration/runtimes/$(RUNTIME).conf configuration/runtimes/$(RUNTIME).lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]' --constraint configuration/runtimes/$(RUNTIME).constraints.txt
+	$(BIN)/pip install --quiet --editable '.[dev]' --editable ./kit --constraint configuration/runtimes/$(RUNTIME).constraints.txt
 	$(BIN)/devkit jars fetch --runtime $(RUNTIME)
 	@touch $@
 
@@ -35,9 +35,9 @@ rehearse: setup ## a whole deployment on a workspace of this machine: plan, appl
 
 test: system setup ## every test on the default runtime, the quick ones first
 	$(BIN)/devkit warm
-	$(BIN)/python -m pytest tests/unit tests/house tests/spark
-	$(BIN)/python -m pytest tests/workspace tests/deploy tests/ci
-	$(BIN)/python -m pytest tests/package tests/hub tests/documentation tests/cluster
+	$(BIN)/python -m pytest tests/spark_utils tests/devkit/spark tests/devkit/project tests/devkit/test_cli.py tests/house
+	$(BIN)/python -m pytest tests/local_workspace tests/devkit/deploy tests/ci
+	$(BIN)/python -m pytest tests/package tests/devkit/hub tests/documentation tests/job tests/long
 
 system: # what Debian packages bring, a browser for the tests included; nothing happens where all is there
 	@if command -v apt-get >/dev/null; then bash .devcontainer/setup.sh; fi
@@ -45,7 +45,7 @@ system: # what Debian packages bring, a browser for the tests included; nothing 
 test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
 	$(MAKE) --no-print-directory setup RUNTIME=17.3-lts VENV=$(OTHER)
 	$(OTHER)/bin/devkit warm
-	$(OTHER)/bin/python -m pytest tests/unit tests/spark tests/cluster/test_job.py
+	$(OTHER)/bin/python -m pytest tests/spark_utils tests/devkit/spark tests/job/test_job.py
 
 check: setup ## ruff and mypy (strict), and every test module loads
 	$(BIN)/ruff check .
@@ -64,4 +64,4 @@ wheel: setup ## build the wheel into dist/
 
 clean: ## stop the local hub, remove what was built and written here; the jar cache stays
 	-@test -x $(BIN)/devkit && $(BIN)/devkit hub down
-	rm -rf build dist data site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf build dist data site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info kit/build kit/dist kit/src/*.egg-info

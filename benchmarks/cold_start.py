@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from devkit import local_session
+from devkit.spark import local_session
 
 PROMISE, GOAL = 0.45, 0.33
 

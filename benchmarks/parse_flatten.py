@@ -25,12 +25,12 @@ from pyspark.sql.types import DataType, IntegerType, StringType, StructField, St
 
 from devkit.hub.generator import Shares, generate
 from spark_utils.flattening import flatten, flatten_plan
-from spark_utils.observed_batch import RejectedRows
 from spark_utils.parsing import Limits, good_rows, parse
 from spark_utils.parsing.columns import nullable_type
 from spark_utils.parsing.frames import Engine
 from spark_utils.schemas import load_schema
 from spark_utils.session import get_session
+from spark_utils.sinks.observed_batch import RejectedRows
 
 SCHEMA = load_schema(Path(__file__).parents[1] / "configuration/schemas/telemetry.json")
 EVENT = StructType([StructField("event", nullable_type(SCHEMA))])
@@ -93,7 +93,7 @@ def and_back(df: DataFrame) -> None:
 
 
 def reader() -> Any:
-    from spark_utils.parsing.arrow_reader import shared_reader
+    from spark_utils.parsing.arrow.reader import shared_reader
 
     return shared_reader(SCHEMA.json(), Limits(), "keep")
 

@@ -32,7 +32,7 @@ from devkit.deploy.values import Values, secret_digests
 SHARES = {"jobs": 0.4, "clusters": 0.1, "instance_pools": 0.1, "cluster_policies": 0.1, "warehouses": 0.1, "files": 0.2}
 SERVE = """
 import sys, time
-from devkit.workspace import Workspace
+from local_workspace import Workspace
 with Workspace(token=sys.argv[1]) as w:
     print(w.host, flush=True)
     sys.stdin.read()

@@ -1,3 +1,3 @@
 """Fixtures for all tests: the plug-ins that we ship to our users."""
 
-pytest_plugins = ["spark_utils.testing", "devkit.testing", "devkit.testing_azurite"]
+pytest_plugins = ["spark_utils.testing", "devkit.testing", "devkit.storage.testing_azurite"]

@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spark_utils.arguments import StreamingConfig, parse_arguments
+    from spark_utils.configuration.arguments import StreamingConfig, parse_arguments
+    from spark_utils.configuration.secrets import Secret
+    from spark_utils.configuration.show_config import show_config
     from spark_utils.errors import (
         CheckpointMismatchError,
         ConfigurationError,
@@ -21,22 +23,22 @@ if TYPE_CHECKING:
         SparkUtilsError,
         StreamFailedError,
     )
-    from spark_utils.event_hubs import check_kafka_options, kafka_options
     from spark_utils.flattening import FlattenPlan, flatten, flatten_plan, unflatten
     from spark_utils.parsing import Reason, good_rows, parse, rejected_rows
     from spark_utils.schemas import infer_schema, load_schema
-    from spark_utils.secrets import Secret
     from spark_utils.session import get_session
-    from spark_utils.show_config import show_config
-    from spark_utils.sinks import write_stream
-    from spark_utils.sources import read_batch, read_stream
-    from spark_utils.storage import configure_storage
+    from spark_utils.sinks.storage import configure_storage
+    from spark_utils.sinks.write_stream import write_stream
+    from spark_utils.sources.event_hubs import check_kafka_options, kafka_options
+    from spark_utils.sources.read_stream import read_batch, read_stream
     from spark_utils.streaming_utils.progress import attach_progress
     from spark_utils.streaming_utils.streaming_preview import preview_stream
     from spark_utils.streaming_utils.termination import await_termination, readable_errors
 
+__version__ = "0.1.0"
+
 _HOME = {
-    "arguments": ["StreamingConfig", "parse_arguments"],
+    "configuration.arguments": ["StreamingConfig", "parse_arguments"],
     "errors": [
         "CheckpointMismatchError",
         "ConfigurationError",
@@ -47,16 +49,16 @@ _HOME = {
         "SparkUtilsError",
         "StreamFailedError",
     ],
-    "event_hubs": ["check_kafka_options", "kafka_options"],
+    "sources.event_hubs": ["check_kafka_options", "kafka_options"],
     "flattening": ["FlattenPlan", "flatten", "flatten_plan", "unflatten"],
     "parsing": ["Reason", "good_rows", "parse", "rejected_rows"],
     "schemas": ["infer_schema", "load_schema"],
-    "secrets": ["Secret"],
+    "configuration.secrets": ["Secret"],
     "session": ["get_session"],
-    "show_config": ["show_config"],
-    "sinks": ["write_stream"],
-    "sources": ["read_batch", "read_stream"],
-    "storage": ["configure_storage"],
+    "configuration.show_config": ["show_config"],
+    "sinks.write_stream": ["write_stream"],
+    "sources.read_stream": ["read_batch", "read_stream"],
+    "sinks.storage": ["configure_storage"],
     "streaming_utils.progress": ["attach_progress"],
     "streaming_utils.streaming_preview": ["preview_stream"],
     "streaming_utils.termination": ["await_termination", "readable_errors"],

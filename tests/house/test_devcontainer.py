@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from devkit import cache
-from devkit.runtime_command import spark_defaults
-from devkit.runtimes import default_profile
+from devkit.spark.runtime_command import spark_defaults
+from devkit.spark.runtimes import default_profile
 from tests.project import ROOT
 
 FOLDER = ROOT / ".devcontainer"

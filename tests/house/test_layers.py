@@ -33,7 +33,7 @@ def test_what_runs_on_the_cluster_never_imports_what_runs_on_the_laptop(path: Pa
 
 
 def test_an_import_of_the_laptop_package_would_be_found_inside_a_function_too() -> None:
-    assert violations_of_layering("def f():\n    from devkit.jars import fetch\n") == {"devkit.jars"}
+    assert violations_of_layering("def f():\n    from devkit.spark.jars import fetch\n") == {"devkit.spark.jars"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT / "src")))

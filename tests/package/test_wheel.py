@@ -33,12 +33,13 @@ def payload(wheel: Path) -> set[str]:
 
 def test_the_wheel_holds_the_library_and_the_jobs_and_no_tests(built_wheel: Path) -> None:
     tops = {name.split("/")[0] for name in members(built_wheel) if not re.match(r"[^/]*[.](dist-info|data)/", name)}
-    assert tops == {"spark_utils", "devkit", "streaming_job.py", "transformation.py"}
+    assert tops == {"spark_utils", "streaming_job.py", "transformation.py"}
     sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
     assert sources <= members(built_wheel)
     held = members(built_wheel)
-    assert {"devkit/hub/ConnectionStringAuthentication.java", "devkit/QuickLocalFileSystem.java"} <= held
-    sources = {f"spark_utils/parsing/java/{path.name}" for path in (ROOT / "src/spark_utils/parsing/java").iterdir()}
+    sources = {
+        f"spark_utils/parsing/jvm/java/{path.name}" for path in (ROOT / "src/spark_utils/parsing/jvm/java").iterdir()
+    }
     assert len(sources) >= 7
     assert sources <= held
 
@@ -48,9 +49,8 @@ def test_the_wheel_has_configargparse_as_its_only_hard_dependency(built_wheel: P
     assert [line for line in required if "extra ==" not in line] == ["configargparse>=1.7"]
 
 
-def test_the_wheel_has_an_entry_point_for_each_job_and_one_for_the_kit(built_wheel: Path) -> None:
+def test_the_wheel_has_an_entry_point_for_each_job(built_wheel: Path) -> None:
     text = read(built_wheel, "entry_points.txt")
-    assert "devkit = devkit.cli:main" in text
     assert "streaming-job = spark_utils.entry_points:streaming_job" in text
 
 
@@ -78,9 +78,3 @@ def test_the_installed_job_runs_with_the_spark_of_the_machine(clean_environment:
     run = subprocess.run(command, cwd=tmp_path, env=machine, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert re.search(r"output[-_]path.*somewhere.*command line", run.stdout)
-
-
-def test_the_kit_answers_in_a_clean_environment(clean_environment: Path) -> None:
-    run = subprocess.run([clean_environment / "devkit", "--help"], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert "hub" in run.stdout

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pyspark.sql import DataFrame
 
 from spark_utils.errors import FlattenError
-from spark_utils.field_paths import Path, format_path, quote, string_literal
 from spark_utils.flattening.plan import FlattenColumn, FlattenPlan
+from spark_utils.names import Path, format_path, quote, string_literal
 from spark_utils.schemas.ddl import type_to_ddl
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
 
-from spark_utils.field_paths import Path, fold, format_path, legal_name
 from spark_utils.flattening.plan import FlattenColumn
+from spark_utils.names import Path, fold, format_path, legal_name
 
 
 @dataclass(slots=True)

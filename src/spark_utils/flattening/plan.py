@@ -10,7 +10,7 @@ from typing import Any
 
 from pyspark.sql.types import DataType, StructField, StructType
 
-from spark_utils.field_paths import Path, format_path
+from spark_utils.names import Path, format_path
 from spark_utils.schemas.spark_json import type_from_json
 
 FORMAT_VERSION = 1

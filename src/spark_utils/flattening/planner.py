@@ -18,10 +18,10 @@ from pyspark.sql.types import (
 )
 
 from spark_utils.errors import FlattenError
-from spark_utils.field_paths import Path, fold, format_path, legal_name, parse_path, quote, string_literal
 from spark_utils.flattening.naming import Draft, legal_type, name_columns
 from spark_utils.flattening.plan import Explode, FlattenedStruct, FlattenPlan
 from spark_utils.flattening.policies import Policy, parse_policy
+from spark_utils.names import Path, fold, format_path, legal_name, parse_path, quote, string_literal
 from spark_utils.schemas.ddl import type_to_ddl
 
 _KEEP, _FLATTEN = Policy("keep"), Policy("flatten")

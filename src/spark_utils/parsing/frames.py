@@ -8,13 +8,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as t
 
 from spark_utils.errors import ConfigurationError, SchemaError
-from spark_utils.parsing.arrow_engine import parse_with_arrow
+from spark_utils.parsing.arrow.engine import parse_with_arrow
 from spark_utils.parsing.columns import VERDICT_NAMES, is_good, quoted
-from spark_utils.parsing.java_reader import is_available
-from spark_utils.parsing.jvm_engine import parse_on_jvm
+from spark_utils.parsing.jvm.engine import parse_on_jvm
+from spark_utils.parsing.jvm.java_reader import is_available
 from spark_utils.parsing.reasons import DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_DEPTH, Limits
 from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
-from spark_utils.parsing.variant_engine import parse_variant
+from spark_utils.parsing.variant import parse_variant
 
 Engine = Literal["auto", "jvm", "arrow"]
 

@@ -18,8 +18,8 @@ from spark_utils.parsing.json_text import (
     read_proven_tree,
     read_tree,
 )
-from spark_utils.parsing.leaves import Convert, leaf_converter, mismatch
 from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
+from spark_utils.parsing.scalars import Convert, leaf_converter, mismatch
 
 UnknownPolicy = Literal["keep", "count", "reject"]
 Unknowns = list[tuple[PathParts, Any]]

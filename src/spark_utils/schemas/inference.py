@@ -12,7 +12,7 @@ from typing import Any
 from pyspark.sql import types as t
 
 from spark_utils.errors import SchemaError
-from spark_utils.field_paths import Path, fold, format_path
+from spark_utils.names import Path, fold, format_path
 from spark_utils.schemas.ddl import parse_type_ddl
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")

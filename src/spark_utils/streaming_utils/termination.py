@@ -20,12 +20,12 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import SparkUtilsError, StreamFailedError
 from spark_utils.session import log_file
 from spark_utils.streaming_utils import stopping
 from spark_utils.streaming_utils.batch_counts import events_read
 from spark_utils.streaming_utils.root_cause import root_cause
-from spark_utils.values import StopAfter
 
 _LOOK_SECONDS = 0.25  # how often the wait looks up, while nothing is asked
 _NEAR_SECONDS = 0.02  # and while the batch that runs is being finished

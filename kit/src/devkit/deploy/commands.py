@@ -1,0 +1,288 @@
+"""``devkit deploy``: plan, apply, prune, destroy, export, run, wait and bundle, each for one environment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+    from devkit.deploy.kinds.base import Context
+    from devkit.deploy.model import Declaration, Findings, Found
+    from devkit.deploy.planning import Plan
+    from devkit.deploy.values import Values
+
+Verb = Callable[[argparse.Namespace], int]
+DEFAULT_FOLDER = Path("configuration") / "deploy"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verbs and their options."""
+    verbs = parser.add_subparsers(dest="deploy_verb", required=True, metavar="VERB")
+    plan = _verb(verbs, "plan", _plan, "show what would change, and change nothing")
+    plan.add_argument("--offline", action="store_true", help="compare with a recording, without any connection")
+    plan.add_argument("--export", type=Path, metavar="FILE", help="the recording that --offline compares with")
+    plan.add_argument("--out", type=Path, metavar="FILE", help="write the plan as JSON, for `apply --expect`")
+    apply = _verb(verbs, "apply", _apply, "do what the plan says")
+    apply.add_argument("--expect", type=Path, metavar="FILE", help="do it only if the plan is still the one in FILE")
+    for verb in (plan, apply):
+        verb.add_argument("--adopt", action="store_true", help="take over what has a declared name and no owner")
+    for name, action, summary in (
+        ("prune", _prune, "delete what this project owns here and no longer declares"),
+        ("destroy", _destroy, "delete everything that this project owns here"),
+    ):
+        verb = _verb(verbs, name, action, summary)
+        verb.add_argument("--max", type=int, default=5, metavar="N", help="refuse to delete more (default: 5)")
+        verb.add_argument("--yes", action="store_true", help="delete; without it the list is printed and nothing else")
+    export = _verb(verbs, "export", _export, "record the workspace for plans without a connection")
+    export.add_argument("file", type=Path, metavar="FILE")
+    run = _verb(verbs, "run", _run, "start a job once, and wait for it unless --no-wait")
+    run.add_argument("job", metavar="KEY", help="the key of the job in the declaration, or its name")
+    run.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="a job parameter")
+    run.add_argument("--no-wait", action="store_true", help="print the run's id and return")
+    wait = _verb(verbs, "wait", _wait, "wait for a run, a cluster, a pipeline update or a healthy stream")
+    what = wait.add_mutually_exclusive_group(required=True)
+    what.add_argument("--run", type=int, metavar="ID", dest="run_id", help="until a run has ended")
+    what.add_argument("--cluster", metavar="NAME", help="until a cluster runs")
+    what.add_argument("--pipeline", metavar="NAME", help="until the latest update of a pipeline has ended")
+    what.add_argument("--stream", metavar="KEY", help="until the stream of a job runs and its batches advance")
+    for verb in (run, wait):
+        verb.add_argument("--interval", type=float, default=5.0, metavar="SECONDS", help="between questions")
+        verb.add_argument("--limit", type=float, default=3600.0, metavar="SECONDS", help="how long to wait at most")
+    bundle = _verb(verbs, "bundle", _bundle, "write the databricks.yml of the same resources")
+    bundle.add_argument("--out", type=Path, default=Path("databricks.yml"), metavar="FILE")
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: Verb, summary: str
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=summary, description=summary)
+    add_workspace_arguments(verb)
+    verb.set_defaults(run=_masked(run))
+    return verb
+
+
+def add_workspace_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say which workspace is meant."""
+    parser.add_argument("--environment", default="dev", metavar="NAME", help="a file of environments/ (default: dev)")
+    parser.add_argument(
+        "--folder", type=Path, default=DEFAULT_FOLDER, help=f"the declaration (default: {DEFAULT_FOLDER})"
+    )
+    parser.add_argument("--base", type=Path, metavar="FOLDER", help="where paths of local files start from")
+    parser.add_argument("--profile", metavar="NAME", help="a profile of ~/.databrickscfg")
+    parser.add_argument("--proxy", metavar="URL", help="a proxy for every call")
+
+
+def connect(arguments: argparse.Namespace, declaration: Declaration, values: Values) -> WorkspaceClient:
+    """Return a client of the workspace that the environment and the options name."""
+    from devkit.deploy.sign_in import sign_in
+
+    given = {"profile": arguments.profile, "proxy": arguments.proxy}
+    settings = {**declaration.workspace, **{name: value for name, value in given.items() if value}}
+    return sign_in(settings, values)
+
+
+class _Session:
+    """What every verb begins with: the declaration, the values of secrets, and, once needed, a connection."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        from devkit.deploy.loading import load
+
+        self.arguments = arguments
+        self.declaration: Declaration = load(arguments.environment, arguments.folder, arguments.base)
+        self.values: Values = arguments.values
+        self._client: WorkspaceClient | None = None
+
+    @property
+    def client(self) -> WorkspaceClient:
+        if self._client is None:
+            self._client = connect(self.arguments, self.declaration, self.values)
+        return self._client
+
+    @property
+    def context(self) -> Context:
+        from databricks.sdk.clock import RealClock
+
+        from devkit.deploy.kinds.base import Context
+
+        return Context(self.client, RealClock(), self.declaration, self.values)
+
+    def plan(self, findings: Findings | None = None) -> Plan:
+        from devkit.deploy.export import record
+        from devkit.deploy.planning import plan
+        from devkit.deploy.values import secret_digests
+
+        found = findings or record(self.client, self.declaration)
+        digests = secret_digests(self.declaration, found, self.values)
+        adopt = getattr(self.arguments, "adopt", False)
+        return plan(self.declaration, found, adopt=adopt, secret_digests=digests)
+
+
+def _masked(verb: Verb) -> Verb:
+    """Let a verb run, and clean what goes wrong of every secret that was looked up."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        from devkit.deploy.errors import DeploymentError
+        from devkit.deploy.values import Values
+        from spark_utils.configuration.secrets import redact
+        from spark_utils.errors import SparkUtilsError
+
+        arguments.values = Values()
+        try:
+            return verb(arguments)
+        except SparkUtilsError as error:
+            raise DeploymentError(redact(str(error), arguments.values.revealed).rstrip(". ")) from None
+        except Exception as error:
+            from databricks.sdk.core import DatabricksError
+
+            if not isinstance(error, DatabricksError | OSError):
+                raise
+            what = "the workspace refused" if isinstance(error, DatabricksError) else "the machine refused"
+            text = redact(f"{type(error).__name__}: {error}", arguments.values.revealed)
+            raise DeploymentError(f"{what}: {text}") from None
+
+    return run
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from devkit.deploy.approving import as_json
+    from devkit.deploy.errors import DeploymentError
+    from devkit.deploy.export import read_export
+    from devkit.deploy.printing import render
+
+    if arguments.offline != (arguments.export is not None):
+        raise DeploymentError("--offline and --export FILE belong together")
+    findings = read_export(arguments.export) if arguments.offline else None
+    plan = _Session(arguments).plan(findings)
+    print(render(plan))
+    if arguments.out:
+        arguments.out.write_text(json.dumps(as_json(plan), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 0
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    from devkit.deploy.applying import apply
+    from devkit.deploy.approving import check_expected
+    from devkit.deploy.printing import render, summary
+
+    session = _Session(arguments)
+    plan = session.plan()
+    print(render(plan))
+    if arguments.expect:
+        check_expected(plan, arguments.expect)
+    count = apply(plan, session.context, print)
+    print(f"{count} changed" if count else summary(plan))
+    return 0
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from devkit.deploy.applying import prunable
+
+    session = _Session(arguments)
+    return _delete(session, prunable(session.plan()), arguments)
+
+
+def _destroy(arguments: argparse.Namespace) -> int:
+    from devkit.deploy.applying import owned
+    from devkit.deploy.export import record
+    from devkit.deploy.matching import copies_of
+    from devkit.deploy.printing import render_copies
+
+    session = _Session(arguments)
+    findings = record(session.client, session.declaration)
+    for line in render_copies(copies_of(session.declaration, findings)[0]):
+        print(line, file=sys.stderr)
+    return _delete(session, owned(session.declaration, findings), arguments)
+
+
+def _delete(session: _Session, doomed: list[Found], arguments: argparse.Namespace) -> int:
+    from devkit.deploy.applying import check_maximum, delete_all
+    from devkit.deploy.model import Action
+
+    if not doomed:
+        print("nothing to delete")
+        return 0
+    print(f"{len(doomed)} to delete in {session.declaration.environment} on {session.client.config.host}:")
+    for found in doomed:
+        print(f"- {Action('delete', None, found).address} {found.name!r} ({found.id})")
+    check_maximum(doomed, arguments.max)
+    if not arguments.yes:
+        print("nothing was deleted; --yes deletes them", file=sys.stderr)
+        return 1
+    print(f"{delete_all(doomed, session.context, arguments.max, print)} deleted")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from devkit.deploy.export import write_export
+
+    session = _Session(arguments)
+    findings = write_export(session.client, arguments.file, session.declaration)
+    print(f"{arguments.file}: {len(findings.items)} resources of {findings.host}")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from databricks.sdk.clock import RealClock
+
+    from devkit.deploy.errors import DeploymentError
+    from devkit.deploy.running import output_of, start_run, wait_for_run
+
+    wrong = [each for each in arguments.parameter if not each.partition("=")[0] or "=" not in each]
+    if wrong:
+        raise DeploymentError(f"--parameter {wrong[0]!r} is not NAME=VALUE", remedy="Write --parameter day=1.")
+    session = _Session(arguments)
+    parameters = dict(each.split("=", 1) for each in arguments.parameter)
+    run_id = start_run(session.client, _job_id(session, arguments.job), parameters)
+    print(f"run {run_id}")
+    if arguments.no_wait:
+        return 0
+    limits = {"interval": arguments.interval, "limit": arguments.limit}
+    try:
+        wait_for_run(session.client, run_id, RealClock(), **limits)
+    finally:
+        print(output_of(session.client, run_id))
+    print(f"run {run_id}: SUCCESS")
+    return 0
+
+
+def _wait(arguments: argparse.Namespace) -> int:
+    from databricks.sdk.clock import RealClock
+
+    from devkit.deploy import running
+
+    session, clock = _Session(arguments), RealClock()
+    limits = {"interval": arguments.interval, "limit": arguments.limit}
+    if arguments.run_id:
+        print(running.life_cycle(running.wait_for_run(session.client, arguments.run_id, clock, **limits)))
+    elif arguments.cluster:
+        print(running.wait_for_cluster(session.client, arguments.cluster, clock, **limits))
+    elif arguments.pipeline:
+        print(running.wait_for_update(session.client, arguments.pipeline, clock, **limits))
+    else:
+        wanted = running.declared_stream(session.declaration, arguments.stream)
+        run_id = running.active_run(session.client, running.find_job(session.client, wanted.name))
+        print(f"healthy: batch {running.wait_until_healthy(session.client, clock, wanted, run_id)}")
+    return 0
+
+
+def _job_id(session: _Session, job: str) -> int:
+    from devkit.deploy.running import find_job
+
+    named = {each.key: each.name for each in session.declaration.resources if each.kind == "jobs"}
+    return find_job(session.client, named.get(job, job))
+
+
+def _bundle(arguments: argparse.Namespace) -> int:
+    from devkit.deploy.bundle import write_bundle
+
+    left_out = write_bundle(arguments.folder, arguments.out, arguments.base)
+    print(f"{arguments.out}: written")
+    for line in left_out:
+        print(f"  left out: {line}", file=sys.stderr)
+    return 0

@@ -1,0 +1,224 @@
+"""``devkit hub``: the local event hub from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from devkit import cache
+from devkit.hub.broker import DEFAULT_HUB, DEFAULT_PARTITIONS, LocalHub
+from devkit.hub.client import Sendable
+from devkit.hub.generator import DEFAULT_START, Shares, generate
+from devkit.hub.recording import RECORDED_SUFFIX, read_events, write_events
+from devkit.hub.sending import SendReport, open_sender, send_paced
+from spark_utils.configuration.secrets import Secret
+from spark_utils.errors import ConfigurationError
+from spark_utils.sources.event_hubs import ConnectionString, parse_connection_string
+
+NOT_RUNNING = 3  # the exit status of `status`, as service managers have it
+
+
+def connection_string_file() -> Path:
+    """Where the local hub's connection string lies, for ``{{secrets/local-hub/connection-string}}``."""
+    return cache.home() / "secrets" / "local-hub" / "connection-string"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``up``, ``down``, ``status``, ``reset``, ``send`` and ``generate``."""
+    verbs = parser.add_subparsers(dest="hub_verb", required=True, metavar="VERB")
+
+    def verb(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        child = verbs.add_parser(name, help=summary, description=summary)
+        child.set_defaults(run=run)
+        return child
+
+    up = verb("up", run_up, "start the local event hub, or find it running, and create its hubs")
+    up.add_argument("--hub", action="append", metavar="NAME", help=f"event hub to create (default: {DEFAULT_HUB})")
+    up.add_argument("--partitions", type=int, default=DEFAULT_PARTITIONS, metavar="N", help="default: %(default)s")
+    up.add_argument("--port", type=int, metavar="PORT", help="default: the one it had, at first 19092")
+    verb("down", run_down, "stop the local event hub; events are kept")
+    status = verb("status", run_status, "show whether it runs, its hubs and its connection string")
+    status.add_argument("--show-connection-string", action="store_true", help="print it whole, key and all")
+    verb("reset", run_reset, "drop all hubs and events; the key and the port stay")
+    _add_send(verb("send", run_send, "send events of a file, or generated ones, to the local or a real hub"))
+    generated = verb("generate", run_generate, "write generated events to a file")
+    generated.add_argument("count", type=int, metavar="N", help="how many events")
+    generated.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=f"*{RECORDED_SUFFIX} keeps every byte, key and header; any other name is plain NDJSON",
+    )
+    generated.add_argument("--partitions", type=int, default=DEFAULT_PARTITIONS, help="default: %(default)s")
+    _add_generator(generated)
+
+
+def _add_send(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("file", type=Path, nargs="?", metavar="FILE", help="NDJSON, or recorded events")
+    source.add_argument("--generate", type=int, metavar="N", help="send N generated events")
+    source.add_argument("--forever", action="store_true", help="send generated events until Ctrl-C")
+    parser.add_argument("--rate", type=float, metavar="EVENTS_PER_SECOND", help="default: as fast as possible")
+    parser.add_argument("--seconds", type=float, metavar="S", help="stop after that time")
+    parser.add_argument("--hub", metavar="NAME", help=f"default: that of the connection string, or {DEFAULT_HUB}")
+    parser.add_argument(
+        "--connection-string",
+        metavar="TEXT",
+        help="of another hub, as a reference {{secrets/scope/key}}: a plain one shows in process lists",
+    )
+    _add_generator(parser)
+
+
+def _add_generator(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, help="the same seed gives the same bytes; default: another each time")
+    parser.add_argument("--devices", type=int, default=100, metavar="N", help="default: %(default)s")
+    for name, meaning in (
+        ("malformed", "not JSON, truncated, NaN, …"),
+        ("drifting", "with fields the schema does not know"),
+        ("lossy", "with values that do not fit their type"),
+        ("duplicate-keys", "with a key twice"),
+    ):
+        parser.add_argument(f"--{name}", type=float, default=0.0, metavar="SHARE", help=f"share {meaning}")
+
+
+def run_up(arguments: argparse.Namespace) -> int:
+    """Start the hub, create its event hubs, and write the connection string for the job."""
+    hub = LocalHub.shared(port=arguments.port)
+    began = time.monotonic()
+    hub.start()
+    names = arguments.hub or [DEFAULT_HUB]
+    for name in names:
+        partitions = hub.create_hub(name, partitions=arguments.partitions)
+        other = "" if partitions == arguments.partitions else " (it was there before; `devkit hub reset` drops it)"
+        print(f"hub {name}: {partitions} partitions{other}")
+    cache.write_private(connection_string_file(), hub.connection_string(names[0]))
+    print(f"local event hub is up at {hub.bootstrap_server} ({time.monotonic() - began:.1f} s)")
+    _print_connection_string(hub.connection_string(names[0]))
+    return 0
+
+
+def run_down(_arguments: argparse.Namespace) -> int:
+    """Stop the hub."""
+    hub = LocalHub.shared()
+    was_running = hub.status().running
+    hub.stop()
+    print("local event hub is down" if was_running else "local event hub was not running")
+    return 0
+
+
+def run_status(arguments: argparse.Namespace) -> int:
+    """Show the hub."""
+    hub = LocalHub.shared()
+    status = hub.status()
+    if not status.running:
+        print("local event hub is down; start it with `devkit hub up`")
+        return NOT_RUNNING
+    memory = f", {status.memory / 2**20:.0f} MiB" if status.memory else ""
+    print(f"local event hub is up at {hub.bootstrap_server}, for {status.uptime or 0:.0f} s, pid {status.pid}{memory}")
+    for name, partitions in (status.hubs or {}).items():
+        print(f"hub {name}: {partitions} partitions")
+    text = next(iter(status.hubs or {}), None)
+    _print_connection_string(hub.connection_string(text), whole=arguments.show_connection_string)
+    print(f"log: {hub.log}")
+    return 0
+
+
+def run_reset(_arguments: argparse.Namespace) -> int:
+    """Drop all event hubs and events; a running hub gets the hubs it had, empty."""
+    hub = LocalHub.shared()
+    hubs = hub.status().hubs or {}
+    hub.reset()
+    for name, partitions in hubs.items():
+        hub.create_hub(name, partitions=partitions)
+    print("local event hub is empty again" + (f" ({', '.join(hubs)})" if hubs else ""))
+    return 0
+
+
+def run_send(arguments: argparse.Namespace) -> int:
+    """Send events and report how many of each kind."""
+    connection = _target(arguments)
+    sender = open_sender(connection, arguments.hub or connection.hub or DEFAULT_HUB)
+    terminal = sys.stderr.isatty()
+    report = send_paced(
+        sender,
+        _events(arguments),
+        rate=arguments.rate,
+        seconds=arguments.seconds,
+        progress=_draw if terminal else None,
+    )
+    if terminal:
+        print(file=sys.stderr)
+    print(f"sent {report.sent:,} events to {sender.hub} in {report.seconds:.1f} s ({report.rate:,.0f}/s)")
+    _print_kinds(report.families())
+    return 0
+
+
+def run_generate(arguments: argparse.Namespace) -> int:
+    """Write generated events to a file."""
+    start, seed = _start_and_seed(arguments)
+    events = generate(arguments.count, seed=seed, shares=_shares(arguments), devices=arguments.devices, start=start)
+    counts = write_events(events, arguments.output, partitions=arguments.partitions, start=start)
+    report = SendReport()
+    report.kinds.update(counts)
+    print(f"wrote {report.sent:,} events to {arguments.output}")
+    _print_kinds(report.families())
+    return 0
+
+
+def _target(arguments: argparse.Namespace) -> ConnectionString:
+    if arguments.connection_string:
+        return parse_connection_string(Secret(arguments.connection_string, origin="--connection-string"))
+    hub = LocalHub.shared()
+    if not hub.status().running:
+        raise ConfigurationError("the local event hub is not running", remedy="Start it with `devkit hub up`.")
+    return parse_connection_string(hub.connection_string(None), origin="the local hub")
+
+
+def _events(arguments: argparse.Namespace) -> Iterable[Sendable]:
+    if arguments.file:
+        return read_events(arguments.file)
+    start, seed = _start_and_seed(arguments)
+    return generate(
+        None if arguments.forever else arguments.generate,
+        seed=seed,
+        shares=_shares(arguments),
+        devices=arguments.devices,
+        start=start,
+    )
+
+
+def _start_and_seed(arguments: argparse.Namespace) -> tuple[datetime, int]:
+    """With a seed the events are the same for ever, their clock included; without, they are of now."""
+    if arguments.seed is not None:
+        return DEFAULT_START, arguments.seed
+    return datetime.now(UTC), time.time_ns()
+
+
+def _shares(arguments: argparse.Namespace) -> Shares:
+    return Shares(arguments.malformed, arguments.drifting, arguments.lossy, arguments.duplicate_keys)
+
+
+def _draw(report: SendReport) -> None:
+    print(f"\rsent {report.sent:,} events ({report.rate:,.0f}/s)   ", end="", file=sys.stderr, flush=True)
+
+
+def _print_kinds(families: dict[str, int]) -> None:
+    total = sum(families.values())
+    for family, count in families.items():
+        print(f"  {family:<15} {count:>12,} {count / total:>7.2%}")
+
+
+def _print_connection_string(text: str, *, whole: bool = False) -> None:
+    if whole:
+        print(text)
+        return
+    masked = text
+    for secret in parse_connection_string(text).parts:
+        masked = masked.replace(secret.reveal(), "***")
+    print(f"connection string: {masked}")
+    print(f"with its key: {connection_string_file()}, or `devkit hub status --show-connection-string`")

@@ -1,0 +1,1 @@
+"""The verbs around a project: tables, rehearsal, configuration, schemas."""

@@ -1,0 +1,1 @@
+"""The local Spark: sessions, runtime profiles, jars and Java."""

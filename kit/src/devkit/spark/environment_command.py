@@ -1,0 +1,42 @@
+"""``devkit env``: what a plain ``spark-submit`` needs, as lines for a shell; ``eval "$(devkit env)"``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+
+from devkit import cache
+from devkit.spark import local_session
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb."""
+    parser.set_defaults(run=_print_environment)
+
+
+def _print_environment(_arguments: argparse.Namespace) -> int:
+    for name, value in environment(local_session.prepare()).items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def environment(prepared: local_session.Preparation) -> dict[str, str]:
+    """Return the variables for a shell, and write the configuration folder that they name.
+
+    There is no start-up archive in it: Spark puts that folder on the class path, and a folder with files in it
+    there rules an archive out. And spark-submit may name a cluster whose machines do not have this package.
+    """
+    folder = cache.home() / "conf" / prepared.profile.name
+    content = local_session.settings(prepared, [], folder / "log4j2.properties", own_workers=False)
+    local_session.write_configuration(folder, content)
+    variables = {
+        "SPARK_CONF_DIR": str(folder),
+        "SPARK_HOME": str(prepared.spark_home),
+        "JAVA_HOME": str(prepared.java.home),
+        "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
+    }
+    if not local_session.host_resolves():
+        variables["SPARK_LOCAL_IP"] = "127.0.0.1"
+    return variables

@@ -1,0 +1,240 @@
+"""Prepare what a local Spark needs before its JVM starts: jars, settings, logging and start-up archive.
+
+`spark_utils.session.get_session` finds `local_runtime` by an entry point, so that the library never imports this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from devkit import cache
+from devkit.spark import jars, spark_jvm, start_archive
+from devkit.spark.compiled_classes import compile_to_jar
+from devkit.spark.java import Java, find_java
+from devkit.spark.runtimes import RuntimeProfile, installed_profile, installed_spark
+from spark_utils.parsing.jvm import java_sources
+
+LOG_VARIABLE = "SPARK_DEVKIT_LOG"
+KEPT_LOGS = 20
+FILE_SYSTEM_SOURCE = Path(__file__).with_name("QuickLocalFileSystem.java")
+FILE_SYSTEM = {
+    "spark.hadoop.fs.file.impl": "devkit.QuickLocalFileSystem",
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "devkit.QuickLocalFileSystem$Abstract",
+}
+
+# The terminal belongs to the job, so Spark's warnings and stack traces go to a file and only a fatal one is shown.
+LOG4J = """\
+status = error
+appender.file.type = File
+appender.file.name = file
+appender.file.fileName = ${{env:{variable}:-{folder}/spark.log}}
+appender.file.createOnDemand = true
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{{yyyy-MM-dd HH:mm:ss.SSS}} %-5p %c{{1}}: %m%n%ex
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %p %c{{1}}: %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.file.ref = file
+rootLogger.appenderRef.console.ref = console
+rootLogger.appenderRef.console.level = fatal
+"""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What one local session is started with.
+
+    Attributes:
+        profile: The runtime profile of the installed pyspark.
+        java: The Java it runs on.
+        jars: The locked jars, and one of the classes that come as source, all in the cache.
+        spark_home: The folder of the installed pyspark.
+    """
+
+    profile: RuntimeProfile
+    java: Java
+    jars: tuple[Path, ...]
+    spark_home: Path
+
+    @property
+    def class_path(self) -> str:
+        """The jars as a class path."""
+        return os.pathsep.join(map(str, self.jars))
+
+    def archive(self) -> Path:
+        """The place of the start-up archive."""
+        return start_archive.archive_of(self.java, [*self.jars, *sorted((self.spark_home / "jars").glob("*.jar"))])
+
+
+def prepare() -> Preparation:
+    """Find Java and the profile of the installed pyspark, fetch and compile what is missing.
+
+    Raises:
+        RuntimeSetupError: Java is missing, no profile fits the installed pyspark, or a jar cannot be had.
+    """
+    profile = installed_profile()
+    java = find_java(profile.java)
+    spark_home = installed_spark()
+    return Preparation(profile, java, (*jars.fetch(profile.lock), _compiled(java, spark_home)), spark_home)
+
+
+def _compiled(java: Java, spark_home: Path) -> Path:
+    """Compile our Java classes, once for each Spark and source; `spark_utils` would else do it in every session."""
+    class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
+    marks = f"{class_path}\n{java_sources.package()}\n".encode() + FILE_SYSTEM_SOURCE.read_bytes()
+    jar = cache.home() / "compiled" / f"local-session-{hashlib.sha256(marks).hexdigest()[:16]}.jar"
+    with cache.exclusive(jar.with_suffix(".lock")):
+        if not jar.exists():
+            with tempfile.TemporaryDirectory() as folder:
+                sources = [*java_sources.write_sources(Path(folder)), FILE_SYSTEM_SOURCE]
+                compile_to_jar(java, class_path, sources, jar)
+    return jar
+
+
+@contextmanager
+def local_runtime(app_name: str, *, fast_start: bool, config: Mapping[str, str]) -> Iterator[None]:
+    """Let a JVM that pyspark starts inside this block have everything that a local session needs.
+
+    The environment is put back afterwards, so that other programs started by this one are not touched; only
+    ``PYSPARK_PYTHON`` stays, which pyspark asks for again at every later session of this JVM. Nothing is prepared
+    when ``SPARK_CONF_DIR`` is set: then the configuration is the user's own.
+
+    Args:
+        app_name: Names the log file.
+        fast_start: Take the levers that start quicker and run slower: for cells and tests.
+        config: The user's Spark settings.
+    """
+    if os.environ.get("SPARK_CONF_DIR"):
+        yield
+        return
+    prepared = prepare()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    archive = start_archive.Archive(prepared.archive()) if start_archive.is_on() else None
+    flags = archive.flags() if archive else []
+    defaults = _configuration_folder(prepared, flags, fast_start=fast_start) / "spark-defaults.conf"
+    variables = launch_variables(prepared, defaults, app_name)
+    as_usual = start_archive.is_on() and spark_jvm.is_as_usual(config)
+    with _environment(variables):
+        command = spark_jvm.launch_command(defaults) if as_usual else None
+        with spark_jvm.running(command, {"spark.app.name": app_name, **config}) if command else nullcontext():
+            yield
+    if archive:
+        from pyspark import SparkContext
+
+        archive.keep_at_exit(SparkContext._gateway.proc)  # type: ignore[union-attr]  # started inside the block
+
+
+def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> dict[str, str]:
+    """Return the environment variables that pyspark starts its JVM with."""
+    empty = cache.home() / "conf" / "empty"  # Spark puts this folder on the class path, and an archive needs it empty
+    empty.mkdir(parents=True, exist_ok=True)
+    arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
+    variables = {
+        "SPARK_HOME": str(prepared.spark_home),
+        "SPARK_CONF_DIR": str(empty),
+        "SPARK_SCALA_VERSION": prepared.profile.scala,
+        "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(defaults))} {arguments}",
+        "JAVA_HOME": str(prepared.java.home),
+        "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
+        LOG_VARIABLE: str(_new_log(app_name)),
+    }
+    if not host_resolves():
+        variables.setdefault("SPARK_LOCAL_IP", os.environ.get("SPARK_LOCAL_IP", "127.0.0.1"))
+    return variables
+
+
+def settings(
+    prepared: Preparation, flags: list[str], log4j: Path, *, fast_start: bool = False, own_workers: bool = True
+) -> dict[str, str]:
+    """Return the content of ``spark-defaults.conf``.
+
+    Args:
+        prepared: What the session is started with.
+        flags: Of the JVM.
+        log4j: The settings of its logging.
+        fast_start: See ``local_runtime``.
+        own_workers: Executors run on this machine and in this environment, so they know our file system, and Python
+            workers may be started by ``devkit.spark.python_daemon``.
+    """
+    own_python = own_workers and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
+    # From 21 MB of classes on, and Spark has 150, each doubling of them would be a full collection.
+    options = [*flags, "-XX:MetaspaceSize=256m", "-XX:-UsePerfData", f"-Dlog4j2.configurationFile=file:{log4j}"]
+    return {
+        "spark.master": "local[*]",
+        "spark.driver.extraClassPath": prepared.class_path,
+        "spark.executor.extraClassPath": prepared.class_path,
+        **(FILE_SYSTEM if own_workers else {}),
+        **{setting.key: setting.value for setting in prepared.profile.settings},
+        **({"spark.python.daemon.module": "devkit.spark.python_daemon"} if own_python else {}),
+        **(start_archive.FAST_SETTINGS if fast_start else {}),
+        "spark.driver.extraJavaOptions": " ".join(
+            f'"{option}"' if " " in option else option
+            for option in [*options, *(start_archive.FAST_FLAGS if fast_start else ())]
+        ),
+    }
+
+
+def write_configuration(folder: Path, content: dict[str, str]) -> None:
+    """Write ``spark-defaults.conf`` and the logging beside it."""
+    logs = cache.home() / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    cache.write_atomically(folder / "log4j2.properties", LOG4J.format(variable=LOG_VARIABLE, folder=logs))
+    lines = [f"{key} {value.replace(chr(92), chr(92) * 2)}" for key, value in content.items()]
+    cache.write_atomically(folder / "spark-defaults.conf", "\n".join([*lines, ""]))
+
+
+def _configuration_folder(prepared: Preparation, flags: list[str], *, fast_start: bool) -> Path:
+    """Return a folder named by the hash of what it says, written if it is not there yet."""
+    conf = cache.home() / "conf"
+    content = settings(prepared, flags, conf, fast_start=fast_start)
+    said = f"{sorted(content.items())}{LOG4J}{prepared.java}{prepared.spark_home}{prepared.profile.spark}"
+    folder = conf / hashlib.sha256(said.encode()).hexdigest()[:16]
+    if not (folder / "spark-defaults.conf").exists():
+        content = settings(prepared, flags, folder / "log4j2.properties", fast_start=fast_start)
+        write_configuration(folder, content)
+    return folder
+
+
+def _new_log(app_name: str) -> Path:
+    folder = cache.home() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob("*.log"), key=lambda log: log.stat().st_mtime)[:-KEPT_LOGS]:
+        old.unlink(missing_ok=True)
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in app_name)
+    return folder / f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+
+
+def host_resolves() -> bool:
+    """Tell whether this host resolves its own name, without which Spark does not start."""
+    try:
+        socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

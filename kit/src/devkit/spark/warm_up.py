@@ -1,0 +1,86 @@
+"""``devkit warm``: run a small stream once, so that the start-up archive is there before the first job.
+
+The stream takes the ways of the sample job (``foreachBatch``, parsing, a rejected event and its Python worker, Delta,
+the classes of the Kafka source), because the archive holds just those classes that were loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devkit.spark import local_session, start_archive
+from spark_utils.errors import RuntimeSetupError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+# Long-running jobs generate code, so the classes that do so belong into the archive, though this run starts fast.
+GENERATED_CODE = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb."""
+    parser.set_defaults(run=_warm)
+
+
+def _warm(_arguments: argparse.Namespace) -> int:
+    path = local_session.prepare().archive()
+    archive = start_archive.Archive(path)
+    if not start_archive.is_on():
+        print(f"instant start is switched off by {start_archive.SWITCH_VARIABLE}")
+    elif archive.is_whole():
+        print(f"instant start is ready: {path}")
+    else:
+        started = time.monotonic()
+        environment = {**os.environ, start_archive.SWITCH_VARIABLE: start_archive.WRITE_AT_ONCE}
+        done = subprocess.run([sys.executable, "-m", "devkit.spark.warm_up"], env=environment, check=False)
+        if done.returncode or not archive.is_whole():
+            raise RuntimeSetupError(
+                "the start-up archive was not written",
+                origin=str(path),
+                remedy="Sessions start all the same, only slower; `devkit warm` tries again.",
+            )
+        print(f"instant start is ready after {time.monotonic() - started:.0f} s: {path}")
+    return 0
+
+
+def run_small_stream(folder: Path) -> int:
+    """Stream a good and a bad body into a Delta table and return how many rows it has: the one."""
+    from pyspark.sql import functions as F  # pyspark takes half a second to import, for one verb of many
+    from pyspark.sql import types as t
+
+    from spark_utils.parsing import good_rows, parse
+    from spark_utils.session import get_session
+    from spark_utils.sinks.observed_batch import RejectedRows
+
+    spark = get_session("warm-up", fast_start=True, config=GENERATED_CODE)
+    (folder / "in").mkdir()
+    (folder / "in" / "events.json").write_text('{"body": "{\\"a\\": 1}"}\n{"body": "{"}\n', encoding="utf-8")
+
+    def write(batch: DataFrame, version: int) -> None:
+        bodies = batch.select(F.col("body").cast("binary").alias("body"))
+        rejected = RejectedRows(parse(bodies, t.StructType().add("a", "integer")))
+        writer = good_rows(rejected.attach()).selectExpr("event.a").write.format("delta").mode("append")
+        writer.option("txnAppId", "warm-up").option("txnVersion", version).save(str(folder / "out"))
+        seen = rejected.seen()
+        if seen and seen.collected:
+            seen.collected.count()
+
+    spark.readStream.format("kafka").option("kafka.bootstrap.servers", "127.0.0.1:9").option("subscribe", "none").load()
+    source = spark.readStream.schema("body string").json(str(folder / "in"))
+    query = source.writeStream.foreachBatch(write).trigger(availableNow=True)
+    query.option("checkpointLocation", str(folder / "checkpoint")).start().awaitTermination()
+    return spark.read.format("delta").load(str(folder / "out")).count()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        run_small_stream(Path(temporary))

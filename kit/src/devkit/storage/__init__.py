@@ -1,0 +1,1 @@
+"""A storage account on this machine: Azurite."""

@@ -1,0 +1,135 @@
+"""``devkit workspace``: the local workspace from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from spark_utils.errors import ConfigurationError
+
+DEFAULT_PORT: Final = 8090
+HOST: Final = "127.0.0.1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``up``, ``export`` and ``supported``."""
+    verbs = parser.add_subparsers(dest="workspace_verb", required=True, metavar="VERB")
+
+    def verb(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        child = verbs.add_parser(name, help=summary, description=summary)
+        child.set_defaults(run=run)
+        return child
+
+    up = verb("up", run_up, "serve a local workspace until Ctrl-C")
+    up.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    up.add_argument("--folder", type=Path, help="keep everything here for the next start (default: keep nothing)")
+    up.add_argument(
+        "--processes", type=int, default=2, metavar="N", help="tasks that run at once (default: %(default)s)"
+    )
+    up.add_argument("--token", help="what opens it (default: the folder's own, or a random one)")
+    export = verb("export", run_export, "record a workspace, this or a real one, for `devkit deploy plan --offline`")
+    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument("--profile", metavar="NAME", help="of ~/.databrickscfg (default: DATABRICKS_HOST and so on)")
+    supported = verb("supported", run_supported, "every route that it answers, and how each is known to differ")
+    supported.add_argument("--write", type=Path, metavar="FILE", help="write it there instead of printing it")
+    supported.add_argument("--check", type=Path, metavar="FILE", help="fail if that file is not up to date")
+
+
+def run_up(arguments: argparse.Namespace) -> int:
+    """Serve until a signal says stop.
+
+    Raises:
+        ConfigurationError: The port is taken.
+    """
+    from local_workspace import Options, Workspace
+
+    _refuse_taken(arguments.port)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    token = arguments.token or (_kept_token(arguments.folder) if arguments.folder else None)
+    options = Options(processes=arguments.processes)
+    with Workspace(arguments.folder, port=arguments.port, token=token, options=options) as workspace:
+        print(_how_to_use(workspace.host, workspace.token), flush=True)
+        stop.wait()
+    kept = f"; all of it is kept in {arguments.folder}" if arguments.folder else ""
+    print(f"local workspace is down{kept}")
+    return 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Record the workspace that the environment or the profile names.
+
+    Raises:
+        DeploymentError: If none is named, or it cannot be opened.
+    """
+    from devkit.deploy.export import write_export
+    from devkit.deploy.sign_in import sign_in
+
+    findings = write_export(sign_in({"profile": arguments.profile}), arguments.file)
+    print(f"{arguments.file}: {len(findings.items)} resources of {findings.host}")
+    return 0
+
+
+def run_supported(arguments: argparse.Namespace) -> int:
+    """Print, write or check the list of routes.
+
+    Raises:
+        ConfigurationError: With `--check`, if the file is not up to date.
+    """
+    from local_workspace.services import SERVICES
+    from local_workspace.supported import markdown
+
+    text = markdown(SERVICES)
+    if arguments.check:
+        file: Path = arguments.check
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            remedy = f"Run `devkit workspace supported --write {file}`."
+            raise ConfigurationError(f"{file} is not up to date", remedy=remedy)
+    elif arguments.write:
+        arguments.write.write_text(text, encoding="utf-8")
+        print(f"wrote {arguments.write}")
+    else:
+        print(text, end="")
+    return 0
+
+
+def _how_to_use(host: str, token: str) -> str:
+    return (
+        f"local workspace is up; use it with the official SDK and tools:\n\n"
+        f"export DATABRICKS_HOST={host} DATABRICKS_TOKEN={token}\n\n"
+        f"page: {host}/#token={token}\n"
+        "Ctrl-C stops it."
+    )
+
+
+def _kept_token(folder: Path) -> str:
+    """Return the token that a kept workspace was opened with before, so that its address stays good."""
+    import secrets
+
+    from devkit import cache
+
+    file = folder / "token"
+    if not file.is_file():
+        cache.write_private(file, f"dapi-local-{secrets.token_hex(16)}\n")
+    return file.read_text(encoding="utf-8").strip()
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            problem = f"port {port} is {'taken by another program' if taken else 'not to be had: ' + str(error)}"
+            remedy = "Choose another one, or --port 0 for a free one."
+            raise ConfigurationError(problem, origin="--port", remedy=remedy) from None
+        except OverflowError:
+            raise ConfigurationError(f"{port} is no port", origin="--port", remedy="It is 0 to 65535.") from None

@@ -1,0 +1,78 @@
+"""Where the paths of a workspace lie on this machine: one resolver for files, notebooks, DBFS and volumes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from local_workspace.errors import invalid
+from local_workspace.state import State
+
+LONGEST_NAME: Final = 255  # bytes, on every common file system
+
+# What a path of Databricks begins with, and the folder of the workspace that stands for it. The first that fits.
+ROOTS: Final = (
+    ("dbfs:/Volumes/", "volumes"),
+    ("/dbfs/Volumes/", "volumes"),
+    ("/Volumes/", "volumes"),
+    ("dbfs:/", "dbfs"),
+    ("/dbfs/", "dbfs"),
+    ("file:/Workspace/", "files"),
+    ("/Workspace/", "files"),
+    ("/Users/", "files/Users"),
+    ("/Repos/", "files/Repos"),
+    ("/Shared/", "files/Shared"),
+)
+
+
+def is_remote(text: str) -> bool:
+    """Tell whether a text is a path that the workspace keeps."""
+    return any(text.startswith(prefix) for prefix, _ in ROOTS)
+
+
+def local_path(state: State, text: str) -> Path:
+    """Return where a path of the workspace lies on this machine.
+
+    Args:
+        state: The workspace.
+        text: Such as ``dbfs:/jobs/a.py``, ``/Volumes/main/default/raw``, ``/Workspace/Shared/a`` or ``/Shared/a``.
+
+    Raises:
+        ApiError: 400 when the path is of no known kind, has a name that no file can have, or leads out of its root.
+    """
+    for prefix, folder in ROOTS:
+        if text.startswith(prefix):
+            return beneath(state.path(*folder.split("/")), text.removeprefix(prefix), state.folder)
+    kinds = ", ".join(prefix for prefix, _ in ROOTS)
+    raise invalid(f"The path {text!r} is none of the workspace's: it must begin with one of {kinds}")
+
+
+def beneath(root: Path, text: str, workspace: Path) -> Path:
+    """Return a path beneath a folder of a workspace.
+
+    Raises:
+        ApiError: 400 when it climbs out, when a link on the way leads out of the workspace, or when a part of it is
+            no name that a file can have.
+    """
+    parts = [part for part in PurePosixPath("/" + text).parts[1:] if part != "."]
+    if ".." in parts:
+        raise invalid(f"The path {text!r} climbs out of its root")
+    if not all(map(_is_name, parts)):
+        raise invalid(f"A name in the path {text!r} is none: at most {LONGEST_NAME} bytes of UTF-8, and no zero byte")
+    path = root.joinpath(*parts)
+    if not is_inside(path, workspace):
+        raise invalid(f"A link on the path {text!r} leads out of the workspace")
+    return path
+
+
+def is_inside(path: Path, workspace: Path) -> bool:
+    """Tell whether a path, with all links followed, lies beneath a folder."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(workspace))
+
+
+def _is_name(part: str) -> bool:
+    try:
+        return "\0" not in part and len(part.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:
+        return False

@@ -1,0 +1,102 @@
+"""The environment in which a plain ``SparkSession.builder.getOrCreate()`` is the workspace's Spark.
+
+It has Delta, the workspace's warehouse and a quick start (class-data sharing), and costs nothing until Spark is asked
+for: pyspark reads these variables when it starts its JVM.
+
+Paths mean what they mean on Databricks: ``/Volumes/…`` and ``/Workspace/…`` are the workspace's folders, ``dbfs:/…``
+and every other path without a scheme is in DBFS, and ``file:/…`` is this machine. Hadoop's mount tables do that.
+Source: https://hadoop.apache.org/docs/stable/hadoop-project-dist/hadoop-hdfs/ViewFs.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from devkit.spark import local_session, start_archive
+from devkit.spark.warm_up import GENERATED_CODE
+from local_workspace.state import State
+
+# Settings that only mean something on Databricks' own machines.
+NOT_HERE: Final = (
+    "spark.master",
+    "spark.databricks.cluster.",
+    "spark.databricks.passthrough.",
+    "spark.databricks.repl.",
+)
+
+
+@cache
+def prepared() -> local_session.Preparation:
+    """Return Java, jars and profile; looked up once.
+
+    Raises:
+        RuntimeSetupError: Java is missing, no profile fits the installed pyspark, or a jar cannot be had.
+    """
+    return local_session.prepare()
+
+
+def settings(state: State, more: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the Spark settings of a process.
+
+    Args:
+        state: The workspace.
+        more: Settings of the cluster or the task.
+        folder: Where the process keeps what it needs while it runs.
+    """
+    archive = prepared().archive()
+    whole = start_archive.is_on() and start_archive.Archive(archive).is_whole()
+    flags = ["-Xshare:auto", f"-XX:SharedArchiveFile={archive}", *start_archive.SILENT] if whole else []
+    found = local_session.settings(prepared(), flags, folder / "log4j2.properties", fast_start=True)
+    own = {
+        "spark.sql.warehouse.dir": state.path("warehouse").as_uri(),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.local.dir": str(folder / "local"),
+        "spark.ui.enabled": "false",
+        "spark.master": "local[2]",
+        # Spark 4.1 hands named parameters to its own parser, and Delta's, which stands in front of it, loses them.
+        "spark.sql.legacy.parameterSubstitution.constantsOnly": "true",
+    }
+    given = {key: value for key, value in more.items() if not key.startswith(NOT_HERE)}
+    return found | GENERATED_CODE | own | _mounts(state) | given
+
+
+def variables(state: State, folder: Path, more: Mapping[str, str], name: str) -> dict[str, str]:
+    """Write the configuration of a process into its folder and return the variables that name it.
+
+    Raises:
+        RuntimeSetupError: Java is missing, no profile fits the installed pyspark, or a jar cannot be had.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # a cluster's settings may hold resolved secrets
+    (folder / "local").mkdir(exist_ok=True)
+    local_session.write_configuration(folder, settings(state, more, folder))
+    found = local_session.launch_variables(prepared(), folder / "spark-defaults.conf", name)
+    return {**found, local_session.LOG_VARIABLE: str(folder / "spark.log")}
+
+
+def _mounts(state: State) -> dict[str, str]:
+    """Return the mount tables: one for paths without a scheme, one for ``dbfs:``, which has no host."""
+    dbfs, volumes = state.path("dbfs").as_uri(), state.path("volumes").as_uri()
+    plain = {
+        "link./Volumes": volumes,
+        "link./Workspace": state.path("files").as_uri(),
+        f"link.{state.folder}": state.folder.as_uri(),  # a task's arguments carry paths of this machine
+        "linkFallback": dbfs,
+        "homedir": "/user",
+    }
+    tables = {"workspace": plain, "default": {"link./Volumes": volumes, "linkFallback": dbfs}}
+    mounts = {
+        f"spark.hadoop.fs.viewfs.mounttable.{table}.{key}": value
+        for table, links in tables.items()
+        for key, value in links.items()
+    }
+    return mounts | {
+        "spark.hadoop.fs.defaultFS": "viewfs://workspace/",
+        "spark.hadoop.fs.dbfs.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
+        "spark.hadoop.fs.viewfs.overload.scheme.target.file.impl": "org.apache.hadoop.fs.LocalFileSystem",
+        "spark.delta.logStore.dbfs.impl": "io.delta.storage.LocalLogStore",
+        "spark.delta.logStore.viewfs.impl": "io.delta.storage.LocalLogStore",
+    }

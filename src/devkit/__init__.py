@@ -1,1 +1,0 @@
-"""What runs on the laptop and in CI: runtimes, jars, the local event hub."""

@@ -1,0 +1,319 @@
+"""A job's arguments: command line > environment > configuration file > default.
+
+`parse_arguments` turns them into a frozen `StreamingConfig` or says everything that is wrong with them at once.
+
+Relative paths: one given on the command line or in the environment starts from the working directory; one of a
+configuration file, and a default, from the project, which is the folder that holds `configuration/`. When a storage
+account is named, a relative output path lies in its container instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import configargparse
+
+from spark_utils.configuration.config_files import (
+    DEFAULT_CONFIG_FILE,
+    Entry,
+    find_config_file,
+    project_directory,
+    read_config_file,
+)
+from spark_utils.configuration.explain import explain
+from spark_utils.configuration.options import ENVIRONMENT_PREFIX, Option, options_of
+from spark_utils.configuration.settings import StreamingConfig
+from spark_utils.configuration.settings_checks import check_settings
+from spark_utils.errors import ConfigurationError
+from spark_utils.sinks.storage import resolve_path
+
+__all__ = ["StreamingConfig", "build_parser", "parse_arguments"]
+
+COMMAND_LINE: Final = "command line"
+DEFAULT: Final = "default"
+COMMAND_LINE_ONLY: Final = ("--config", "--explain-config", "--help")
+_CONFIG_VARIABLE: Final = ENVIRONMENT_PREFIX + "CONFIG"
+_REMEDY: Final = "See --help, or configuration/README.md."
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The text given for one option, and where it came from."""
+
+    text: str = field(repr=False)
+    origin: str
+    folder: Path
+
+
+class _Mistake(Exception):  # noqa: N818 - not an error of its own: it carries argparse's complaint to the list of all
+    """What argparse complains about."""
+
+
+class _KnownEntries(configargparse.ConfigFileParser):  # type: ignore[misc]  # configargparse has no types
+    """Hands configargparse the entries that were read, and checked, already."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        super().__init__()
+        self._entries = {entry.key: entry.value for entry in entries}
+
+    def get_syntax_description(self) -> str:
+        return "A line of the file is `key = value`, or a comment that begins with #."
+
+    def parse(self, stream: Any) -> dict[str, str]:  # noqa: ARG002 - configargparse's signature
+        return self._entries
+
+
+class _Formatter(configargparse.ArgumentDefaultsHelpFormatter):  # type: ignore[misc]  # configargparse has no types
+    """Shows defaults where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]  # configargparse has no types
+    """Reports what is wrong instead of ending the process, and never shows a value."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _Mistake(re.sub(r"'[^']*'", "(not shown)", message))
+
+
+def build_parser(entries: Iterable[Entry] = (), config: type[Any] = StreamingConfig) -> configargparse.ArgumentParser:
+    """Return the parser of all options of a configuration class; it leaves every value a text."""
+    parser = _Parser(
+        prog="streaming_job.py",
+        description="Stream events from an event hub into two Delta tables: the good and the rejected ones.",
+        formatter_class=_Formatter,
+        config_file_parser_class=_KnownEntries(entries),
+        default_config_files=[str(DEFAULT_CONFIG_FILE)],
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", env_var=_CONFIG_VARIABLE, help="Configuration file to read instead."
+    )
+    parser.add_argument(
+        "--explain-config",
+        action="store_true",
+        help="Print every effective value, secrets masked, and where it came from; then exit.",
+    )
+    groups: dict[str, Any] = {}
+    for option in options_of(config):
+        group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
+        groups[option.group] = group
+        optional = {} if option.flag is None else {"nargs": "?", "const": option.flag}
+        group.add_argument(
+            f"--{option.name}",
+            metavar=option.metavar,
+            env_var=option.environment,
+            default=option.default or None,
+            help=option.help.replace("%", "%%"),
+            **optional,
+        )
+    return parser
+
+
+def parse_arguments(
+    argv: Sequence[str] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    config_file: str | Path | None = None,
+    working_directory: Path | None = None,
+) -> StreamingConfig:
+    """Read the job's configuration.
+
+    `--help` and `--explain-config` print and exit with status 0.
+
+    Args:
+        argv: Arguments without the program's name; by default the process's own (none in a notebook or cell, whose
+            own arguments are not for the job).
+        environ: Environment variables; by default the process's own.
+        config_file: As `--config`, which is stronger; by default `configuration/run_args_streaming.conf` of the working
+            directory or the nearest folder above that has it.
+        working_directory: Where relative paths start; by default the process's own.
+
+    Returns:
+        The typed configuration; `origins` tells where each value came from.
+
+    Raises:
+        ConfigurationError: If anything is unknown, given twice, malformed or missing. All mistakes are told at once,
+            with their origin, and no secret is shown.
+    """
+    arguments = _own_arguments() if argv is None else list(argv)
+    environ = os.environ if environ is None else environ
+    folder = working_directory or Path.cwd()
+    options = options_of(StreamingConfig)
+    file = _chosen_file(arguments, environ, config_file, folder)
+    entries, mistakes = read_config_file(file, shown_as=_shown(file, folder)) if file else ([], [])
+    known, unknown = _split_known(entries, options)
+    mistakes += unknown + _unknown_variables(environ, options)
+    namespace, given = _gather(known, arguments, environ, options, (folder, project_directory(file, folder)), mistakes)
+    config = _convert(options, given, mistakes)
+    if not mistakes:
+        mistakes += check_settings(config, environ)
+    if mistakes:
+        raise _all_at_once(mistakes)
+    if namespace.explain_config:
+        sys.stdout.write(explain(config, options))
+        raise SystemExit(0)
+    return config
+
+
+def _own_arguments() -> list[str]:
+    """The process's arguments, unless they belong to a notebook's kernel."""
+    program = Path(sys.argv[0] if sys.argv else "").name
+    return [] if "ipykernel" in program or program in ("", "-c") else sys.argv[1:]
+
+
+def _chosen_file(
+    arguments: list[str], environ: Mapping[str, str], config_file: str | Path | None, folder: Path
+) -> Path | None:
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    chooser.add_argument("--config")
+    try:
+        named = chooser.parse_known_args(arguments)[0].config
+    except argparse.ArgumentError:
+        named = None  # `--config` without a value; the full parser says so
+    named = named or environ.get(_CONFIG_VARIABLE) or config_file
+    return folder / Path(named).expanduser() if named else find_config_file(folder)
+
+
+def _shown(file: Path, folder: Path) -> str:
+    """The file's name relative to the working directory, where that is shorter to read."""
+    return os.path.relpath(file, folder) if file.is_relative_to(folder) else str(file)
+
+
+def _split_known(entries: list[Entry], options: list[Option]) -> tuple[list[Entry], list[str]]:
+    names = [option.name for option in options]
+    unknown = [
+        f"{entry.origin}: unknown key {entry.key!r}{_nearest(entry.key, names)}"
+        for entry in entries
+        if entry.key not in names
+    ]
+    return [entry for entry in entries if entry.key in names], unknown
+
+
+def _unknown_variables(environ: Mapping[str, str], options: list[Option]) -> list[str]:
+    names = [*(option.environment for option in options), _CONFIG_VARIABLE]
+    return [
+        f"unknown environment variable {name}{_nearest(name, names, prefix=ENVIRONMENT_PREFIX)}"
+        for name in sorted(environ)
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in names
+    ]
+
+
+def _nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """Suggest a known name; what all of them begin with does not count as likeness."""
+    stripped = [each.removeprefix(prefix) for each in known]
+    near = difflib.get_close_matches(name.removeprefix(prefix), stripped, n=1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def _gather(
+    entries: list[Entry],
+    arguments: list[str],
+    environ: Mapping[str, str],
+    options: list[Option],
+    folders: tuple[Path, Path],
+    mistakes: list[str],
+) -> tuple[argparse.Namespace, dict[str, _Given]]:
+    """Let configargparse apply the precedence, and note where each value came from."""
+    parser = build_parser(entries)
+    working, project = folders
+    try:
+        namespace, extra = parser.parse_known_args(arguments, config_file_contents="", env_vars=dict(environ))
+    except _Mistake as mistake:
+        mistakes.append(f"{COMMAND_LINE}: {mistake}")
+        return argparse.Namespace(explain_config=False), {}
+    mistakes += _unknown_arguments(extra, [*(f"--{option.name}" for option in options), *COMMAND_LINE_ONLY])
+    sources = parser.get_source_to_settings_dict()
+    in_environment = set(sources.get("environment_variables", {}))
+    in_file = {key for source, keys in sources.items() if source.startswith("config_file") for key in keys}
+    by_default = {action.dest for action, _ in sources.get("defaults", {}).values()}
+    places = {entry.key: entry.origin for entry in entries}
+    given = {}
+    for option in options:
+        text = getattr(namespace, option.field)
+        if text is None or option.field in by_default:
+            continue
+        if not isinstance(text, str):
+            text = "--"  # Python before 3.12.5 takes the value `--` for the end of the options, and gives an empty list
+        if option.environment in in_environment:
+            given[option.field] = _Given(text, f"environment variable {option.environment}", working)
+        elif option.name in in_file:
+            given[option.field] = _Given(text, places[option.name], project)
+        else:
+            given[option.field] = _Given(text, f"{COMMAND_LINE} --{option.name}", working)
+    return namespace, given
+
+
+def _unknown_arguments(extra: list[str], known: list[str]) -> list[str]:
+    """Name unknown options; a value, which may be a secret, is never shown."""
+    names = [text.partition("=")[0] for text in extra if re.match(r"--[a-z][a-z-]*(=|$)", text)]
+    if extra and not names:
+        return [f"{COMMAND_LINE}: a value belongs to no option (not shown); put quotes around a value with spaces"]
+    return [f"{COMMAND_LINE}: unknown option {name}{_nearest(name, known, prefix='--')}" for name in names]
+
+
+def _convert(options: list[Option], given: Mapping[str, _Given], mistakes: list[str]) -> StreamingConfig:
+    values: dict[str, Any] = {}
+    for option in options:
+        entry = given.get(option.field)
+        if entry is None or not entry.text.strip():
+            if option.required:
+                mistakes.append(f"--{option.name} is required ({option.environment} in the environment)")
+            continue
+        try:
+            values[option.field] = _value(option, entry)
+        except ValueError as error:
+            mistakes.append(f"{entry.origin}: {option.shown(entry.text)} does not fit --{option.name}: {error}")
+        except ConfigurationError as error:
+            mistakes.append(str(error).removesuffix("."))
+    origins = {option.field: given[option.field].origin if option.field in values else DEFAULT for option in options}
+    config = StreamingConfig(**values, origins=origins)
+    return _with_output(config, given)
+
+
+def _value(option: Option, entry: _Given) -> Any:
+    if option.sensitive:
+        secret = option.parse(entry.text)
+        secret.origin = entry.origin
+        return secret
+    value = option.parse(entry.text)
+    later = option.field in ("output_path", "checkpoint_path")  # they may lie in the storage account
+    if not option.path or later or (option.field == "schema" and _is_schema_text(value)):
+        return value
+    return resolve_path(value, entry.folder)
+
+
+def _is_schema_text(value: str) -> bool:
+    return value.lstrip().startswith("{") or (re.search(r"[\s<]", value) is not None and not Path(value).suffix)
+
+
+def _with_output(config: StreamingConfig, given: Mapping[str, _Given]) -> StreamingConfig:
+    """Resolve the two paths that may lie in the storage account, and derive the checkpoint from the output."""
+    resolved: dict[str, Any] = {}
+    for name in ("output_path", "checkpoint_path"):
+        path = getattr(config, name)
+        if path:
+            resolved[name] = resolve_path(path, given[name].folder, config=config)
+    output = resolved.get("output_path")
+    if output and not config.checkpoint_path:
+        resolved["checkpoint_path"] = f"{output.rstrip('/')}/checkpoint"
+    origins = dict(config.origins)
+    if output and not config.checkpoint_path:
+        origins["checkpoint_path"] = "default, from --output-path"
+    return replace(config, **resolved, origins=origins)
+
+
+def _all_at_once(mistakes: list[str]) -> ConfigurationError:
+    if len(mistakes) == 1:
+        return ConfigurationError(mistakes[0], remedy=_REMEDY)
+    listed = "".join(f"\n  - {mistake}" for mistake in mistakes)
+    return ConfigurationError(f"the configuration has {len(mistakes)} mistakes:{listed}\n{_REMEDY}"[:-1])

@@ -1,0 +1,1 @@
+"""The reader of bodies in the JVM, where a session lets it in."""

@@ -1,0 +1,1 @@
+"""Where rows go: two Delta tables, their checkpoint and their storage."""

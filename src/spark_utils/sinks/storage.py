@@ -1,0 +1,144 @@
+"""Where output lies, and how Spark authenticates to it.
+
+A storage account's settings go to Hadoop's configuration of the running session. They are not Spark settings: a
+`spark.hadoop.*` or `spark.conf.set` value shows in the event log, the environment page and `SET`, this does not.
+
+Sources: https://learn.microsoft.com/azure/databricks/connect/storage/azure-storage for the settings;
+https://hadoop.apache.org/docs/stable/hadoop-azure/abfs.html for those of Azurite.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_utils.configuration.secrets import Secret
+from spark_utils.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_utils.configuration.settings import StreamingConfig
+
+AZURITE_ACCOUNT: Final = "devstoreaccount1"
+# Public and the same for everyone: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
+AZURITE_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def resolve_path(text: str, folder: Path, *, config: StreamingConfig | None = None) -> str:
+    """Return a path that means the same everywhere.
+
+    Args:
+        text: A URL or an absolute path, which stay, or a relative path.
+        folder: Where a relative path starts.
+        config: With a storage account named, a relative path lies in its container instead.
+
+    Returns:
+        A URL or an absolute path.
+    """
+    if _URL.match(text) or text.startswith("/"):
+        return text
+    if text.startswith("~"):
+        return str(Path(text).expanduser())
+    if config is not None and config.storage_account_name:
+        return f"{container_url(config.storage_account_name, config.storage_container_name)}/{text}"
+    return os.path.normpath(folder / text)
+
+
+def container_url(account: str, container: str) -> str:
+    """Return the URL of a container: `abfss://`, or `abfs://` (no TLS) for Azurite's account."""
+    scheme = "abfs" if account == AZURITE_ACCOUNT else "abfss"
+    return f"{scheme}://{container}@{account}.dfs.core.windows.net"
+
+
+def storage_settings(config: StreamingConfig) -> dict[str, str | Secret]:
+    """Return the Hadoop settings that authenticate to the configured account; secrets still closed.
+
+    Empty when no account is named, or when nothing is given to authenticate with: a Unity Catalog volume or external
+    location needs nothing.
+    """
+    account = config.storage_account_name
+    if not account:
+        return {}
+    host = f"{account}.dfs.core.windows.net"
+    if account == AZURITE_ACCOUNT:
+        return _azurite_settings(host, config)
+    if config.storage_account_key is not None:
+        return {
+            f"fs.azure.account.auth.type.{host}": "SharedKey",
+            f"fs.azure.account.key.{host}": config.storage_account_key,
+        }
+    if config.storage_sas_token is not None:
+        return {
+            f"fs.azure.account.auth.type.{host}": "SAS",
+            f"fs.azure.sas.fixed.token.{host}": config.storage_sas_token,
+        }
+    if config.storage_client_secret is not None:
+        return _oauth_settings(host, config)
+    return {}
+
+
+def _oauth_settings(host: str, config: StreamingConfig) -> dict[str, str | Secret]:
+    assert config.storage_client_secret is not None  # noqa: S101 - the caller asked
+    return {
+        f"fs.azure.account.auth.type.{host}": "OAuth",
+        f"fs.azure.account.oauth.provider.type.{host}": (
+            "org.apache.hadoop.fs.azurebfs.oauth2.ClientCredsTokenProvider"
+        ),
+        f"fs.azure.account.oauth2.client.endpoint.{host}": (
+            f"https://login.microsoftonline.com/{config.storage_tenant_id}/oauth2/token"
+        ),
+        f"fs.azure.account.oauth2.client.id.{host}": str(config.storage_client_id),
+        f"fs.azure.account.oauth2.client.secret.{host}": config.storage_client_secret,
+    }
+
+
+def _azurite_settings(host: str, config: StreamingConfig) -> dict[str, str | Secret]:
+    return {
+        "fs.azure.abfs.endpoint": config.storage_endpoint,
+        "fs.azure.account.hns.enabled": "false",
+        "fs.azure.fns.account.service.type": "BLOB",
+        "fs.azure.networking.library": "JDK_HTTP_URL_CONNECTION",
+        "fs.azure.always.use.https": "false",
+        "fs.azure.createRemoteFileSystemDuringInitialization": "true",
+        "fs.azure.account.auth.type": "SharedKey",
+        f"fs.azure.account.key.{host}": config.storage_account_key or Secret(AZURITE_KEY),
+    }
+
+
+def configure_storage(spark: SparkSession, config: StreamingConfig) -> None:
+    """Let the session read and write the configured storage account; nothing to do without one.
+
+    Args:
+        spark: The running session. Its Hadoop configuration is changed; executors get it with each job.
+        config: The job's configuration.
+
+    Raises:
+        ConfigurationError: If a secret is found nowhere, or the session hides its Hadoop configuration (Spark Connect,
+            shared clusters, serverless).
+    """
+    settings = storage_settings(config)
+    if not settings:
+        return
+    hadoop = _hadoop_configuration(spark)
+    for name, value in settings.items():
+        hadoop.set(name, value.reveal() if isinstance(value, Secret) else value)
+
+
+def _hadoop_configuration(spark: SparkSession) -> Any:
+    try:
+        context = spark.sparkContext
+        return context._jsc.hadoopConfiguration()
+    except Exception as error:
+        if "JVM_ATTRIBUTE_NOT_SUPPORTED" not in str(error) and not isinstance(error, AttributeError):
+            raise
+        raise ConfigurationError(
+            "this session does not let a job authenticate to a storage account by itself (Spark Connect, or a cluster "
+            "in standard access mode)",
+            origin="--storage-account-name",
+            remedy="Write to a Unity Catalog volume or external location and name no account, or use a cluster in "
+            "dedicated access mode.",
+        ) from None

@@ -1,0 +1,1 @@
+"""Where events come from: an event hub, or recorded files."""

@@ -1,0 +1,135 @@
+"""The job as its users start it: as a script and by spark-submit, with its exit status and what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from devkit.hub.generator import Shares, generate
+from devkit.testing import EventHub
+from tests.job import oracle
+from tests.job.job import Job
+from tests.project import ROOT
+
+SCHEMA = str(ROOT / "configuration" / "schemas" / "telemetry.json")
+EVENTS = 300
+Start = Callable[..., Job]
+
+
+@pytest.fixture
+def telemetry(event_hub: EventHub) -> EventHub:
+    """An event hub with events, of which some must be rejected."""
+    event_hub.send_events(generate(EVENTS, seed=7, shares=Shares(malformed=0.1, lossy=0.1)))
+    return event_hub
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Job]]:
+    """Start jobs that do not outlive the test."""
+    jobs: list[Job] = []
+
+    def start_job(*given: object) -> Job:
+        jobs.append(Job(*given))  # type: ignore[arg-type]  # as Job takes them
+        return jobs[-1]
+
+    yield start_job
+    for job in jobs:
+        job.kill()
+
+
+def arguments(folder: Path, **more: str) -> dict[str, str]:
+    given = {"schema": SCHEMA, "output-path": str(folder / "out"), "trigger": "available-now"} | more
+    return {f"--{name.replace('_', '-')}": value for name, value in given.items()}
+
+
+def environment(hub: EventHub) -> dict[str, str]:
+    return {"STREAMING_EVENT_HUBS_CONNECTION_STRING": hub.connection_string}
+
+
+def written(spark: SparkSession, folder: Path) -> list[tuple[int, int]]:
+    """Where every event of both tables stood, sorted; neither table is empty."""
+    found = oracle.positions(spark, str(folder / "out"))
+    assert found.events
+    assert found.rejected
+    return sorted((found.events + found.rejected).elements())
+
+
+def each_once(hub: EventHub) -> list[tuple[int, int]]:
+    return sorted((event.partition, event.offset) for event in hub.receive())
+
+
+def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
+    telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
+) -> None:
+    first = start(tmp_path, arguments(tmp_path), environment(telemetry))
+    assert first.wait() == 0, first.output
+    assert written(spark, tmp_path) == each_once(telemetry)
+    telemetry.send_events(generate(50, seed=8))
+    second = start(tmp_path, arguments(tmp_path), environment(telemetry))
+    assert second.wait() == 0, second.output
+    assert written(spark, tmp_path) == each_once(telemetry)
+    lines = [json.loads(line) for line in second.output.splitlines() if line.startswith("{")]
+    assert sum(line["events"] for line in lines) == 50
+
+
+def test_the_same_file_runs_by_spark_submit(
+    telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
+) -> None:
+    exports = subprocess.run([sys.executable, "-m", "devkit.cli", "env"], capture_output=True, text=True, check=True)
+    prepared = {}
+    for line in exports.stdout.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        prepared[name] = value.strip("'\"")
+    submit = [str(Path(sys.executable).with_name("spark-submit")), str(ROOT / "src" / "streaming_job.py")]
+    job = start(tmp_path, arguments(tmp_path), environment(telemetry) | prepared, submit)
+    assert job.wait() == 0, job.output
+    assert written(spark, tmp_path) == each_once(telemetry)
+
+
+def test_a_signal_to_end_lets_the_batch_finish_and_is_no_failure(
+    telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
+) -> None:
+    job = start(tmp_path, arguments(tmp_path, trigger="1 second", max_events_per_trigger="100"), environment(telemetry))
+    job.wait_for('"batch": 0')
+    assert job.stop() == 0, job.output
+    reported = [json.loads(line) for line in job.output.splitlines() if line.startswith("{")]
+    rows = written(spark, tmp_path)
+    assert len(rows) == len(set(rows)) == reported[-1]["total_events"]  # no batch is left half written
+    assert set(rows) <= set(each_once(telemetry))
+
+
+def test_a_wrong_key_is_one_line_without_the_key_and_exit_status_1(
+    telemetry: EventHub, tmp_path: Path, start: Start
+) -> None:
+    wrong = "d3JvbmcgYnV0IHNlY3JldA=="
+    key = telemetry.connection_string.split("SharedAccessKey=")[1].split(";")[0]
+    connection = {"STREAMING_EVENT_HUBS_CONNECTION_STRING": telemetry.connection_string.replace(key, wrong)}
+    job = start(tmp_path, arguments(tmp_path), connection)
+    assert job.wait() == 1
+    assert "authentication" in job.output.lower()
+    assert wrong not in job.output
+    assert "Traceback" not in job.output
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"output-pth": "x"}, "--output-path"),
+        ({"source": "files", "source-path": "x", "schema": "no/such/file.json"}, "no/such/file.json"),
+        ({"trigger": "sometimes"}, "available-now"),
+    ],
+)
+def test_a_wrong_argument_is_said_before_spark_is_started(
+    given: dict[str, str], said: str, tmp_path: Path, start: Start
+) -> None:
+    job = start(tmp_path, arguments(tmp_path, **given), {**os.environ, "JAVA_HOME": "/nowhere"})
+    assert job.wait() != 0
+    assert said in job.output
+    assert "Traceback" not in job.output

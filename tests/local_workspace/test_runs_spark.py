@@ -1,0 +1,168 @@
+"""The real thing: this repository's wheel deployed and run, streams stopped, notebooks with Spark, spark-submit."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.service.compute import ClusterSpec, Library
+from databricks.sdk.service.jobs import (
+    JobCluster,
+    NotebookTask,
+    PythonWheelTask,
+    RunLifeCycleState,
+    SparkSubmitTask,
+    Task,
+    TaskDependency,
+)
+from databricks.sdk.service.workspace import ImportFormat
+
+from local_workspace import Workspace
+from tests.local_workspace.run_kit import finished, logs, put, python, reached, results, start
+from tests.local_workspace.test_notebooks import cells, put_notebook
+from tests.project import copy_project
+
+VOLUME = "/Volumes/main/default/shop"
+ORDERS = """{"order_id": "A-1", "amount": 2}
+{"order_id": "A-2", "amount": 1.5}
+{"order_id": "A-3", "amount": 4}
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this repository, built as it is shipped."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    return next((project / "dist").glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def workspace(wheel: Path) -> Iterator[Workspace]:
+    """One for all tests here, with the wheel, its schema and some orders deployed."""
+    with Workspace() as started:
+        client = started.client()
+        client.files.upload(f"{VOLUME}/{wheel.name}", io.BytesIO(wheel.read_bytes()))
+        client.files.upload(f"{VOLUME}/in/orders.ndjson", io.BytesIO(ORDERS.encode()))
+        schema = b"order_id STRING NOT NULL, amount INT"
+        client.workspace.upload("/Shared/orders.ddl", io.BytesIO(schema), format=ImportFormat.AUTO)
+        yield started
+
+
+def stream(wheel: Path, output: str, trigger: str) -> Task:
+    arguments = {"source": "files", "source-path": f"{VOLUME}/in", "schema": "/Workspace/Shared/orders.ddl",
+                 "output-path": f"{VOLUME}/{output}", "trigger": trigger}  # fmt: skip
+    task = PythonWheelTask("spark-streaming-devkit", "streaming-job", named_parameters=arguments)
+    library = Library(whl=f"{VOLUME}/{wheel.name}")
+    return Task("stream", python_wheel_task=task, libraries=[library], job_cluster_key="small")
+
+
+def cluster(client: WorkspaceClient) -> JobCluster:
+    node = client.clusters.list_node_types().node_types[0].node_type_id
+    version = client.clusters.select_spark_version(latest=True)
+    spec = ClusterSpec(
+        num_workers=1, spark_version=version, node_type_id=node, spark_conf={"spark.shop.name": "corner"}
+    )
+    return JobCluster("small", spec)
+
+
+def test_the_streaming_jobs_wheel_writes_tables_that_a_notebook_with_the_same_wheel_reads(
+    workspace: Workspace, wheel: Path
+) -> None:
+    client = workspace.client()
+    client.secrets.create_scope("shop")
+    client.secrets.put_secret("shop", "key", string_value="sesame-open")
+    notebook = put_notebook(
+        client,
+        "/Shared/report",
+        cells(
+            f"orders = spark.read.format('delta').load('{VOLUME}/orders/events'); display(orders)",
+            "orders.selectExpr('order_id', 'amount').write.saveAsTable('default.orders')",
+            "# MAGIC %sql\n# MAGIC CREATE OR REPLACE TEMP VIEW big AS SELECT * FROM orders WHERE amount > ${least};\n"
+            "# MAGIC SELECT order_id AS best FROM big WHERE amount > :least ORDER BY 1",
+            "best = [row.best for row in _sqldf.collect()]",
+            "double = spark.udf.register('double', lambda x: 2 * x, 'int')",
+            "total = spark.sql('SELECT sum(double(amount)) FROM orders').first()[0]",
+            "from spark_utils.configuration.secrets import Secret; import spark_utils",
+            "secret = Secret('{{secrets/shop/key}}').reveal(); print('the secret is', secret)",
+            f"rejected = spark.table('delta.`{VOLUME}/orders/rejected`').first()['reason']",
+            "right = secret == 'sesame' + '-open'; ours = 'libraries' in spark_utils.__file__",
+            "dbutils.notebook.exit([best, total, rejected, right, spark.conf.get('spark.shop.name'), ours])",
+        ),
+    )
+    report = Task("report", notebook_task=NotebookTask(notebook, base_parameters={"least": "3"}),
+                  depends_on=[TaskDependency("stream")], libraries=[Library(whl=f"{VOLUME}/{wheel.name}")],
+                  job_cluster_key="small")  # fmt: skip
+    run_id = start(client, stream(wheel, "orders", "available-now"), report, job_clusters=[cluster(client)])
+    run = finished(client, run_id, within=240)
+    outputs = {task.task_key: client.jobs.get_run_output(task.run_id) for task in run.tasks}
+    assert results(run) == {"stream": "SUCCESS", "report": "SUCCESS"}, {k: v.error_trace for k, v in outputs.items()}
+    assert outputs["report"].notebook_output.result == "[['A-3'], 12, 'lossy_number', True, 'corner', True]"
+    exported = client.jobs.export_run(run.tasks[1].run_id).views[0].content
+    assert "the secret is [REDACTED]" in exported
+    assert "<th>best</th>" in exported
+    made = client.clusters.get(run.tasks[0].cluster_instance.cluster_id)
+    assert made.state.value == "TERMINATED"
+
+
+def test_a_stream_runs_until_it_is_cancelled_and_finishes_its_batch(workspace: Workspace, wheel: Path) -> None:
+    client = workspace.client()
+    run_id = start(client, stream(wheel, "forever", "1 second"), job_clusters=[cluster(client)])
+    log = workspace.state().path("volumes") / "main/default/shop/forever/events/_delta_log"
+    until = time.monotonic() + 120
+    while not list(log.glob("*.json")):
+        run = client.jobs.get_run(run_id)
+        assert time.monotonic() < until, logs(client, run, "stream")
+        assert not run.state.result_state, client.jobs.get_run_output(run.tasks[0].run_id).error_trace
+        time.sleep(0.1)
+    reached(client, run_id, lambda run: run.tasks[0].state.life_cycle_state is RunLifeCycleState.RUNNING)
+    client.jobs.cancel_run(run_id)
+    run = finished(client, run_id)
+    assert results(run) == {"stream": "CANCELED"}
+    assert "Traceback" not in logs(client, run, "stream")
+    commits = workspace.state().path("volumes") / "main/default/shop/forever/checkpoint"
+    assert len(list(commits.rglob("commits/[0-9]*"))) == len(list(commits.rglob("offsets/[0-9]*")))
+
+
+def test_spark_submit_runs_a_python_file(workspace: Workspace) -> None:
+    client = workspace.client()
+    file = put(client, "dbfs:/submit.py", """
+        import sys
+        from pyspark.sql import SparkSession
+        spark = SparkSession.builder.appName("submitted").getOrCreate()
+        print(spark.conf.get("spark.shop.name"), sys.argv[1:], spark.range(3).count())
+        """)  # fmt: skip
+    parameters = ["--conf", "spark.shop.name=corner", file, "a"]
+    jar = Task("jar", spark_submit_task=SparkSubmitTask(["--class", "x.Y", "dbfs:/a.jar"]))
+    run = finished(
+        client, start(client, Task("submit", spark_submit_task=SparkSubmitTask(parameters)), jar), within=120
+    )
+    assert results(run) == {"submit": "SUCCESS", "jar": "FAILED"}, logs(client, run, "submit")
+    assert "corner ['a'] 3" in logs(client, run, "submit")
+
+
+def test_python_functions_run_on_an_existing_cluster_whose_python_is_not_here(workspace: Workspace) -> None:
+    client = workspace.client()
+    cluster = client.clusters.create(
+        spark_version=client.clusters.select_spark_version(latest=True),
+        node_type_id=client.clusters.list_node_types().node_types[0].node_type_id,
+        num_workers=1,
+        cluster_name="functions",
+    ).response.cluster_id
+    assert client.clusters.get(cluster).spark_env_vars == {"PYSPARK_PYTHON": "/databricks/python3/bin/python3"}
+    text = """
+        from pyspark.sql import SparkSession
+        spark = SparkSession.builder.getOrCreate()
+        print(spark.sparkContext.parallelize([1, 2], 1).map(lambda number: number + 1).collect())
+        """
+    task = python(client, "a", text, existing_cluster_id=cluster)
+    run = finished(client, start(client, task), within=120)
+    assert results(run) == {"a": "SUCCESS"}, logs(client, run, "a")
+    assert logs(client, run, "a").endswith("[2, 3]\n")

@@ -1,0 +1,215 @@
+"""Secrets never show themselves, and references are found where the documentation says."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import logging
+import pickle
+import pprint
+from pathlib import Path
+
+import pytest
+
+from spark_utils.configuration.secrets import (
+    RedactingFilter,
+    Reference,
+    Resolver,
+    Secret,
+    parse_reference,
+    redact,
+    secrets_folder,
+)
+from spark_utils.errors import ConfigurationError
+
+CANARY = "canary-7f3a+/=="
+REFERENCE = Reference("local-hub", "connection-string")
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """As a configuration holds a secret."""
+
+    secret: Secret
+
+
+SHOWINGS = {
+    "repr": repr,
+    "str": str,
+    "format": lambda secret: f"{secret} {secret:>30} {secret!r}",
+    "percent": lambda secret: "%s" % secret,  # noqa: UP031  # the old form is what is tested
+    "json": json.dumps,
+    "json of a structure": lambda secret: json.dumps({"a": [secret]}, default=str),
+    "pickle": lambda secret: pickle.dumps(secret).decode("latin-1"),
+    "concatenation": lambda secret: "x" + secret,
+    "join": lambda secret: ",".join([secret]),
+    "encode": lambda secret: secret.encode().decode(),
+    "upper": lambda secret: secret.upper().lower(),
+    "pprint": pprint.pformat,
+    "a dataclass": lambda secret: repr(Holder(secret)) + repr(dataclasses.asdict(Holder(secret))),
+    "attributes": lambda secret: repr([getattr(secret, name) for name in dir(secret) if not name.startswith("reveal")]),
+}
+
+
+@pytest.mark.parametrize("show", SHOWINGS.values(), ids=SHOWINGS.keys())
+def test_a_secret_never_shows_itself(show) -> None:
+    assert "canary" not in show(Secret(CANARY))
+
+
+def test_a_secret_gives_its_value_when_asked() -> None:
+    assert Secret(CANARY).reveal() == CANARY
+
+
+def test_a_copy_and_a_dictionary_of_a_dataclass_keep_the_secret_usable() -> None:
+    secret = Secret(CANARY)
+    assert copy.deepcopy(secret).reveal() == CANARY
+    assert dataclasses.asdict(Holder(secret))["secret"].reveal() == CANARY
+
+
+def test_a_pickled_secret_refuses_to_be_revealed_and_says_why() -> None:
+    with pytest.raises(ConfigurationError, match="never carries the value"):
+        pickle.loads(pickle.dumps(Secret(CANARY))).reveal()
+
+
+def test_a_secret_equals_another_of_the_same_value_and_never_a_text() -> None:
+    assert Secret(CANARY) == Secret(CANARY)
+    assert len({Secret(CANARY), Secret(CANARY), Secret("other")}) == 2
+    assert Secret(CANARY) != Secret("other")
+    assert Secret(CANARY) != CANARY
+    assert Secret(CANARY) != "***"
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("{{secrets/scope/key}}", Reference("scope", "key")),
+        ("  {{ secrets/my-scope.1/my_key@2 }} ", Reference("my-scope.1", "my_key@2")),
+        ("plain", None),
+        ("{{not a reference}}", None),
+        ("", None),
+    ],
+)
+def test_a_reference_is_told_from_a_plain_value(text: str, reference: Reference | None) -> None:
+    assert parse_reference(text) == reference
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{secrets/scope}}",
+        "{{secrets/scope/key",
+        "canary{{secrets/scope/key}}",
+        "{{secrets/../key}}",
+        "{{secrets/scope/..}}",
+        "{{secrets/a/b/canary}}",
+        "{{ secrets/sc ope/canary }}",
+    ],
+)
+def test_a_malformed_reference_is_an_error_that_does_not_show_the_text(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="malformed") as caught:
+        parse_reference(text, origin="command line --storage-account-key")
+    assert "canary" not in str(caught.value)
+    assert "--storage-account-key" in str(caught.value)
+
+
+class Places:
+    """Every place a secret can lie in, on a machine of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environ = {"SPARK_DEVKIT_HOME": str(folder / "cache")}
+        self.keyring: dict[tuple[str, str], str] = {}
+        self.dbutils: dict[tuple[str, str], str] | None = None
+
+    def resolve(self, reference: Reference = REFERENCE) -> str:
+        dbutils = None if self.dbutils is None else lambda scope, key: self.dbutils[scope, key]
+        found = lambda service, user: self.keyring.get((service, user))  # noqa: E731  # one expression
+        return Resolver(self.environ, self.folder, found, dbutils).resolve(reference, origin="here")
+
+    def write_file(self, value: str) -> None:
+        file = secrets_folder(self.environ) / REFERENCE.scope / REFERENCE.key
+        file.parent.mkdir(parents=True)
+        file.write_text(value + "\n")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path)
+
+
+def test_places_are_asked_in_the_documented_order(places: Places) -> None:
+    places.keyring["spark-devkit/local-hub", "connection-string"] = "from the keyring"
+    assert places.resolve() == "from the keyring"
+    places.write_file("from the file")
+    assert places.resolve() == "from the file"
+    (places.folder / ".env").write_text("# a comment\nexport SECRET_LOCAL_HUB__CONNECTION_STRING='from = .env'\n")
+    assert places.resolve() == "from = .env"
+    places.environ["SECRET_LOCAL_HUB__CONNECTION_STRING"] = "from the environment"
+    assert places.resolve() == "from the environment"
+    places.dbutils = {("local-hub", "connection-string"): "from Databricks"}
+    assert places.resolve() == "from Databricks"
+
+
+def test_a_dotenv_file_of_a_folder_above_is_found(places: Places) -> None:
+    (places.folder / ".env").write_text("SECRET_LOCAL_HUB__CONNECTION_STRING=above")
+    places.folder = places.folder / "src" / "deep"
+    places.folder.mkdir(parents=True)
+    assert places.resolve() == "above"
+
+
+def test_a_scope_that_databricks_refuses_is_looked_up_elsewhere(places: Places) -> None:
+    places.dbutils = {}
+    places.write_file("from the file")
+    assert places.resolve() == "from the file"
+
+
+def test_a_secret_found_nowhere_names_scope_key_places_and_remedy(places: Places) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        places.resolve(Reference("prod", "account-key"))
+    message = str(caught.value)
+    for part in (
+        "'prod'",
+        "'account-key'",
+        "SECRET_PROD__ACCOUNT_KEY",
+        ".env",
+        "secrets/prod/account-key",
+        "keyring",
+        "here",
+    ):
+        assert part in message
+
+
+def test_the_local_hub_has_a_remedy_of_its_own(places: Places) -> None:
+    with pytest.raises(ConfigurationError, match="devkit hub up"):
+        places.resolve()
+
+
+def test_two_references_never_share_a_variable_by_where_scope_ends() -> None:
+    assert Reference("a-b", "c").variable != Reference("a", "b-c").variable
+
+
+def test_redact_masks_every_value_the_longest_first() -> None:
+    text = redact("key=abc; string=abc;def; other", [Secret("abc"), Secret("abc;def"), "other", ""])
+    assert text == "key=***; string=***; ***"
+
+
+def test_a_filter_masks_secrets_in_messages_arguments_and_tracebacks() -> None:
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    handler = Keep()
+    handler.addFilter(RedactingFilter([Secret(CANARY)]))
+    logger = logging.Logger("test")
+    logger.addHandler(handler)
+    logger.warning("connecting with %s", CANARY)
+    try:
+        int(CANARY)
+    except ValueError:
+        logger.exception("failed")
+    assert len(lines) == 2
+    assert "canary" not in "".join(lines)
+    assert "ValueError" in lines[1]

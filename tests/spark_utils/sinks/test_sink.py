@@ -1,0 +1,166 @@
+"""The sink: two tables, each event in one of them exactly once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from spark_utils.errors import ConfigurationError, SchemaError
+from spark_utils.sinks.observed_batch import COLLECTED_BODY_BYTES, COLLECTED_ROWS
+from spark_utils.sinks.write_stream import MAX_PARTITION_VALUES, ROWS_PER_FILE
+from tests.spark_utils.sinks import sink_kit
+from tests.spark_utils.sinks.sink_kit import Bench
+
+
+@pytest.fixture
+def bench(spark: SparkSession, tmp_path: Path) -> Bench:
+    return Bench(spark, tmp_path)
+
+
+def test_good_rows_go_to_events_and_the_others_to_rejected_with_body_and_position(bench: Bench) -> None:
+    bench.send("1", "x", "3")
+    bench.send("y")
+    bench.send("5", "6")
+    bench.run()
+    assert bench.offsets("events") == [0, 2, 4, 5]
+    rejected = bench.table("rejected").orderBy("offset").collect()
+    assert [(bytes(row.body), row.reason, row.offset) for row in rejected] == [
+        (b"x", "not_a_number", 1),
+        (b"y", "not_a_number", 3),
+    ]
+    micros = bench.table("rejected").select(F.unix_micros("enqueued_time") % 1_000_000).first()
+    assert micros is not None
+    assert micros[0] == 123456
+
+
+def test_a_second_run_continues_where_the_first_stopped(bench: Bench) -> None:
+    bench.send("1", "x")
+    bench.run()
+    bench.send("2", "y")
+    bench.run()
+    assert (bench.offsets("events"), bench.offsets("rejected")) == ([0, 2], [1, 3])
+
+
+def test_a_batch_whose_commit_was_lost_is_neither_lost_nor_doubled(bench: Bench) -> None:
+    bench.send("1", "x")
+    bench.send("2", "y")
+    bench.run()
+    bench.forget_commit(1)
+    bench.send("3", "z")
+    bench.run()
+    assert (bench.offsets("events"), bench.offsets("rejected")) == ([0, 2, 4], [1, 3, 5])
+
+
+def test_a_batch_killed_between_its_two_writes_gets_the_missing_one(bench: Bench) -> None:
+    bench.send("1", "x")
+    bench.send("2", "y")
+    bench.run()
+    bench.forget_commit(1)
+    bench.forget_write("rejected")
+    bench.run()
+    assert (bench.offsets("events"), bench.offsets("rejected")) == ([0, 2], [1, 3])
+
+
+def test_a_transformation_that_ends_the_pass_early_loses_no_rejected_row(bench: Bench) -> None:
+    bench.send(*(str(number) for number in range(3000)), "x")
+    bench.run(transform=lambda events: sink_kit.transform(events).limit(1))
+    assert (len(bench.offsets("events")), bench.offsets("rejected")) == (1, [3000])
+
+
+def test_a_transformation_that_keeps_nothing_loses_no_rejected_row(bench: Bench) -> None:
+    bench.send("1", "x")
+    bench.run(transform=lambda events: sink_kit.transform(events).where("false"))
+    assert (bench.offsets("events"), bench.offsets("rejected")) == ([], [1])
+
+
+def test_a_body_too_large_to_pick_up_on_the_way_is_rejected_all_the_same(bench: Bench) -> None:
+    bench.send("1", "x" * (COLLECTED_BODY_BYTES + 1), "y")
+    bench.run()
+    assert (bench.offsets("events"), bench.offsets("rejected")) == ([0], [1, 2])
+
+
+def test_more_rejected_rows_than_are_picked_up_are_rejected_all_the_same(bench: Bench) -> None:
+    bench.send(*["x"] * (COLLECTED_ROWS + 1))
+    bench.run()
+    assert (bench.offsets("events"), len(bench.offsets("rejected"))) == ([], COLLECTED_ROWS + 1)
+
+
+def test_a_batch_without_rejected_rows_adds_no_commit_to_rejected(bench: Bench) -> None:
+    bench.send("1")
+    bench.send("2")
+    bench.run()
+    assert bench.versions("rejected") == 1  # its creation
+    assert bench.versions("events") == 3
+
+
+def test_a_small_batch_is_one_file_and_many_small_files_are_merged(bench: Bench) -> None:
+    bench.spark.conf.set("spark.databricks.delta.autoCompact.minNumFiles", "4")
+    try:
+        for number in range(9):
+            bench.send(str(number), str(number))
+        bench.run()
+    finally:
+        bench.spark.conf.unset("spark.databricks.delta.autoCompact.minNumFiles")
+    assert len(bench.table("events").inputFiles()) < 6
+    assert bench.offsets("events") == list(range(18))
+
+
+def test_a_large_batch_is_not_written_a_second_time_to_merge_its_files(bench: Bench) -> None:
+    bench.send(*(str(number) for number in range(2 * ROWS_PER_FILE)))
+    bench.run(transform=lambda events: sink_kit.transform(events).repartition(4))
+    assert bench.versions("events") == 2  # its creation and the batch
+    assert len(bench.table("events").inputFiles()) == 2
+
+
+def test_a_partition_column_with_many_values_is_named_in_a_warning(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.send(*(str(number) for number in range(MAX_PARTITION_VALUES + 50)))
+    bench.run(partition_by="number")
+    assert "'number'" in caplog.text
+    assert len(bench.offsets("events")) == MAX_PARTITION_VALUES + 50
+
+
+def test_a_partition_column_that_is_none_is_an_error_that_lists_the_columns(bench: Bench) -> None:
+    bench.send("1")
+    with pytest.raises(ConfigurationError, match="number, partition, offset"):
+        bench.run(partition_by="nmber")
+
+
+def test_a_new_column_is_refused_before_anything_is_written_or_added_when_asked(bench: Bench) -> None:
+    def wider(events: DataFrame) -> DataFrame:
+        return sink_kit.transform(events).withColumn("double", F.col("number") * 2)
+
+    bench.send("1")
+    bench.run()
+    bench.send("2")
+    with pytest.raises(SchemaError, match="'double' is absent in the table and bigint in the stream"):
+        bench.run(transform=wider)
+    bench.run(transform=wider, schema_changes="merge")
+    assert [tuple(row) for row in bench.table("events").select("number", "double").orderBy("number").collect()] == [
+        (1, None),
+        (2, 4),
+    ]
+
+
+def test_a_changed_type_is_refused_even_when_new_columns_are_not(bench: Bench) -> None:
+    bench.send("1")
+    bench.run()
+    with pytest.raises(SchemaError, match="'number' is bigint in the table and string in the stream"):
+        bench.run(
+            transform=lambda events: sink_kit.transform(events).withColumn("number", F.lit("1")),
+            schema_changes="merge",
+        )
+
+
+def test_an_output_that_cannot_be_written_is_named_before_the_query_starts(bench: Bench) -> None:
+    bench.send("1")
+    (bench.folder / "output").write_text("a file where the folder should be")
+    with pytest.raises(ConfigurationError, match=r"output.* cannot be used: .*"):
+        bench.run()
+    (bench.folder / "output").unlink()
+    bench.run()
+    assert bench.offsets("events") == [0]

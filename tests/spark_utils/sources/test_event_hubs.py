@@ -1,0 +1,221 @@
+"""From a connection string or an identity to Kafka options, and what the linter says of them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_utils.configuration.secrets import Secret
+from spark_utils.configuration.values import StartingPosition
+from spark_utils.errors import ConfigurationError, ConnectionStringError
+from spark_utils.sources.event_hubs import (
+    ServiceCredential,
+    ServicePrincipal,
+    check_kafka_options,
+    jaas,
+    kafka_options,
+    parse_connection_string,
+)
+
+KEY = "canaryKey0+/abc=="
+AZURE = f"Endpoint=sb://example.servicebus.windows.net/;SharedAccessKeyName=listen;SharedAccessKey={KEY};EntityPath=telemetry"
+EMULATOR = AZURE.replace("example.servicebus.windows.net", "127.0.0.1:19092") + ";UseDevelopmentEmulator=true"
+PRINCIPAL = ServicePrincipal("tenant-1", "client-1", Secret("canary-secret"))
+LAPTOP: dict[str, str] = {}
+DATABRICKS = {"DATABRICKS_RUNTIME_VERSION": "18.0"}
+
+
+def options(text: str = AZURE, environ=LAPTOP, **more):
+    return kafka_options(parse_connection_string(text), environ=environ, **more)
+
+
+def test_a_connection_string_of_azure_gives_microsofts_settings() -> None:
+    found = dict(options())
+    assert found == {
+        "kafka.bootstrap.servers": "example.servicebus.windows.net:9093",
+        "kafka.security.protocol": "SASL_SSL",
+        "kafka.sasl.mechanism": "PLAIN",
+        "kafka.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule required "
+        f'username="$ConnectionString" password="{AZURE}";',
+        "subscribe": "telemetry",
+        "includeHeaders": "true",
+        "failOnDataLoss": "true",
+        "startingOffsets": "earliest",
+        "kafka.request.timeout.ms": "60000",
+        "kafka.session.timeout.ms": "30000",
+        "kafka.metadata.max.age.ms": "180000",
+        "kafka.connections.max.idle.ms": "180000",
+    }
+
+
+@given(st.permutations(AZURE.split(";")), st.booleans(), st.sampled_from(["", ";"]))
+def test_parts_come_in_any_order_and_case(parts: list[str], lower: bool, end: str) -> None:
+    text = ";".join(
+        name.lower() + "=" + value if lower else name + "=" + value
+        for name, _, value in (p.partition("=") for p in parts)
+    )
+    parsed = parse_connection_string(text + end)
+    assert (parsed.host, parsed.hub, parsed.emulator) == ("example.servicebus.windows.net", "telemetry", False)
+    assert parsed.parts == (Secret(KEY),)
+
+
+def test_the_emulator_speaks_plain_text_on_its_own_port() -> None:
+    found = options(EMULATOR)
+    assert found["kafka.bootstrap.servers"] == "127.0.0.1:19092"
+    assert found["kafka.security.protocol"] == "SASL_PLAINTEXT"
+    assert options(EMULATOR.replace(":19092", ""))["kafka.bootstrap.servers"] == "127.0.0.1:9092"
+
+
+def test_a_port_in_an_azure_endpoint_is_not_the_kafka_port() -> None:
+    assert options(AZURE.replace(".net/", ".net:5671/"))["kafka.bootstrap.servers"].endswith(":9093")
+
+
+def test_class_names_are_shaded_on_databricks_only() -> None:
+    assert options()["kafka.sasl.jaas.config"].startswith("org.apache.kafka.")
+    assert options(environ=DATABRICKS)["kafka.sasl.jaas.config"].startswith("kafkashaded.org.apache.kafka.")
+
+
+def test_a_signature_replaces_name_and_key() -> None:
+    text = "Endpoint=sb://e.servicebus.windows.net/;SharedAccessSignature=SharedAccessSignature sr=a&sig=b;EntityPath=h"
+    assert parse_connection_string(text).parts == (Secret("SharedAccessSignature sr=a&sig=b"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "Endpoint is missing"),
+        ("canaryKey", "part 1 has no known name"),
+        (AZURE.replace("Endpoint=", "EndPont="), "part 1 has no known name"),
+        (AZURE.replace("sb://", "https://"), "Endpoint must have the form"),
+        (AZURE.replace("sb://", "sb://canaryKey@"), "Endpoint must have the form"),
+        (AZURE.replace(KEY, ""), "SharedAccessKey is empty"),
+        (AZURE.replace(f"SharedAccessKey={KEY};", ""), "SharedAccessKey is missing"),
+        (AZURE.replace("SharedAccessKeyName=listen;", ""), "SharedAccessKeyName is missing"),
+        (AZURE + f";SharedAccessKey={KEY}", "SharedAccessKey is given twice"),
+        (AZURE + ";UseDevelopmentEmulator=canaryKey", "UseDevelopmentEmulator must be true or false"),
+        (AZURE.replace(KEY, "canary\nKey"), "a line break"),
+    ],
+)
+def test_a_malformed_string_names_the_part_and_never_the_key(text: str, part: str) -> None:
+    with pytest.raises(ConnectionStringError) as caught:
+        parse_connection_string(text, origin="the environment variable X")
+    assert part in str(caught.value)
+    assert "the environment variable X" in str(caught.value)
+    assert "canary" not in str(caught.value).replace("canaryKey@", "")
+
+
+def test_a_string_without_a_hub_needs_its_name_and_one_with_another_hub_is_refused() -> None:
+    without = AZURE.replace(";EntityPath=telemetry", "")
+    assert options(without, hub="other")["subscribe"] == "other"
+    with pytest.raises(ConnectionStringError, match="names no event hub"):
+        options(without)
+    with pytest.raises(ConnectionStringError, match="'telemetry', but --event-hubs-name says 'other'"):
+        options(hub="other")
+
+
+def read_jaas(line: str) -> dict[str, str]:
+    """Read a line as Kafka's tokenizer (java.io.StreamTokenizer with quotes) does."""
+    pairs = re.findall(r'(\w+)="((?:\\.|[^"\\])*)"', line)
+    return {name: re.sub(r"\\(.)", r"\1", value) for name, value in pairs}
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
+def test_any_password_survives_the_jaas_line(password: str) -> None:
+    assert read_jaas(jaas("module", password=password, other="x")) == {"password": password, "other": "x"}
+
+
+def test_a_service_principal_asks_entra_for_a_token_of_the_namespace() -> None:
+    found = kafka_options(PRINCIPAL, namespace="example", hub="telemetry", environ=LAPTOP)
+    assert found["kafka.bootstrap.servers"] == "example.servicebus.windows.net:9093"
+    assert found["kafka.sasl.mechanism"] == "OAUTHBEARER"
+    assert (
+        found["kafka.sasl.oauthbearer.token.endpoint.url"]
+        == "https://login.microsoftonline.com/tenant-1/oauth2/v2.0/token"
+    )
+    assert found["kafka.sasl.login.callback.handler.class"] == (
+        "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginCallbackHandler"
+    )
+    assert read_jaas(found["kafka.sasl.jaas.config"]) == {
+        "clientId": "client-1",
+        "clientSecret": "canary-secret",
+        "scope": "https://example.servicebus.windows.net/.default",
+    }
+    assert check_kafka_options(found) == []
+
+
+def test_a_service_principal_on_databricks_uses_the_shaded_classes() -> None:
+    found = kafka_options(PRINCIPAL, namespace="example", hub="telemetry", environ=DATABRICKS)
+    assert found["kafka.sasl.jaas.config"].startswith("kafkashaded.")
+    assert found["kafka.sasl.login.callback.handler.class"].startswith("kafkashaded.")
+
+
+def test_a_service_credential_brings_no_sasl_settings_and_exists_on_databricks_only() -> None:
+    credential = ServiceCredential("telemetry-reader")
+    found = kafka_options(credential, namespace="example", hub="telemetry", environ=DATABRICKS)
+    assert found["databricks.serviceCredential"] == "telemetry-reader"
+    assert not [name for name in found if "sasl" in name or "security" in name]
+    assert check_kafka_options(found) == []
+    with pytest.raises(ConfigurationError, match="on Databricks only"):
+        kafka_options(credential, namespace="example", hub="telemetry", environ=LAPTOP)
+
+
+@pytest.mark.parametrize("missing", ["namespace", "hub"])
+def test_an_identity_needs_namespace_and_hub(missing: str) -> None:
+    given_both = {"namespace": "example", "hub": "telemetry"}
+    with pytest.raises(ConfigurationError, match="is needed with a service principal"):
+        kafka_options(PRINCIPAL, **{**given_both, missing: None}, environ=LAPTOP)
+
+
+def test_a_consumer_group_is_a_prefix_and_never_a_fixed_group() -> None:
+    found = options(consumer_group="my-team")
+    assert found["groupIdPrefix"] == "my-team"
+    assert "kafka.group.id" not in found
+
+
+def test_the_bound_of_a_micro_batch_and_the_start_are_explicit() -> None:
+    assert options(max_events_per_trigger=500)["maxOffsetsPerTrigger"] == "500"
+    assert options(starting_position=StartingPosition.parse("latest"))["startingOffsets"] == "latest"
+
+
+def test_the_repr_of_the_options_masks_the_credential() -> None:
+    assert "canary" not in repr(options())
+    assert "SASL_SSL" in repr(options())
+
+
+def test_what_the_library_writes_has_no_findings() -> None:
+    assert check_kafka_options(options()) == []
+    assert check_kafka_options(options(EMULATOR)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "option", "severity"),
+    [
+        ({"kafka.request.timeout.ms": "20000"}, "kafka.request.timeout.ms", "warning"),
+        ({"kafka.session.timeout.ms": "5000"}, "kafka.session.timeout.ms", "error"),
+        ({"kafka.metadata.max.age.ms": "300000"}, "kafka.metadata.max.age.ms", "warning"),
+        ({"kafka.connections.max.idle.ms": "540000"}, "kafka.connections.max.idle.ms", "error"),
+        ({"kafka.connections.max.idle.ms": "3 minutes"}, "kafka.connections.max.idle.ms", "error"),
+        ({"kafka.connections.max.idle.ms": None}, "kafka.connections.max.idle.ms", "warning"),
+        ({"kafka.compression.type": "snappy"}, "kafka.compression.type", "error"),
+        ({"kafka.bootstrap.servers": None}, "kafka.bootstrap.servers", "error"),
+        ({"kafka.bootstrap.servers": "example.servicebus.windows.net:5671"}, "kafka.bootstrap.servers", "error"),
+        ({"kafka.security.protocol": "SASL_PLAINTEXT"}, "kafka.security.protocol", "error"),
+        ({"kafka.sasl.mechanism": "SCRAM-SHA-256"}, "kafka.sasl.mechanism", "error"),
+        ({"kafka.sasl.jaas.config": None}, "kafka.sasl.jaas.config", "error"),
+        ({"subscribe": None}, "subscribe", "error"),
+        ({"startingOffsets": None}, "startingOffsets", "warning"),
+        ({"failOnDataLoss": "false"}, "failOnDataLoss", "warning"),
+        ({"failOnDataLoss": None}, "failOnDataLoss", "warning"),
+        ({"kafka.group.id": "mine"}, "kafka.group.id", "error"),
+        ({"kafka.enable.auto.commit": "true"}, "kafka.enable.auto.commit", "error"),
+        ({"databricks.serviceCredential": "x"}, "kafka.sasl.mechanism", "error"),
+    ],
+)
+def test_the_linter_finds_one_bad_setting_among_good_ones(changes, option: str, severity: str) -> None:
+    changed = {name: value for name, value in {**options(), **changes}.items() if value is not None}
+    found = check_kafka_options(changed)
+    assert (option, severity) in [(finding.option, finding.severity) for finding in found]
+    assert "canary" not in "".join(map(str, found))

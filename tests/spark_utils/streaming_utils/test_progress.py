@@ -1,0 +1,72 @@
+"""What a running stream tells: a live line on a terminal, JSON lines anywhere else."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from spark_utils.streaming_utils.progress import BatchProgress, attach_progress
+from tests.spark_utils.sinks.sink_kit import Bench
+
+KEYS = {
+    "time",
+    "query",
+    "batch",
+    "events",
+    "events_per_second",
+    "rejected",
+    "total_events",
+    "total_rejected",
+    "lag",
+    "batch_seconds",
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(spark: SparkSession, folder: Path, stream: io.StringIO) -> None:
+    """Run three batches, and wait for Spark's listener bus to have told all of them."""
+    bench = Bench(spark, folder)
+    bench.send("1", "x", "y")
+    bench.send("2")
+    bench.send("z")
+    attach_progress(spark, stream)
+    bench.run(query_name="numbers")
+    spark._jsc.sc().listenerBus().waitUntilEmpty()
+
+
+def test_anything_but_a_terminal_gets_a_json_line_with_stable_keys_for_each_batch(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    run(spark, tmp_path, stream := io.StringIO())
+    records = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert all(record.keys() == KEYS for record in records)
+    assert [(each["batch"], each["events"], each["rejected"]) for each in records] == [(0, 3, 2), (1, 1, 0), (2, 1, 1)]
+    assert (records[-1]["query"], records[-1]["total_events"], records[-1]["total_rejected"]) == ("numbers", 5, 3)
+    assert all(record["batch_seconds"] > 0 and record["events_per_second"] > 0 for record in records)
+
+
+def test_a_terminal_gets_one_line_that_is_renewed_and_ended(spark: SparkSession, tmp_path: Path) -> None:
+    run(spark, tmp_path, stream := Terminal())
+    *shown, last = stream.getvalue().split("\r\x1b[2K")
+    assert len(shown) == 3
+    assert last.startswith("batch 2  5 events")
+    assert "3 rejected" in last
+    assert last.endswith(" s\n")
+
+
+def test_the_listener_is_gone_when_its_query_has_ended(spark: SparkSession, tmp_path: Path) -> None:
+    before = len(spark._jsparkSession.streams().listListeners())
+    run(spark, tmp_path, io.StringIO())
+    assert len(spark._jsparkSession.streams().listListeners()) == before
+
+
+def test_the_line_shows_the_lag_where_the_source_tells_it() -> None:
+    record = BatchProgress("t", "q", 7, 1000, 500.0, 2, 123_456, 3, 1_500, 2.0)
+    assert record.as_line() == "batch 7  123,456 events  500/s  3 rejected  lag 1,500  last batch 2.0 s"

@@ -1,0 +1,99 @@
+"""The end of a stream: done, stopped between two batches, or failed with one readable line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from spark_utils.configuration.values import StopAfter
+from spark_utils.errors import StreamFailedError
+from spark_utils.sinks.write_stream import write_stream
+from spark_utils.streaming_utils.termination import await_termination
+from tests.project import ROOT
+from tests.spark_utils.sinks.sink_kit import Bench, parse, transform
+
+
+@pytest.fixture
+def bench(spark: SparkSession, tmp_path: Path) -> Bench:
+    return Bench(spark, tmp_path)
+
+
+def fail(events: DataFrame) -> DataFrame:
+    melted = F.raise_error(F.lit("sensor 7 melted; password=hunter2")).cast("bigint")
+    return transform(events).withColumn("number", F.when(F.col("number") == 2, melted).otherwise(F.col("number")))
+
+
+def test_sigterm_lets_the_batch_commit_and_the_script_ends_with_status_0(tmp_path: Path) -> None:
+    bench = Bench(None, tmp_path)  # type: ignore[arg-type]  # only its folders and files are used here
+    for number in range(400):
+        bench.send(str(number), "x")
+    job = subprocess.Popen(
+        [sys.executable, "-m", "tests.spark_utils.streaming_utils.stop_driver", str(tmp_path)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with job:
+        assert job.stderr is not None
+        lines = (line for line in job.stderr if line.startswith("{"))
+        first = json.loads(next(lines))
+        job.send_signal(signal.SIGTERM)
+        later = [json.loads(line) for line in lines]
+    assert job.returncode == 0
+    committed = numbered_files(Path(bench.checkpoint, "commits"))
+    written = numbered_files(Path(bench.output, "events", "_delta_log")) - {0}  # commit 0 creates the table
+    assert len(written) == len(committed)
+    assert first["query"] == "numbers"
+    assert (first["events"], first["rejected"], first["lag"]) == (2, 1, None)
+    assert len(committed) < 400
+    if later:
+        assert later[-1]["total_events"] == 2 * len(committed)
+
+
+def test_a_failure_is_one_line_with_its_cause_and_the_log_and_without_secrets(bench: Bench) -> None:
+    bench.send("1", "2")
+    query = start(bench, fail)
+    with pytest.raises(StreamFailedError) as failure:
+        await_termination(query)
+    message = str(failure.value)
+    assert "sensor 7 melted" in message
+    assert ".log" in message
+    assert "\n" not in message
+    assert "hunter2" not in message
+    assert "\tat " not in message
+
+
+def test_a_stream_ends_by_itself_after_a_number_of_events(bench: Bench) -> None:
+    for number in range(60):
+        bench.send(str(number))
+    await_termination(start(bench, transform, trigger={"processingTime": "0 seconds"}), StopAfter(events=2))
+    assert 2 <= len(bench.offsets("events")) < 60
+
+
+def test_awaiting_leaves_the_signal_handlers_as_they_were(bench: Bench) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    bench.send("1")
+    await_termination(start(bench, transform))
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
+
+
+def numbered_files(folder: Path) -> set[int]:
+    return {int(path.stem) for path in folder.iterdir() if path.stem.isdigit() and path.suffix in ("", ".json")}
+
+
+def start(bench: Bench, step: object, trigger: dict[str, object] | None = None) -> object:
+    return write_stream(
+        bench.raw(),
+        parse=parse,
+        transform=step,
+        output_path=bench.output,
+        checkpoint_path=bench.checkpoint,
+        trigger=trigger or {"availableNow": True},
+    )
