@@ -51,14 +51,14 @@ def format_path(path: Path) -> str:
     return ".".join(quote(part) if not part or "." in part or "`" in part else part for part in path)
 
 
-def quote(name: str) -> str:
-    """Quote one identifier for Spark SQL."""
-    return f"`{name.replace('`', '``')}`"
+def quote(*parts: str) -> str:
+    """Quote one identifier for Spark SQL, `select` and `col`; several parts become one dotted name."""
+    return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
 
 
 def string_literal(text: str) -> str:
-    """Quote one string for Spark SQL."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    r"""Quote one string for Spark SQL; a line break is written as `\n`, so that a statement stays one line."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"
 
 

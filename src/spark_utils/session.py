@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -14,12 +13,10 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from spark_utils.errors import ConfigurationError
+from spark_utils.redaction import looks_secret_name
 
 ENTRY_POINT_GROUP = "spark_utils.local_runtime"
 LOG_VARIABLE = "SPARK_DEVKIT_LOG"
-SECRET_KEY = re.compile(
-    r"(?i)secret|password|token|access[.]?key|account[.]key|sas[.]|jaas|credential|connection[-._]?string"
-)
 
 _starting = threading.Lock()  # of two threads at a time one starts a JVM, and the other finds it
 
@@ -82,7 +79,7 @@ def _local_runtime(app_name: str, fast_start: bool, config: Mapping[str, str]) -
 
 
 def _refuse_secrets(config: Mapping[str, object]) -> None:
-    secrets = [key for key in config if SECRET_KEY.search(key)]
+    secrets = [key for key in config if looks_secret_name(key)]
     if secrets:
         raise ConfigurationError(
             f"{', '.join(secrets)} would be visible in the process list and the Spark UI",

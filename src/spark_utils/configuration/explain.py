@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from spark_utils.configuration.options import Option
-from spark_utils.configuration.secrets import MASK, Secret
+from spark_utils.configuration.secrets import Secret
+from spark_utils.redaction import MASK
 
 
 def explain(config: Any, options: Iterable[Option]) -> str:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Final
 
-from spark_utils.configuration.secrets import MASK
+from spark_utils.redaction import MASK, looks_secret_name, looks_secret_text
 
 ENVIRONMENT_PREFIX: Final = "STREAMING_"
-_LOOKS_SECRET = re.compile(r"SharedAccess|AccountKey|[?&]?sig=|password|secret", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,8 @@ class Option:
 
     def shown(self, text: str) -> str:
         """The text as a message may show it: masked when the option is a secret or the text looks like one."""
-        return MASK if self.sensitive or _LOOKS_SECRET.search(text) else repr(text)
+        looks_secret = self.sensitive or looks_secret_name(text) or looks_secret_text(text)
+        return MASK if looks_secret else repr(text)
 
 
 def option(group: str, help: str, parse: Callable[[str], Any] = str, default: str | None = None, **more: Any) -> Any:

@@ -17,18 +17,17 @@ https://docs.databricks.com/aws/en/security/secrets/secrets-spark-conf-env-var
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from spark_utils.errors import ConfigurationError
+from spark_utils.redaction import MASK
 
-MASK: Final = "***"
 _REFERENCE = re.compile(r"\{\{\s*secrets/(?P<scope>[\w.@-]{1,128})/(?P<key>[\w.@-]{1,128})\s*\}\}", re.ASCII)
 
 
@@ -267,46 +266,3 @@ def _databricks_secret(scope: str, key: str) -> str:
     from pyspark.sql import SparkSession
 
     return str(DBUtils(SparkSession.builder.getOrCreate()).secrets.get(scope, key))
-
-
-def redact(text: str, secrets: Iterable[Secret | str]) -> str:
-    """Replace every occurrence of the given values in a text by `***`, the longest first.
-
-    A value that cannot be revealed (a reference found nowhere) cannot stand in the text and is skipped.
-    """
-    values = {secret.reveal() if isinstance(secret, Secret) else secret for secret in secrets if _revealable(secret)}
-    for value in sorted(filter(None, values), key=len, reverse=True):
-        text = text.replace(value, MASK)
-    return text
-
-
-def _revealable(secret: Secret | str) -> bool:
-    try:
-        return bool(secret.reveal() if isinstance(secret, Secret) else secret)
-    except ConfigurationError:
-        return False
-
-
-class RedactingFilter(logging.Filter):
-    """A logging filter that masks known secrets in the message, its arguments and the traceback.
-
-    Attach it to a handler (`handler.addFilter(RedactingFilter(config.secrets))`): a logger's filter would miss the
-    records of its children.
-
-    Args:
-        secrets: The values to mask; references are resolved once, here.
-    """
-
-    def __init__(self, secrets: Iterable[Secret]) -> None:
-        super().__init__()
-        self._values = [secret.reveal() for secret in secrets if _revealable(secret)]
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Mask the record in place and let it pass."""
-        record.msg = redact(record.getMessage(), self._values)
-        record.args = None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = redact(record.exc_text, self._values)
-        return True

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import html
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from spark_utils.configuration.secrets import MASK
+from spark_utils.redaction import MASK, looks_secret_name, looks_secret_text
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-# Spark's own default, `(?i)secret|password|token|access[.]?key`, lets account keys, SAS and JAAS lines through.
-REDACTION: Final = (
-    r"(?i)secret|password|token|access[._]?key|account[.]key|sas|jaas|credential|connection[._-]?string|\bsig="
-)
-_SECRET = re.compile(REDACTION)
-_IN_VALUE = re.compile(r"(?i)SharedAccessKey|SharedAccessSignature|AccountKey=|password=|secret=|[?&]sig=")
 
 
 @dataclass(frozen=True)
@@ -43,8 +35,8 @@ class ShownConfig:
 def show_config(spark: SparkSession) -> ShownConfig:
     """Return every setting of a session, sorted and redacted; `print` it, or leave it as a cell's last line.
 
-    A setting is masked when its name, or its value, looks like a credential (`REDACTION`, which is wider than Spark's
-    own `spark.redaction.regex`). Works on shared clusters too: it needs no `sparkContext`.
+    A setting is masked when its name, or its value, looks like a credential (`spark_utils.redaction`, which
+    knows more than Spark's own `spark.redaction.regex`). Works on shared clusters too: it needs no `sparkContext`.
     """
     values = dict(spark.conf.getAll)
     return ShownConfig(tuple((name, redacted(name, value)) for name, value in sorted(values.items())))
@@ -52,4 +44,4 @@ def show_config(spark: SparkSession) -> ShownConfig:
 
 def redacted(name: str, value: str) -> str:
     """Return a setting's value as it may be shown."""
-    return MASK if _SECRET.search(name) or _IN_VALUE.search(value) else value
+    return MASK if looks_secret_name(name) or looks_secret_text(value) else value

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pyspark.sql.types import ArrayType, DataType, MapType, StructType, VariantType
 
 from spark_utils.errors import FlattenError
+from spark_utils.names import quote
 
 REMEDY = (
     "Use keep, json, drop, explode, `index 0` (or `index 0,1`) for an array, "
@@ -32,7 +33,7 @@ class Policy:
 
     def __str__(self) -> str:
         """Write the policy as `parse_policy` reads it."""
-        items = (f"`{item.replace('`', '``')}`" if re.search(r"[,`]|^\s|\s$|^$", item) else item for item in self.items)
+        items = (quote(item) if re.search(r"[,`]|^\s|\s$|^$", item) else item for item in self.items)
         return f"{self.kind} {','.join(items)}" if self.items else self.kind
 
     def fits(self, data_type: DataType) -> bool:

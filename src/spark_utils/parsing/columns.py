@@ -61,11 +61,6 @@ def schema_depth(data_type: t.DataType) -> int:
     return 1 + schema_depth(data_type.valueType) if isinstance(data_type, t.MapType) else 0
 
 
-def quoted(name: str) -> str:
-    """Quote a column's name for SQL and for `select`."""
-    return "`" + name.replace("`", "``") + "`"
-
-
 def nullable_type(data_type: t.DataType) -> t.DataType:
     """Return the type with everything in it nullable, as ``from_json`` returns it: rejected rows have no event."""
     return bare_type(data_type, nullable=True)

@@ -8,8 +8,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as t
 
 from spark_utils.errors import ConfigurationError, SchemaError
+from spark_utils.names import quote
 from spark_utils.parsing.arrow.engine import parse_with_arrow
-from spark_utils.parsing.columns import VERDICT_NAMES, is_good, quoted
+from spark_utils.parsing.columns import VERDICT_NAMES, is_good
 from spark_utils.parsing.jvm.engine import parse_on_jvm
 from spark_utils.parsing.jvm.java_reader import is_available
 from spark_utils.parsing.reasons import DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_DEPTH, Limits
@@ -78,14 +79,14 @@ def good_rows(parsed: DataFrame, *, body_column: str = "body") -> DataFrame:
     drop = {"reason", "path", "detail", body_column}
     first = [name for name in ("event", "_unknown", "_unknown_count") if name in parsed.columns]
     rest = [name for name in parsed.columns if name not in drop and name not in first]
-    return parsed.where(is_good(parsed)).select(*map(quoted, [*first, *rest]))
+    return parsed.where(is_good(parsed)).select(*map(quote, [*first, *rest]))
 
 
 def rejected_rows(parsed: DataFrame) -> DataFrame:
     """Keep the rows that were not read: ``reason``, ``path``, ``detail``, and every column of the source."""
     first = ["reason", "path", "detail"]
     rest = [name for name in parsed.columns if name not in VERDICT_NAMES]
-    return parsed.where(~is_good(parsed)).select(*map(quoted, [*first, *rest]))
+    return parsed.where(~is_good(parsed)).select(*map(quote, [*first, *rest]))
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

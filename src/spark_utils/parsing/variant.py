@@ -12,7 +12,8 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_utils.parsing.columns import WHY_TYPE, quoted
+from spark_utils.names import quote
+from spark_utils.parsing.columns import WHY_TYPE
 from spark_utils.parsing.json_text import NumberText, PathParts, excerpt, read_tree
 from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
 from spark_utils.parsing.reference import rejection
@@ -23,16 +24,16 @@ _TEXT, _VERDICT = "_text of this body", "_verdict of this body"
 
 def parse_variant(df: DataFrame, limits: Limits, body_column: str) -> DataFrame:
     """Add ``event`` (variant), ``reason``, ``path``, ``detail`` and ``_unknown`` (null: nothing is unknown)."""
-    body, text = F.col(quoted(body_column)), F.col(quoted(_TEXT))
+    body, text = F.col(quote(body_column)), F.col(quote(_TEXT))
     staged = df.select("*", body.cast("string").alias(_TEXT))
     proven = F.coalesce(_proof(text, body, limits), F.lit(False))
     slow = F.udf(_judge(limits), WHY_TYPE, useArrow=False).asNondeterministic()
     verdict = slow(F.when(~proven, F.struct(body.alias("body")))).alias(_VERDICT)
-    reason = F.col(f"{quoted(_VERDICT)}.reason")
+    reason = F.col(f"{quote(_VERDICT)}.reason")
     return staged.select("*", verdict).select(
-        *map(quoted, df.columns),
+        *map(quote, df.columns),
         F.when(reason.isNull(), F.try_parse_json(text)).alias("event"),
-        *(F.col(f"{quoted(_VERDICT)}.{field.name}") for field in WHY_TYPE.fields),
+        *(F.col(f"{quote(_VERDICT)}.{field.name}") for field in WHY_TYPE.fields),
         F.lit(None).cast("string").alias("_unknown"),
     )
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 from pyspark.sql import types as t
 
 from spark_utils.errors import SchemaError
+from spark_utils.names import quote, string_literal
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
@@ -95,15 +96,10 @@ def type_to_ddl(data_type: t.DataType) -> str:
 
 
 def _field_to_ddl(each: t.StructField, between: str) -> str:
-    name = each.name.replace("`", "``")
     null = "" if each.nullable else " NOT NULL"
     comment = (each.metadata or {}).get("comment")
-    text = f" COMMENT '{_escape(comment)}'" if comment else ""
-    return f"`{name}`{between}{type_to_ddl(each.dataType)}{null}{text}"
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    text = f" COMMENT {string_literal(comment)}" if comment else ""
+    return f"{quote(each.name)}{between}{type_to_ddl(each.dataType)}{null}{text}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from spark_utils.errors import SchemaError
+from spark_utils.names import quote
 
 # Small files are merged after a commit once there are enough of them. The same table property on Databricks:
 # https://learn.microsoft.com/azure/databricks/delta/tune-file-size; open Delta: https://docs.delta.io/latest/optimizations-oss.html
@@ -47,9 +48,9 @@ def create_table(
     """Create an empty Delta table at a path, if there is none, that keeps its number of small files down."""
     properties = {**_PROPERTIES, **(_PARTITIONED if partition_by else {})}
     pairs = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
-    partitioned = f"PARTITIONED BY ({quoted(partition_by)})" if partition_by else ""
+    partitioned = f"PARTITIONED BY ({quote(partition_by)})" if partition_by else ""
     spark.sql(
-        f"CREATE TABLE IF NOT EXISTS delta.{quoted(path)} ({schema.toDDL()}) USING delta {partitioned} "
+        f"CREATE TABLE IF NOT EXISTS delta.{quote(path)} ({schema.toDDL()}) USING delta {partitioned} "
         f"COMMENT '{comment}' TBLPROPERTIES ({pairs})"
     )
 
@@ -74,8 +75,3 @@ def check_schema(spark: SparkSession, path: str, wanted: StructType, *, merge: b
             remedy="Bring the transformation back, or write to a new output path"
             + ("." if merge else ", or add new columns with schema_changes='merge'."),
         )
-
-
-def quoted(name: str) -> str:
-    """Quote an identifier, whatever it contains."""
-    return "`" + name.replace("`", "``") + "`"

@@ -17,9 +17,9 @@ from typing import Any
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
+from spark_utils.names import quote
 from spark_utils.parsing import rejected_rows
 from spark_utils.parsing.columns import is_good, unexplained
-from spark_utils.sinks.delta_tables import quoted
 
 COLLECTED_ROWS = 40_000
 """About so many rejected rows of a batch are collected on the driver, in all its tasks together."""
@@ -67,7 +67,7 @@ class RejectedRows:
         # The counter is evaluated in the branch of rejected rows only, so that it counts these, task by task.
         nth = F.when(is_rejected, F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_NUMBER_BITS)))
         fits = (F.col(_NTH) < most) & (F.coalesce(F.octet_length("body"), F.lit(0)) <= COLLECTED_BODY_BYTES)
-        picked = F.when(is_rejected & fits, F.struct(*map(quoted, self._picked.columns)))
+        picked = F.when(is_rejected & fits, F.struct(*map(quote, self._picked.columns)))
         # Picked before it is observed: where nobody else asks for bodies, only those of rejected rows go on from here.
         marked = self._parsed.withColumn(_NTH, nth).withColumn(_PICKED, picked)
         observed = marked.observe(
@@ -113,7 +113,7 @@ class DistinctValues:
 
     def attach(self, df: DataFrame) -> DataFrame:
         """Return the frame that counts when it is executed; call it once."""
-        return df.observe(self._observation, F.approx_count_distinct(quoted(self._column)).alias("values"))
+        return df.observe(self._observation, F.approx_count_distinct(quote(self._column)).alias("values"))
 
     def count(self) -> int:
         """Return the number, 0 when it is not known; call it after the write."""

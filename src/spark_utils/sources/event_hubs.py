@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from spark_utils.configuration.secrets import MASK, Secret
+from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.values import StartingPosition
 from spark_utils.errors import ConfigurationError, ConnectionStringError
+from spark_utils.redaction import MASK
 from spark_utils.sources.kafka_linter import Finding, check_kafka_options
 
 __all__ = [

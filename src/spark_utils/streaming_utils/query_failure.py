@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 
+from spark_utils.redaction import mask_credentials
+
 _LONGEST = 600  # characters
 _NOISE = (
     r"\n=== Streaming Query ===[\s\S]*",
     r"\n+JVM stacktrace:[\s\S]*",
     r"\s*SQLSTATE: \w{5}",
-)
-_SECRET = re.compile(
-    r"""(?ix) \b (SharedAccessKey | AccountKey | SharedAccessSignature | sig | password | secret | client_?secret
-        | (?:access|bearer)?_?token) (\\?["']? \s* [=:] \s*) (\\?["']?) [^;&,"'\s\\]+""",
 )
 
 
@@ -29,5 +27,5 @@ def failure_sentence(failure: BaseException) -> str:
         return type(failure).__name__
     if "Traceback (most recent call last)" in text:
         lines = lines[-1:]  # a Python trace ends with the exception itself
-    sentence = _SECRET.sub(r"\1\2\3***", lines[0]).rstrip(".")
+    sentence = mask_credentials(lines[0]).rstrip(".")
     return sentence if len(sentence) <= _LONGEST else sentence[:_LONGEST] + "…"

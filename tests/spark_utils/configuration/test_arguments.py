@@ -13,10 +13,11 @@ import pytest
 
 from spark_utils.configuration.arguments import build_parser, parse_arguments
 from spark_utils.configuration.options import options_of
-from spark_utils.configuration.secrets import Secret, redact
+from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.settings import StreamingConfig
 from spark_utils.configuration.values import StartingPosition, StopAfter, Trigger
 from spark_utils.errors import ConfigurationError
+from spark_utils.redaction import redact
 
 ROOT = Path(__file__).parents[3]
 KEY = "canary-key=="

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import logging
 import pickle
 import pprint
 from pathlib import Path
@@ -13,12 +12,10 @@ from pathlib import Path
 import pytest
 
 from spark_utils.configuration.secrets import (
-    RedactingFilter,
     Reference,
     Resolver,
     Secret,
     parse_reference,
-    redact,
     secrets_folder,
 )
 from spark_utils.errors import ConfigurationError
@@ -187,29 +184,3 @@ def test_the_local_hub_has_a_remedy_of_its_own(places: Places) -> None:
 
 def test_two_references_never_share_a_variable_by_where_scope_ends() -> None:
     assert Reference("a-b", "c").variable != Reference("a", "b-c").variable
-
-
-def test_redact_masks_every_value_the_longest_first() -> None:
-    text = redact("key=abc; string=abc;def; other", [Secret("abc"), Secret("abc;def"), "other", ""])
-    assert text == "key=***; string=***; ***"
-
-
-def test_a_filter_masks_secrets_in_messages_arguments_and_tracebacks() -> None:
-    lines: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
-
-    handler = Keep()
-    handler.addFilter(RedactingFilter([Secret(CANARY)]))
-    logger = logging.Logger("test")
-    logger.addHandler(handler)
-    logger.warning("connecting with %s", CANARY)
-    try:
-        int(CANARY)
-    except ValueError:
-        logger.exception("failed")
-    assert len(lines) == 2
-    assert "canary" not in "".join(lines)
-    assert "ValueError" in lines[1]

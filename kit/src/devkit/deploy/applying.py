@@ -13,8 +13,8 @@ from devkit.deploy.model import PATH_KINDS, Action, Declaration, Findings, Found
 from devkit.deploy.names import Names
 from devkit.deploy.planning import Plan
 from devkit.deploy.running import restart_stream
-from spark_utils.configuration.secrets import redact
 from spark_utils.errors import SparkUtilsError
+from spark_utils.redaction import redact
 
 if TYPE_CHECKING:
     from devkit.deploy.kinds.base import Context

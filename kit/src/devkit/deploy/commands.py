@@ -129,8 +129,8 @@ def _masked(verb: Verb) -> Verb:
     def run(arguments: argparse.Namespace) -> int:
         from devkit.deploy.errors import DeploymentError
         from devkit.deploy.values import Values
-        from spark_utils.configuration.secrets import redact
         from spark_utils.errors import SparkUtilsError
+        from spark_utils.redaction import redact
 
         arguments.values = Values()
         try:

@@ -61,7 +61,7 @@ def sign_in(
     try:
         return connect(Config(**given), clock, patience, proxy)
     except ValueError as error:
-        from spark_utils.configuration.secrets import redact
+        from spark_utils.redaction import redact
 
         remedy = "Set DATABRICKS_HOST and DATABRICKS_TOKEN, or name a `profile` in the environment's file."
         raise DeploymentError(f"nobody is signed in: {redact(str(error), values.revealed)}", remedy=remedy) from None

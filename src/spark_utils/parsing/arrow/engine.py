@@ -13,7 +13,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
-from spark_utils.parsing.columns import quoted, verdict_type
+from spark_utils.names import quote
+from spark_utils.parsing.columns import verdict_type
 from spark_utils.parsing.reasons import Limits
 from spark_utils.parsing.reference import UnknownPolicy
 
@@ -32,9 +33,9 @@ def parse_with_arrow(
     if not hasattr(F, "arrow_udf"):
         out = t.StructType([*df.schema.fields, *added.fields])
         return df.mapInArrow(_whole_rows(judge, body_column), out)
-    verdict = _verdict_udf(judge, added)(F.col(quoted(body_column)))
+    verdict = _verdict_udf(judge, added)(F.col(quote(body_column)))
     judged = df.select("*", verdict.alias(_VERDICT))
-    return judged.selectExpr(*map(quoted, df.columns), f"{quoted(_VERDICT)}.*")
+    return judged.selectExpr(*map(quote, df.columns), f"{quote(_VERDICT)}.*")
 
 
 def _verdict_udf(judge: Callable[[Iterable[pa.Array]], Iterator[pa.Array]], added: t.StructType) -> Any:

@@ -16,7 +16,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
-from spark_utils.parsing.columns import WHY_TYPE, Unexplained, quoted, unexplained
+from spark_utils.names import quote
+from spark_utils.parsing.columns import WHY_TYPE, Unexplained, unexplained
 from spark_utils.parsing.jvm.java_reader import read_bodies
 from spark_utils.parsing.reasons import Limits, Reason
 from spark_utils.parsing.reference import Good, Rejected, UnknownPolicy, compile_classifier
@@ -33,14 +34,14 @@ def parse_on_jvm(
     df: DataFrame, schema: t.StructType, limits: Limits, unknown: UnknownPolicy, body_column: str
 ) -> DataFrame:
     """Add the verdict columns to a frame; see ``spark_utils.parsing.parse``."""
-    body, read = F.col(quoted(body_column)), F.col(quoted(_READ))
+    body, read = F.col(quote(body_column)), F.col(quote(_READ))
     staged = df.select("*", read_bodies(df.sparkSession, body, schema, limits, unknown).alias(_READ))
     rejected = F.when(read.isNull(), F.struct(body.alias("body")))
     explained = staged.select("*", _explain_udf(schema, limits, unknown)(rejected).alias(_WHY))
-    why = {name: F.col(quoted(_WHY)).getField(name) for name in WHY_TYPE.names}
+    why = {name: F.col(quote(_WHY)).getField(name) for name in WHY_TYPE.names}
     drift = "_unknown_count" if unknown == "count" else "_unknown"
     parsed = explained.select(
-        *map(quoted, df.columns),
+        *map(quote, df.columns),
         read.getField("event").alias("event"),
         why["reason"].alias("reason"),
         why["path"].alias("path"),
