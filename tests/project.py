@@ -9,13 +9,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def copy_project(folder: Path) -> Path:
-    """Copy what git knows or would add, with its times, so that no build leaves anything in the checkout."""
+def known_files() -> list[Path]:
+    """What git knows or would add, and is there."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.splitlines()
-    for name in listed:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    return [path for name in listed if (path := ROOT / name).is_file()]
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy the known files, with their times, so that no build leaves anything in the checkout."""
+    for path in known_files():
+        copy = folder / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copy)
     return folder

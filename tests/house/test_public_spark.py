@@ -1,0 +1,58 @@
+"""The library uses pyspark's public interface: what reaches into the JVM does so behind named doors.
+
+A standard cluster and serverless give a Spark Connect session, which has no `sparkContext`, no `_jvm` and no `_jdf`.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.house.source import JOB, modules, parse, relative
+
+INSIDE = {
+    *("sparkContext", "_sc", "_jvm", "_jsc", "_jsparkSession", "_jdf", "_jc", "_jo", "_jsq", "_jseq", "_jreader"),
+    *(
+        "_jwrite",
+        "_jschema",
+        "_j_expr",
+        "_gateway",
+        "_ssql_ctx",
+        "_to_java_column",
+        "_to_seq",
+        "_parse_datatype_string",
+    ),
+}
+DOORS: set[str] = set()  # modules made for it, each with a public twin of equal results
+TO_BE_MENDED = {
+    "src/spark_utils/parsing/jvm/java_reader.py",
+    "src/spark_utils/session.py",
+    "src/spark_utils/sinks/hadoop_files.py",
+    "src/spark_utils/sinks/observed_batch.py",
+    "src/spark_utils/sinks/storage.py",
+    "src/spark_utils/sinks/write_stream.py",
+    "src/spark_utils/sources/plan_redaction.py",
+    "src/spark_utils/streaming_utils/preview_collecting.py",
+    "src/spark_utils/streaming_utils/stopping.py",
+    "src/spark_utils/streaming_utils/termination.py",
+}
+
+
+def reached_inside(tree: ast.AST) -> set[str]:
+    """The attributes of Spark's inside that a tree asks for, by a dot or by `getattr` and the like."""
+    dotted = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return INSIDE & (dotted | named)
+
+
+@pytest.mark.parametrize("path", modules(JOB), ids=relative)
+def test_spark_is_used_by_its_public_interface(path: Path) -> None:
+    reached, excused = reached_inside(parse(path)), relative(path) in DOORS | TO_BE_MENDED
+    assert bool(reached) == excused, f"reaches for {reached}" if reached else "mended: take it off the list"
+
+
+@pytest.mark.parametrize("line", ["spark._jvm.System.exit(0)", "getattr(frame, '_jdf')", "a = spark.sparkContext"])
+def test_a_reach_inside_is_found(line: str) -> None:
+    assert reached_inside(ast.parse(line))
