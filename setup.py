@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 )
 
 LOCAL = [
-    "pyspark>=4.0,<4.3",
+    "pyspark[connect]>=4.0,<4.3",
     "delta-spark>=4.0,<4.5",
     "pyarrow>=18",
     "pandas>=2.2,<3",  # pandas 3 breaks pyspark's conversions

@@ -45,7 +45,7 @@ def get_session(
     session = SparkSession.getActiveSession()
     if session is None:
         builder = SparkSession.builder.appName(app_name).config(map={**wanted})
-        with _starting, nullcontext() if _is_given() else _local_runtime(app_name, fast_start, wanted):
+        with _starting, nullcontext() if _is_given() else _local_runtime(app_name, fast_start):
             session = builder.getOrCreate()
     _apply(session, wanted)
     return session
@@ -63,18 +63,19 @@ def _to_text(value: object) -> str:
 
 
 def _is_given() -> bool:
-    """Tell whether a JVM is there already: Databricks, spark-submit, or an earlier session of this process."""
+    """Return whether a Spark is there already: Databricks, Spark Connect, spark-submit, an earlier session of ours."""
     return (
         "DATABRICKS_RUNTIME_VERSION" in os.environ
+        or "SPARK_REMOTE" in os.environ  # Spark Connect: there is no JVM to prepare
         or "PYSPARK_GATEWAY_PORT" in os.environ
         or SparkContext._gateway is not None
     )
 
 
-def _local_runtime(app_name: str, fast_start: bool, config: Mapping[str, str]) -> AbstractContextManager[None]:
+def _local_runtime(app_name: str, fast_start: bool) -> AbstractContextManager[None]:
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         prepare: Callable[..., AbstractContextManager[None]] = entry_point.load()
-        return prepare(app_name, fast_start=fast_start, config=config)
+        return prepare(app_name, fast_start=fast_start)
     return nullcontext()
 
 

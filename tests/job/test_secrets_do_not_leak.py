@@ -19,8 +19,8 @@ import pytest
 from pyspark.errors import AnalysisException
 
 from devkit import cache
-from devkit.hub.broker import free_port
 from devkit.hub.generator import Shares, generate
+from devkit.processes import free_port
 from spark_utils import SparkUtilsError, configure_storage, parse_arguments, preview_stream, read_stream
 from spark_utils.configuration import show_config
 from tests.job import canaries as search

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from devkit.hub.broker import free_port
 from devkit.hub.generator import Shares, generate
+from devkit.processes import free_port
 from devkit.spark.environment_command import environment
 from devkit.spark.local_session import prepare
 from tests.job.job import POLL_SECONDS, Job

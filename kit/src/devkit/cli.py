@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hub": ("devkit.hub.commands", "the local event hub: up, down, status, reset, send"),
     "deploy": ("devkit.deploy.commands", "what is declared, on a workspace: plan, apply, prune, run, wait and more"),
     "api": ("devkit.deploy.api_command", "a free-form call of a workspace's REST API: METHOD PATH [JSON]"),
+    "spark": ("devkit.spark.server_command", "a warm local Spark to attach to: up, down, status, logs"),
     "azurite": ("devkit.storage.azurite_command", "a storage account on this machine, for abfs:// paths: up"),
     "tables": ("devkit.project.tables", "what a job has written: counts, newest rows, reasons"),
     "jars": ("devkit.spark.jars_command", "the jars of the runtime profiles: fetch, verify, lock"),

@@ -1,25 +1,51 @@
-"""The pytest plug-in with the local event hub: add ``pytest_plugins = ["devkit.testing"]`` to a conftest.
+"""The pytest plug-in of the kit: add ``pytest_plugins = ["spark_utils.testing", "devkit.testing"]`` to a conftest.
 
-::
+It has the local event hub, and both kinds of Spark session::
 
     def test_events_arrive(event_hub):
         event_hub.send([b'{"a": 1}', b'{"a": 2}'], partition=0)
         ... event_hub.connection_string ...
+
+    def test_on_spark_connect(connect): ...        # as on standard clusters, serverless and Databricks Connect
+    def test_on_both(each_spark): ...              # runs twice: on a classic session and on Spark Connect
+
+``pytest --spark warm`` runs every test that takes `spark` on the warm server (``devkit spark up``), which is started if
+it does not run; ``--spark classic``, the default, starts a session of its own.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from pyspark.sql import SparkSession
 
 from devkit.hub.broker import LocalHub
 from devkit.hub.client import EventSender
 from devkit.hub.generator import Event
 from devkit.hub.receiving import receive
 from devkit.hub.recording import RecordedEvent
+from devkit.spark.connect_server import ConnectServer, connect_mode
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare ``--spark``."""
+    parser.addoption(
+        "--spark",
+        choices=("classic", "warm"),
+        default="classic",
+        help="the session of the fixture `spark`: one of its own, or the warm server's (default: %(default)s)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With ``--spark warm``, let every session of this run attach to the warm server."""
+    if config.getoption("--spark") == "warm":
+        os.environ.update(ConnectServer.shared().start().variables)
 
 
 @dataclass(frozen=True)
@@ -86,3 +112,42 @@ def make_event_hub(local_hub: LocalHub) -> Callable[..., EventHub]:
 def event_hub(make_event_hub: Callable[..., EventHub]) -> EventHub:
     """An empty event hub with two partitions, for one test alone."""
     return make_event_hub(partitions=2)
+
+
+@pytest.fixture(scope="session")
+def connect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConnectServer]:
+    """A Spark Connect server of this test run, whose Python workers find every module that the tests can import."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    try:
+        server = ConnectServer(tmp_path_factory.mktemp("spark-connect"), fast_start=True)
+        server.start()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def connect_session(connect_server: ConnectServer) -> Iterator[SparkSession]:
+    """The Spark Connect session behind `connect`."""
+    session = connect_server.session()
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def connect(connect_session: SparkSession) -> Iterator[SparkSession]:
+    """A Spark Connect session, shared by the test run; while a test has it, it is pyspark's active session."""
+    with connect_mode():
+        yield connect_session
+
+
+@pytest.fixture(params=["classic", "connect"])
+def each_spark(request: pytest.FixtureRequest) -> SparkSession:
+    """Run the test twice: on the session `spark`, and on Spark Connect."""
+    session: SparkSession = request.getfixturevalue("connect" if request.param == "connect" else "spark")
+    return session

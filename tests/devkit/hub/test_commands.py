@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from devkit.cli import main
-from devkit.hub.broker import LocalHub, free_port
+from devkit.hub.broker import LocalHub
 from devkit.hub.commands import connection_string_file
 from devkit.hub.generator import generate
 from devkit.hub.receiving import receive
 from devkit.hub.recording import RecordedEvent, read_events
+from devkit.processes import free_port
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from devkit import cache
-from devkit.hub import client, kafka_java, processes
-from devkit.hub.broker import LocalHub, free_port
+from devkit import cache, processes
+from devkit.hub import client, kafka_java
+from devkit.hub.broker import LocalHub
 from devkit.hub.generator import generate
 from devkit.hub.settings import HubState
+from devkit.processes import free_port
 from devkit.testing import EventHub
 from spark_utils.errors import RuntimeSetupError
 

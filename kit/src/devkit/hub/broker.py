@@ -24,8 +24,17 @@ from typing import Self
 from devkit import cache
 from devkit.hub import client, kafka_java
 from devkit.hub.kafka_java import MAIN_CLASS
-from devkit.hub.processes import POLL_SECONDS, is_running, resident_bytes, spawn_detached, terminate
-from devkit.hub.settings import LOOPBACK, HubState, server_properties
+from devkit.hub.settings import HubState, server_properties
+from devkit.processes import (
+    LOOPBACK,
+    POLL_SECONDS,
+    accepts_connections,
+    free_port,
+    is_running,
+    resident_bytes,
+    spawn_detached,
+    terminate,
+)
 from devkit.spark.java import own_environment
 from spark_utils.errors import RuntimeSetupError
 
@@ -229,7 +238,7 @@ class LocalHub:
                 if any(self.folder.glob("jvm-crash-*.log")):
                     kafka_java.forget_archive()
                 raise self._failure("the local hub's broker ended while it started")
-            if _accepts(state.port) and client.answers(state.connection_string(None)):
+            if accepts_connections(state.port) and client.answers(state.connection_string(None)):
                 return
             time.sleep(POLL_SECONDS)
         raise self._failure(f"the local hub did not answer within {START_SECONDS:.0f} seconds")
@@ -243,13 +252,6 @@ class LocalHub:
         )
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment."""
-    with closing(socket.socket()) as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
 def _require_free(port: int) -> None:
     with closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger do not matter
@@ -260,11 +262,3 @@ def _require_free(port: int) -> None:
                 f"port {port} cannot be served: {error.strerror}",
                 remedy="Another program listens there: stop it, or choose another with `devkit hub up --port`.",
             ) from None
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection((LOOPBACK, port), timeout=1).close()
-    except OSError:
-        return False
-    return True

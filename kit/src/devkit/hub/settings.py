@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from devkit import cache
+from devkit.processes import LOOPBACK
 from spark_utils.errors import RuntimeSetupError
 
 KEY_NAME = "RootManageSharedAccessKey"
-LOOPBACK = "127.0.0.1"
 EVENT_SIZE_LIMIT = 1_048_576  # bytes; Event Hubs' ceiling in the Standard tier
 # Event Hubs keeps events for at most seven days in the Standard tier:
 # https://learn.microsoft.com/azure/event-hubs/event-hubs-quotas

@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shlex
 import socket
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from devkit import cache
-from devkit.spark import jars, spark_jvm, start_archive
+from devkit.spark import jars, start_archive
 from devkit.spark.compiled_classes import compile_to_jar
 from devkit.spark.java import Java, find_java
 from devkit.spark.runtimes import RuntimeProfile, installed_profile, installed_spark
@@ -105,7 +107,7 @@ def _compiled(java: Java, spark_home: Path) -> Path:
 
 
 @contextmanager
-def local_runtime(app_name: str, *, fast_start: bool, config: Mapping[str, str]) -> Iterator[None]:
+def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
     """Let a JVM that pyspark starts inside this block have everything that a local session needs.
 
     The environment is put back afterwards, so that other programs started by this one are not touched; only
@@ -115,7 +117,6 @@ def local_runtime(app_name: str, *, fast_start: bool, config: Mapping[str, str])
     Args:
         app_name: Names the log file.
         fast_start: Take the levers that start quicker and run slower: for cells and tests.
-        config: The user's Spark settings.
     """
     if os.environ.get("SPARK_CONF_DIR"):
         yield
@@ -125,16 +126,29 @@ def local_runtime(app_name: str, *, fast_start: bool, config: Mapping[str, str])
     archive = start_archive.Archive(prepared.archive()) if start_archive.is_on() else None
     flags = archive.flags() if archive else []
     defaults = _configuration_folder(prepared, flags, fast_start=fast_start) / "spark-defaults.conf"
-    variables = launch_variables(prepared, defaults, app_name)
-    as_usual = start_archive.is_on() and spark_jvm.is_as_usual(config)
-    with _environment(variables):
-        command = spark_jvm.launch_command(defaults) if as_usual else None
-        with spark_jvm.running(command, {"spark.app.name": app_name, **config}) if command else nullcontext():
-            yield
+    with _environment(launch_variables(prepared, defaults, app_name)):
+        threading.Thread(target=_import_pandas, daemon=True).start()
+        yield
+    _silence_query_contexts()
     if archive:
         from pyspark import SparkContext
 
         archive.keep_at_exit(SparkContext._gateway.proc)  # type: ignore[union-attr]  # started inside the block
+
+
+def _import_pandas() -> None:
+    """Import what pyspark would import at its first call of the JVM, which starts meanwhile."""
+    for name in ("pandas", "pyarrow"):
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def _silence_query_contexts() -> None:
+    """Switch off two loggers of pyspark: besides raising an analysis error they write it as 7 kB of JSON."""
+    from pyspark.logger import PySparkLogger
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).disabled = True
 
 
 def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> dict[str, str]:
@@ -166,10 +180,8 @@ def settings(
         flags: Of the JVM.
         log4j: The settings of its logging.
         fast_start: See ``local_runtime``.
-        own_workers: Executors run on this machine and in this environment, so they know our file system, and Python
-            workers may be started by ``devkit.spark.python_daemon``.
+        own_workers: Executors run on this machine and in this environment, so they know our file system.
     """
-    own_python = own_workers and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
     # From 21 MB of classes on, and Spark has 150, each doubling of them would be a full collection.
     options = [*flags, "-XX:MetaspaceSize=256m", "-XX:-UsePerfData", f"-Dlog4j2.configurationFile=file:{log4j}"]
     return {
@@ -178,7 +190,6 @@ def settings(
         "spark.executor.extraClassPath": prepared.class_path,
         **(FILE_SYSTEM if own_workers else {}),
         **{setting.key: setting.value for setting in prepared.profile.settings},
-        **({"spark.python.daemon.module": "devkit.spark.python_daemon"} if own_python else {}),
         **(start_archive.FAST_SETTINGS if fast_start else {}),
         "spark.driver.extraJavaOptions": " ".join(
             f'"{option}"' if " " in option else option
@@ -218,7 +229,7 @@ def _new_log(app_name: str) -> Path:
 
 
 def host_resolves() -> bool:
-    """Tell whether this host resolves its own name, without which Spark does not start."""
+    """Return whether this host resolves its own name, without which Spark does not start."""
     try:
         socket.gethostbyname(socket.gethostname())
     except OSError:

@@ -50,6 +50,11 @@ def archive_of(java: Java, jars: Iterable[Path]) -> Path:
     return cache.home() / "archives" / f"java{java.version}-{digest.hexdigest()[:16]}.jsa"
 
 
+def reading_flags(path: Path) -> list[str]:
+    """Return the JVM's flags that map an archive which is whole; none otherwise, or when archives are switched off."""
+    return Archive(path).reading_flags() if is_on() else []
+
+
 class Archive:
     """The archive of one run: used if it is there, else written by this run if no other process is at it."""
 
@@ -62,8 +67,8 @@ class Archive:
 
     def flags(self) -> list[str]:
         """Return the JVM's flags for this run, and take the lock if it is to write the archive."""
-        if self.is_whole():
-            return ["-Xshare:auto", f"-XX:SharedArchiveFile={self._path}", *SILENT]
+        if reading := self.reading_flags():
+            return reading
         at_once = os.environ.get(SWITCH_VARIABLE) == WRITE_AT_ONCE
         held = self._held.enter_context(cache.exclusive(self._path.with_suffix(".lock"), wait=False))
         if not (held or at_once):
@@ -73,6 +78,10 @@ class Archive:
                 left_over.unlink(missing_ok=True)
         self._writes = True
         return [f"-XX:ArchiveClassesAtExit={self._part}", *SILENT]
+
+    def reading_flags(self) -> list[str]:
+        """Return the flags that map the archive, or none when it is not whole."""
+        return ["-Xshare:auto", f"-XX:SharedArchiveFile={self._path}", *SILENT] if self.is_whole() else []
 
     def is_whole(self) -> bool:
         """Tell whether the archive is there, of the size and time that were noted when it was complete."""

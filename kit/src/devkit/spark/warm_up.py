@@ -19,7 +19,7 @@ from devkit.spark import local_session, start_archive
 from spark_utils.errors import RuntimeSetupError
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 
 # Long-running jobs generate code, so the classes that do so belong into the archive, though this run starts fast.
@@ -50,6 +50,16 @@ def _warm(_arguments: argparse.Namespace) -> int:
             )
         print(f"instant start is ready after {time.monotonic() - started:.0f} s: {path}")
     return 0
+
+
+def run_small_stream_in(spark: SparkSession) -> None:
+    """Let a running Spark load the classes of a small stream into Delta, so that its first user does not wait."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        source = f"{folder}/in"
+        spark.range(1).write.format("delta").save(source)
+        query = spark.readStream.format("delta").load(source).writeStream.format("delta").trigger(availableNow=True)
+        query.option("checkpointLocation", f"{folder}/checkpoint").start(f"{folder}/out").awaitTermination()
+        spark.read.format("delta").load(f"{folder}/out").collect()
 
 
 def run_small_stream(folder: Path) -> int:

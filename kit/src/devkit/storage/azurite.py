@@ -13,14 +13,13 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-import socket
 import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from devkit.hub.broker import free_port
+from devkit.processes import POLL_SECONDS, accepts_connections, free_port
 from devkit.storage.node import find_node, install_packages
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.sinks.storage import AZURITE_ACCOUNT
@@ -29,7 +28,6 @@ LOCK: Final = Path(__file__).parents[4] / "configuration" / "azurite" / "package
 PROGRAM: Final = Path("azurite", "dist", "src", "blob", "main.js")
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
-POLL_SECONDS: Final = 0.05
 # `--loose` and `--skipApiVersionCheck`: the driver sends headers and API versions that Azurite does not know yet.
 _FLAGS: Final = ("--skipApiVersionCheck", "--loose", "--disableTelemetry", "--silent", "--blobHost", "127.0.0.1")
 
@@ -71,7 +69,7 @@ class Azurite:
         Raises:
             RuntimeSetupError: If the port is taken, Node is missing, npm fails, or it does not start.
         """
-        if self._answers():
+        if accepts_connections(self.port):
             raise RuntimeSetupError(f"port {self.port} is taken", remedy="Stop what listens there, or name no port.")
         node = find_node()
         program = install_packages(node, LOCK) / PROGRAM
@@ -93,17 +91,10 @@ class Azurite:
             )
         self._wait_until_it_answers(self._process)
 
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
-            if self._answers():
+            if accepts_connections(self.port):
                 return
             time.sleep(POLL_SECONDS)
         self.stop()

@@ -1,0 +1,118 @@
+"""The warm server: it takes those who know its token, on loopback, survives its parent and ends on request."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from devkit.cli import main
+from devkit.spark.connect_server import ConnectServer
+from spark_utils.errors import RuntimeSetupError
+
+PROGRAM = """
+from spark_utils.session import get_session
+spark = get_session()
+print(type(spark).__module__, spark.range(3).count())
+"""
+
+
+def run_program(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, **variables, "GRPC_VERBOSITY": "NONE"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_connect_session_and_a_classic_one_work_side_by_side(each_spark: SparkSession, tmp_path: Path) -> None:
+    each_spark.range(3).select((F.col("id") * 2).alias("twice")).write.format("delta").save(str(tmp_path / "table"))
+    assert each_spark.read.format("delta").load(str(tmp_path / "table")).agg(F.sum("twice")).collect() == [(6,)]
+    assert SparkSession.getActiveSession() is each_spark
+
+
+def test_functions_of_a_test_module_run_in_the_servers_workers(connect: SparkSession) -> None:
+    assert connect.range(2).select(F.udf(_of_this_module, useArrow=False)("id")).collect() == [("0!",), ("1!",)]
+
+
+def _of_this_module(number: int) -> str:
+    return f"{number}!"
+
+
+def test_another_program_attaches_by_the_servers_variables(connect_server: ConnectServer) -> None:
+    state = connect_server.state()
+    assert state is not None
+    done = run_program(state.variables)
+    assert done.stdout.split() == ["pyspark.sql.connect.session", "3"], done.stderr
+
+
+@pytest.mark.parametrize("token", ["", "another"])
+def test_who_does_not_know_the_token_is_refused(connect_server: ConnectServer, token: str) -> None:
+    state = connect_server.state()
+    assert state is not None
+    done = run_program({"SPARK_REMOTE": state.remote} | ({"SPARK_CONNECT_AUTHENTICATE_TOKEN": token} if token else {}))
+    assert done.returncode != 0
+    assert "UNAUTHENTICATED" in done.stderr or "token" in done.stderr
+
+
+def test_the_server_listens_on_loopback_only_and_shows_its_token_to_nobody(connect_server: ConnectServer) -> None:
+    state = connect_server.state()
+    assert state is not None
+    process = psutil.Process(state.pid)
+    listening = [c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert listening
+    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+    assert state.token not in " ".join(process.cmdline()) + repr(state)
+    assert (connect_server.folder / "state.json").stat().st_mode & 0o077 == 0
+    written = (connect_server.folder / "spark-defaults.conf").read_text()
+    assert state.token not in written
+
+
+@pytest.fixture(scope="module")
+def warm_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache with the jars of the shared one, so that the server of the verbs is this module's own."""
+    from devkit import cache
+
+    home = tmp_path_factory.mktemp("home")
+    for folder in ("jars", "compiled", "archives"):
+        (home / folder).symlink_to(cache.home() / folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_DEVKIT_HOME", str(home))
+        yield home
+        ConnectServer.shared().kill()
+
+
+def test_the_verbs_start_show_and_stop_it(warm_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["spark", "status"]) == 3
+    started = subprocess.run([sys.executable, "-m", "devkit.cli", "spark", "up"], check=True, capture_output=True)
+    assert b"is ready after" in started.stdout, "and its parent has ended"
+    assert main(["spark", "status"]) == 0
+    assert "sc://localhost:" in capsys.readouterr().out
+    assert main(["spark", "up"]) == 0
+    assert "is running already" in capsys.readouterr().out
+    state = ConnectServer.shared().state()
+    assert state is not None
+    assert state.token not in capsys.readouterr().out
+    done = run_program(state.variables)
+    assert done.stdout.split() == ["pyspark.sql.connect.session", "3"], done.stderr
+    assert main(["spark", "down"]) == 0
+    assert main(["spark", "status"]) == 3
+    assert not psutil.pid_exists(state.pid) or psutil.Process(state.pid).status() == psutil.STATUS_ZOMBIE
+    with pytest.raises(RuntimeSetupError, match="devkit spark up"):
+        ConnectServer.shared().session()
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(RuntimeSetupError, match="JAVA_HOME"):
+        ConnectServer(tmp_path / "server").start()
