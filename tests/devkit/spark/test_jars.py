@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from devkit.progress import Progress
 from devkit.spark import jars
+from devkit.spark.progress import Progress
 from devkit.spark.repository import Repository, find_repository
 from spark_utils.errors import RuntimeSetupError
 from tests.devkit.spark.maven_repository import FakeRepository

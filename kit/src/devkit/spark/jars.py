@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devkit import cache
-from devkit.progress import Progress
 from devkit.spark.download import download, sha256_of
+from devkit.spark.progress import Progress
 from devkit.spark.repository import Repository, find_repository
 from spark_utils.errors import RuntimeSetupError
 
