@@ -19,7 +19,7 @@ from databricks.sdk.errors import (
 )
 
 from local_workspace import Workspace
-from local_workspace.state import SystemClock
+from local_workspace.server.state import SystemClock
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

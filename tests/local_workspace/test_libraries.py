@@ -8,7 +8,7 @@ from databricks.sdk.errors import InvalidParameterValue
 from databricks.sdk.service.compute import Library, LibraryInstallStatus, MavenLibrary, PythonPyPiLibrary
 
 from local_workspace import Workspace
-from local_workspace.services.libraries import Libraries
+from local_workspace.services.clusters import Clusters
 
 PYTHON = Library(pypi=PythonPyPiLibrary(package="simplejson==3.19.3"))
 MAVEN = Library(maven=MavenLibrary(coordinates="a:b:1"))
@@ -32,7 +32,7 @@ def test_libraries_are_installed_once_in_their_order(
     client.libraries.install(cluster_id, [PYTHON])
     installed = LibraryInstallStatus.INSTALLED
     assert statuses(client, cluster_id) == [(PYTHON, installed), (MAVEN, installed)]
-    assert workspace.state().service(Libraries).of(cluster_id) == [PYTHON, MAVEN]
+    assert workspace.state().service(Clusters).libraries.of(cluster_id) == [PYTHON, MAVEN]
 
 
 def test_a_wheel_that_is_not_there_fails_and_one_that_is_does_not(
@@ -63,7 +63,7 @@ def test_a_running_cluster_keeps_a_library_until_it_restarts(
     assert statuses(client, cluster_id)[0] == (PYTHON, LibraryInstallStatus.UNINSTALL_ON_RESTART)
     client.clusters.restart(cluster_id).result()
     assert statuses(client, cluster_id) == [(MAVEN, LibraryInstallStatus.INSTALLED)]
-    assert workspace.state().service(Libraries).of(cluster_id) == [MAVEN]
+    assert workspace.state().service(Clusters).libraries.of(cluster_id) == [MAVEN]
 
 
 def test_a_library_installed_again_before_the_restart_stays(client: WorkspaceClient, cluster_id: str) -> None:

@@ -11,7 +11,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.jobs import NotebookTask, Run, Task, ViewsToExport
 from databricks.sdk.service.workspace import ImportFormat, Language
 
-from local_workspace.running.notebook_cells import Cell, cells_of, statements
+from local_workspace.task.notebook_cells import Cell, cells_of, statements
 from tests.local_workspace.run_kit import finished, results, start
 
 SOURCE = """# Databricks notebook source

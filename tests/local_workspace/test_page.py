@@ -15,7 +15,7 @@ from databricks.sdk.service.workspace import ImportFormat
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from local_workspace import Workspace
-from local_workspace.state import Identity
+from local_workspace.server.state import Identity
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

@@ -13,9 +13,10 @@ import pytest
 from databricks.sdk.errors import BadRequest
 from databricks.sdk.service import compute, iam, jobs, pipelines, settings, workspace
 
-from local_workspace import Workspace, server
+from local_workspace import Workspace
+from local_workspace.server import workspace as server
+from local_workspace.server.state import Identity
 from local_workspace.services.tokens import Tokens
-from local_workspace.state import Identity
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

@@ -22,7 +22,7 @@ from databricks.sdk.service.jobs import (
 )
 
 from local_workspace import Workspace
-from local_workspace.running import graph
+from local_workspace.runs import graph
 from tests.local_workspace.run_kit import finished, logs, python, results, start
 
 S, F, X = RunResultState.SUCCESS, RunResultState.FAILED, RunResultState.EXCLUDED

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from devkit import cli
-from local_workspace.routing import Request, route, routes_of
-from local_workspace.services import SERVICES
-from local_workspace.state import Service
-from local_workspace.supported import markdown
+from local_workspace.server.routing import Request, route, routes_of
+from local_workspace.server.state import Service
+from local_workspace.server.supported import markdown
+from local_workspace.services.registry import SERVICES
 from tests.project import ROOT
 
 

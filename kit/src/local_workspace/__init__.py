@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from local_workspace.server import Workspace
-    from local_workspace.state import Options
+    from local_workspace.server.state import Options
+    from local_workspace.server.workspace import Workspace
 
 __all__ = ["Options", "Workspace"]
 
@@ -14,11 +14,11 @@ __all__ = ["Options", "Workspace"]
 def __getattr__(name: str) -> object:
     """Import the server when it is asked for: a task's process imports from this package too, and must start fast."""
     if name == "Workspace":
-        from local_workspace.server import Workspace
+        from local_workspace.server.workspace import Workspace
 
         return Workspace
     if name == "Options":
-        from local_workspace.state import Options
+        from local_workspace.server.state import Options
 
         return Options
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

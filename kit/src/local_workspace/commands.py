@@ -83,8 +83,8 @@ def run_supported(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: With `--check`, if the file is not up to date.
     """
-    from local_workspace.services import SERVICES
-    from local_workspace.supported import markdown
+    from local_workspace.server.supported import markdown
+    from local_workspace.services.registry import SERVICES
 
     text = markdown(SERVICES)
     if arguments.check:

@@ -151,7 +151,7 @@ class Rehearsal:
         )
 
     def _count(self) -> None:
-        from local_workspace.routing import ANY_VERSION
+        from local_workspace.server.routing import ANY_VERSION
 
         calls = self.workspace.calls
         self._say(f"{sum(calls.values())} calls of {len(calls)} routes, all by the official SDK; the most frequent:")

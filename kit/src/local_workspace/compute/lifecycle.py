@@ -11,9 +11,9 @@ from databricks.sdk.service.compute import ClusterDetails, ClusterEvent, EventTy
 from databricks.sdk.service.compute import State as ClusterState
 
 from local_workspace.compute import catalog, specs
-from local_workspace.paths import is_remote, local_path
-from local_workspace.routing import typed
-from local_workspace.state import State, Table
+from local_workspace.server.paths import is_remote, local_path
+from local_workspace.server.routing import typed
+from local_workspace.server.state import State, Table
 
 # What a state becomes when its time has come, and the event that tells of it.
 NEXT: Final = {

@@ -13,7 +13,7 @@ from databricks.sdk.service.compute import ClusterDetails, ClusterSpec, GetInsta
 
 from local_workspace.compute import catalog, policy_rules
 from local_workspace.errors import invalid
-from local_workspace.routing import typed
+from local_workspace.server.routing import typed
 
 Json = dict[str, Any]
 DEFAULTS: Final[Json] = {

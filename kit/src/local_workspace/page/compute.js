@@ -1,8 +1,7 @@
 // Clusters and pipelines.
 
 import { all, get, post } from "./api.js";
-import { badge, button, facts, h, json, link, table, time } from "./dom.js";
-import { act } from "./page.js";
+import { act, badge, button, facts, h, json, link, table, time } from "./dom.js";
 
 const MOVING = ["PENDING", "RESTARTING", "RESIZING", "TERMINATING"];
 

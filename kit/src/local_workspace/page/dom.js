@@ -47,6 +47,16 @@ export function button(text, action, attributes = {}) {
   return h("button", { type: "button", onclick: action, "data-key": text, ...attributes }, text);
 }
 
+/** Do what a button asks for, and tell the page whether it was done or refused. */
+export async function act(work) {
+  try {
+    await work();
+    dispatchEvent(new Event("done"));
+  } catch (error) {
+    dispatchEvent(new CustomEvent("refused", { detail: error }));
+  }
+}
+
 const GOOD = new Set(["SUCCESS", "COMPLETED", "FINISHED"]);
 const BAD = new Set([
   "FAILED", "TIMEDOUT", "INTERNAL_ERROR", "UPSTREAM_FAILED", "ERROR", "MAXIMUM_CONCURRENT_RUNS_REACHED",

@@ -1,9 +1,8 @@
 // Jobs: the list with "Run now", and one job with its tasks, settings and runs.
 
 import { all, get, post } from "./api.js";
-import { address, badge, button, facts, h, json, link, runState, isActive, table, time, took } from "./dom.js";
+import { act, address, badge, button, facts, h, isActive, json, link, runState, table, time, took } from "./dom.js";
 import { graph, kind } from "./graph.js";
-import { act } from "./page.js";
 
 export function jobs([id]) {
   return id ? job(id) : list();

@@ -42,7 +42,7 @@ async function show() {
     notice.replaceChildren();
   }
   try {
-    const view = await VIEWS[where[0]](where.slice(1), show);
+    const view = await VIEWS[where[0]](where.slice(1));
     if (mine === turn) draw(where, view);
   } catch (error) {
     if (mine === turn) explain(error, where);
@@ -127,17 +127,13 @@ async function begin() {
   return show();
 }
 
-/** Do something that a button asks for; tell when it is refused. */
-export async function act(work) {
-  try {
-    await work();
-    await show();
-  } catch (error) {
-    if (error.status === 401) askForToken(error.message);
-    else notice.replaceChildren(h("p", { class: "problem" }, error.message));
-  }
+function explainRefusal(error) {
+  if (error.status === 401) askForToken(error.message);
+  else notice.replaceChildren(h("p", { class: "problem" }, error.message));
 }
 
+addEventListener("done", show);
+addEventListener("refused", (event) => explainRefusal(event.detail));
 addEventListener("hashchange", () => (takeToken() ? begin() : show()));
 setInterval(tick, 1000);
 takeToken();

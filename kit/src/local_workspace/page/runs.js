@@ -1,10 +1,9 @@
 // Runs: the list, and one run with its tasks, their output and errors.
 
 import { Refused, all, get, post } from "./api.js";
-import { address, badge, button, facts, h, isActive, link, runState, table, time, took } from "./dom.js";
+import { act, address, badge, button, facts, h, isActive, link, runState, table, time, took } from "./dom.js";
 import { graph, kind } from "./graph.js";
 import { runTable } from "./jobs.js";
-import { act } from "./page.js";
 
 const SHOWN = 50;
 const STYLES = /<style\b[^]*?<\/style>|\sstyle=("[^"]*"|'[^']*')/gi; // the page's policy forbids them, loudly

@@ -8,18 +8,25 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar, Final
 
-from databricks.sdk.service.compute import ClusterDetails, ClusterEvent, ClusterSource, ClusterSpec, EventType
+from databricks.sdk.service.compute import (
+    ClusterDetails,
+    ClusterEvent,
+    ClusterLibraryStatuses,
+    ClusterSource,
+    ClusterSpec,
+    EventType,
+)
 from databricks.sdk.service.compute import State as ClusterState
 
 from local_workspace.compute import catalog, policy_rules, specs
+from local_workspace.compute.cluster_libraries import ClusterLibraries
 from local_workspace.compute.lifecycle import ENDED, Lifecycle
 from local_workspace.errors import invalid, invalid_state
-from local_workspace.routing import Request, route
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 from local_workspace.services.instance_pools import InstancePools
-from local_workspace.services.libraries import Libraries
 from local_workspace.services.policies import Policies
 from local_workspace.services.scim import Scim
-from local_workspace.state import Service
 
 NO_MACHINES: Final = "starts no machines, ends none that idles, runs no init scripts: a missing one ends the cluster"
 POLL_SECONDS: Final = 0.1
@@ -38,6 +45,7 @@ class Clusters(Service):
         self.events = self.table("events", ClusterEvent)
         self.pins = self.table("pins", dict[str, Any])
         self.tokens = self.table("tokens", dict[str, Any])
+        self.libraries = ClusterLibraries(self.table("libraries", ClusterLibraryStatuses))
         self._lifecycle = Lifecycle(self.state, self.table("due", dict[str, Any]), self.events)
         asked = {
             "cluster_name": "default",
@@ -122,9 +130,9 @@ class Clusters(Service):
         if made in self.clusters and self.find(made).state not in ENDED:
             return {"cluster_id": made}
         clone_from = (request.get("clone_from") or {}).get("source_cluster_id")
-        libraries = self.state.service(Libraries).of(clone_from) if clone_from and self.find(clone_from) else []
+        libraries = self.libraries.of(clone_from) if clone_from and self.find(clone_from) else []
         cluster_id = self._add(request.json, "all-purpose")
-        self.state.service(Libraries).add(cluster_id, libraries)
+        self.libraries.add(cluster_id, libraries)
         if token:
             self.tokens[token] = {"cluster_id": cluster_id}
         return {"cluster_id": cluster_id}
@@ -132,7 +140,7 @@ class Clusters(Service):
     @route("GET", "*/clusters/get", differs=NO_MACHINES)
     def get(self, request: Request) -> object:
         """Return a cluster."""
-        return self._cluster(request)
+        return self.of(request)
 
     @route("GET", "*/clusters/list", differs="keeps terminated clusters for ever, not for 30 days")
     def list(self, request: Request) -> object:
@@ -152,13 +160,13 @@ class Clusters(Service):
     @route("POST", "*/clusters/edit", differs=NO_MACHINES)
     def edit(self, request: Request) -> object:
         """Replace what a cluster is; a running one restarts, and one on its way is not to be edited."""
-        self._change(self._cluster(request), request.json)
+        self._change(self.of(request), request.json)
         return None
 
     @route("POST", "*/clusters/update", differs=NO_MACHINES)
     def update(self, request: Request) -> object:
         """Replace the fields of a cluster that the mask names; a running one restarts."""
-        cluster = self._cluster(request)
+        cluster = self.of(request)
         spec = cluster.spec.as_dict() if cluster.spec else {}
         mask = str(request.required("update_mask"))
         self._change(cluster, specs.masked(spec, request.get("cluster") or {}, mask))
@@ -167,7 +175,7 @@ class Clusters(Service):
     @route("POST", "*/clusters/resize", differs=NO_MACHINES)
     def resize(self, request: Request) -> object:
         """Give a running cluster another number of workers."""
-        cluster = self._in(self._cluster(request), ClusterState.RUNNING)
+        cluster = self._in(self.of(request), ClusterState.RUNNING)
         size = {key: request.json[key] for key in ("num_workers", "autoscale") if request.get(key) is not None}
         asked = specs.masked((cluster.spec or ClusterSpec()).as_dict(), size, ",".join(size) or "num_workers")
         before = specs.workers(cluster)
@@ -180,19 +188,19 @@ class Clusters(Service):
     @route("POST", "*/clusters/start", differs=NO_MACHINES)
     def start(self, request: Request) -> object:
         """Start a terminated cluster; 400 INVALID_STATE in any other state."""
-        self._start(self._in(self._cluster(request, of_jobs=False), ClusterState.TERMINATED))
+        self._start(self._in(self.of(request, of_jobs=False), ClusterState.TERMINATED))
         return None
 
     @route("POST", "*/clusters/restart", differs=NO_MACHINES)
     def restart(self, request: Request) -> object:
         """Restart a running cluster; 400 INVALID_STATE in any other state."""
-        self._restart(self._in(self._cluster(request), ClusterState.RUNNING))
+        self._restart(self._in(self.of(request), ClusterState.RUNNING))
         return None
 
     @route("POST", "*/clusters/delete", differs=NO_MACHINES)
     def delete(self, request: Request) -> object:
         """Terminate a cluster; nothing happens to one that is terminated."""
-        cluster = self._cluster(request)
+        cluster = self.of(request)
         if cluster.state not in ENDED:
             self._lifecycle.end(cluster, "USER_REQUEST", "SUCCESS", username=self.state.identity.user_name)
         return None
@@ -200,18 +208,18 @@ class Clusters(Service):
     @route("POST", "*/clusters/permanent-delete")
     def permanent_delete(self, request: Request) -> object:
         """Forget a cluster; 400 INVALID_STATE while it is pinned."""
-        cluster_id = str(self._cluster(request).cluster_id)
+        cluster_id = str(self.of(request).cluster_id)
         if cluster_id in self.pins:
             raise invalid_state(f"Cluster {cluster_id} is pinned: unpin the cluster first")
         del self.clusters[cluster_id]
         self._lifecycle.forget(cluster_id)
-        self.state.service(Libraries).forget(cluster_id)
+        self.libraries.forget(cluster_id)
         return None
 
     @route("POST", "*/clusters/pin")
     def pin(self, request: Request) -> object:
         """Pin a cluster: it comes first in listings, and is not to be deleted permanently."""
-        cluster_id = str(self._cluster(request).cluster_id)
+        cluster_id = str(self.of(request).cluster_id)
         if cluster_id not in self.pins:
             self.pins[cluster_id] = {"at": self.state.now()}
             self._lifecycle.record(cluster_id, EventType.PINNED, user=self.state.identity.user_name)
@@ -220,7 +228,7 @@ class Clusters(Service):
     @route("POST", "*/clusters/unpin")
     def unpin(self, request: Request) -> object:
         """Unpin a cluster."""
-        cluster_id = str(self._cluster(request).cluster_id)
+        cluster_id = str(self.of(request).cluster_id)
         if self.pins.pop(cluster_id, None) is not None:
             self._lifecycle.record(cluster_id, EventType.UNPINNED, user=self.state.identity.user_name)
         return None
@@ -228,7 +236,7 @@ class Clusters(Service):
     @route("POST", "*/clusters/change-owner")
     def change_owner(self, request: Request) -> object:
         """Give a terminated cluster another owner, who must exist."""
-        cluster = self._in(self._cluster(request), ClusterState.TERMINATED)
+        cluster = self._in(self.of(request), ClusterState.TERMINATED)
         owner = str(request.required("owner_username"))
         self.state.service(Scim).require("user_name", owner)
         cluster.creator_user_name = owner
@@ -238,7 +246,7 @@ class Clusters(Service):
     @route("POST", "*/clusters/events", differs="tells what was asked for, nothing of machines")
     def list_events(self, request: Request) -> object:
         """Return what happened to a cluster, newest first, in pages by token or by offset."""
-        cluster_id = str(self._cluster(request).cluster_id)
+        cluster_id = str(self.of(request).cluster_id)
         until = int(request.get("end_time") or self.state.now())
         kinds, since = request.many("event_types"), int(request.get("start_time") or 0)
         found = [event for key, event in self.events.items() if key.startswith(f"{cluster_id}/")]
@@ -272,7 +280,12 @@ class Clusters(Service):
         """Return the zones."""
         return {"zones": [*catalog.ZONES], "default_zone": catalog.ZONES[0]}
 
-    def _cluster(self, request: Request, *, of_jobs: bool = True) -> ClusterDetails:
+    def of(self, request: Request, *, of_jobs: bool = True) -> ClusterDetails:
+        """Return the cluster that a request names.
+
+        Raises:
+            ApiError: 400 when there is none of this id, or it is a job's and only others are wanted.
+        """
         cluster = self.find(str(request.required("cluster_id")))
         if cluster.cluster_source is ClusterSource.JOB and not of_jobs:
             raise invalid(f"Cluster {cluster.cluster_id} was launched by the Jobs service to run a job")
@@ -342,11 +355,11 @@ class Clusters(Service):
         cluster.default_tags = {**(cluster.default_tags or {}), "ClusterName": str(made.cluster_name)}
 
     def _start(self, cluster: ClusterDetails) -> None:
-        self.state.service(Libraries).restarted(str(cluster.cluster_id))
+        self.libraries.restarted(str(cluster.cluster_id))
         self._lifecycle.begin(cluster, ClusterState.PENDING, EventType.STARTING, user=self.state.identity.user_name)
 
     def _restart(self, cluster: ClusterDetails) -> None:
-        self.state.service(Libraries).restarted(str(cluster.cluster_id))
+        self.libraries.restarted(str(cluster.cluster_id))
         self._lifecycle.begin(
             cluster, ClusterState.RESTARTING, EventType.RESTARTING, user=self.state.identity.user_name
         )

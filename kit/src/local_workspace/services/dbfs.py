@@ -14,9 +14,9 @@ from typing import Any, Final
 from databricks.sdk.service.files import FileInfo
 
 from local_workspace.errors import ApiError, already_exists, invalid, not_found
-from local_workspace.paths import is_inside, local_path
-from local_workspace.routing import Request, route
-from local_workspace.state import Service
+from local_workspace.server.paths import is_inside, local_path
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 
 BLOCK_BYTES: Final = 1024 * 1024
 READ_BYTES: Final = 512 * 1024

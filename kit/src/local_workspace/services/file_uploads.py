@@ -14,9 +14,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from local_workspace.errors import invalid, not_found
-from local_workspace.routing import Reply, Request, route
+from local_workspace.server.routing import Reply, Request, route
+from local_workspace.server.state import Service
 from local_workspace.services.files import Files
-from local_workspace.state import Service
 
 OWN_ADDRESS: Final = "the address is this server's own and does not expire"
 

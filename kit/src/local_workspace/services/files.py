@@ -14,10 +14,10 @@ from typing import Final
 from databricks.sdk.service.workspace import ObjectType
 
 from local_workspace.errors import ApiError, invalid
-from local_workspace.paths import is_inside, local_path
-from local_workspace.routing import Reply, Request, route
+from local_workspace.server.paths import is_inside, local_path
+from local_workspace.server.routing import Reply, Request, route
+from local_workspace.server.state import Service
 from local_workspace.services.workspace_objects import WorkspaceObjects, normal
-from local_workspace.state import Service
 
 RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
 VOLUME_PARTS: Final = 4  # Volumes, catalog, schema, volume

@@ -10,8 +10,8 @@ from typing import Final
 from databricks.sdk.service.workspace import CredentialInfo
 
 from local_workspace.errors import already_exists, invalid, not_found
-from local_workspace.routing import Request, route
-from local_workspace.state import Service
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 
 PROVIDERS: Final = (
     "gitHub",

@@ -12,8 +12,8 @@ from typing import Any, Final
 from databricks.sdk.service.compute import GlobalInitScriptDetailsWithContent as Script
 
 from local_workspace.errors import invalid, not_found
-from local_workspace.routing import Request, route, typed
-from local_workspace.state import Service
+from local_workspace.server.routing import Request, route, typed
+from local_workspace.server.state import Service
 
 MAXIMUM_BYTES: Final = 64 * 1024
 ROOT: Final = "2.0/global-init-scripts"

@@ -11,8 +11,8 @@ from databricks.sdk.service.compute import GetInstancePool
 
 from local_workspace.compute import catalog
 from local_workspace.errors import already_exists, invalid, not_found
-from local_workspace.routing import Request, route, typed
-from local_workspace.state import Service
+from local_workspace.server.routing import Request, route, typed
+from local_workspace.server.state import Service
 
 DEFAULTS: Final[dict[str, Any]] = {
     "min_idle_instances": 0,

@@ -12,10 +12,10 @@ from typing import Any, Final
 from databricks.sdk.service.jobs import Job, JobRunAs, JobSettings
 
 from local_workspace.errors import invalid
-from local_workspace.routing import Request, route, typed
-from local_workspace.running import validation
+from local_workspace.runs import validation
+from local_workspace.server.routing import Request, route, typed
+from local_workspace.server.state import Service
 from local_workspace.services.permissions import Permissions
-from local_workspace.state import Service
 
 # Arrays of a job that `update` merges by a key and that `get` gives in pages.
 KEYED: Final = {

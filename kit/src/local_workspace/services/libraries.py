@@ -5,23 +5,20 @@ Source: https://docs.databricks.com/api/azure/workspace/libraries
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from databricks.sdk.service.compute import ClusterLibraryStatuses, Library, LibraryFullStatus, LibraryInstallStatus
+from databricks.sdk.service.compute import Library, LibraryFullStatus, LibraryInstallStatus
 from databricks.sdk.service.compute import State as ClusterState
 
+from local_workspace.compute.cluster_libraries import LEAVING
 from local_workspace.errors import invalid
-from local_workspace.paths import is_remote, local_path
-from local_workspace.routing import Request, route, typed
-from local_workspace.state import Service
-
-if TYPE_CHECKING:
-    from local_workspace.services.clusters import Clusters
+from local_workspace.server.paths import is_remote, local_path
+from local_workspace.server.routing import Request, route, typed
+from local_workspace.server.state import Service
+from local_workspace.services.clusters import Clusters
 
 KINDS: Final = ("jar", "egg", "whl", "pypi", "maven", "cran", "requirements")
 FILES: Final = ("jar", "egg", "whl", "requirements")
-LEAVING: Final = LibraryInstallStatus.UNINSTALL_ON_RESTART
 NOTHING_INSTALLED: Final = "looks whether a file is there, and installs nothing on a cluster; the runs of tasks do"
 
 
@@ -30,52 +27,24 @@ class Libraries(Service):
 
     name = "libraries"
 
-    def prepare(self) -> None:
-        """Make the table."""
-        self.libraries = self.table("libraries", ClusterLibraryStatuses)
-
-    def of(self, cluster_id: str) -> list[Library]:
-        """Return the libraries of a cluster, in the order in which they were added."""
-        return [status.library for status in self._statuses(cluster_id) if status.library is not None]
-
-    def add(self, cluster_id: str, libraries: Iterable[Library]) -> None:
-        """Let libraries be installed on a cluster; one that it has already stays."""
-        statuses = self._statuses(cluster_id)
-        for library in libraries:
-            known = next((status for status in statuses if status.library == library), None)
-            if known is None:
-                statuses.append(LibraryFullStatus(library=library, status=LibraryInstallStatus.PENDING))
-            elif known.status is LEAVING:
-                known.status = LibraryInstallStatus.PENDING
-        if statuses:
-            self.libraries[cluster_id] = ClusterLibraryStatuses(cluster_id=cluster_id, library_statuses=statuses)
-
-    def restarted(self, cluster_id: str) -> None:
-        """Take away what was to be uninstalled at the next start."""
-        kept = [status for status in self._statuses(cluster_id) if status.status is not LEAVING]
-        self._keep(cluster_id, kept)
-
-    def forget(self, cluster_id: str) -> None:
-        """Forget the libraries of a cluster that is gone."""
-        self.libraries.pop(cluster_id, None)
+    def resume(self) -> None:
+        """Find the clusters, which keep what is installed on them."""
+        self._clusters = self.state.service(Clusters)
+        self._libraries = self._clusters.libraries
 
     @route("POST", "2.0/libraries/install", differs=NOTHING_INSTALLED)
     def install(self, request: Request) -> object:
         """Install libraries on a cluster, at its start if it is not running."""
-        cluster_id = str(request.required("cluster_id"))
-        self._clusters().find(cluster_id)
-        self.add(cluster_id, _libraries(request))
+        cluster = self._clusters.of(request)
+        self._libraries.add(str(cluster.cluster_id), _libraries(request))
         return None
 
     @route("POST", "2.0/libraries/uninstall")
     def uninstall(self, request: Request) -> object:
         """Uninstall libraries: at the next start if the cluster is running; one that it does not have is no error."""
-        cluster_id = str(request.required("cluster_id"))
-        ended = self._clusters().find(cluster_id).state is ClusterState.TERMINATED
-        leaving, statuses = _libraries(request), self._statuses(cluster_id)
-        for status in [status for status in statuses if status.library in leaving]:
-            status.status = LEAVING
-        self._keep(cluster_id, [status for status in statuses if not (ended and status.status is LEAVING)])
+        cluster = self._clusters.of(request)
+        ended = cluster.state is ClusterState.TERMINATED
+        self._libraries.remove(str(cluster.cluster_id), _libraries(request), at_once=ended)
         return None
 
     @route("GET", "2.0/libraries/cluster-status", differs=NOTHING_INSTALLED)
@@ -86,20 +55,11 @@ class Libraries(Service):
     @route("GET", "2.0/libraries/all-cluster-statuses", differs=NOTHING_INSTALLED)
     def all_cluster_statuses(self, _request: Request) -> object:
         """Return the status of each library of each cluster that has one; this listing has no pages."""
-        return {"statuses": [self._answer(cluster_id) for cluster_id in self.libraries]}
-
-    def _statuses(self, cluster_id: str) -> list[LibraryFullStatus]:
-        return list(self.libraries[cluster_id].library_statuses or []) if cluster_id in self.libraries else []
-
-    def _keep(self, cluster_id: str, statuses: list[LibraryFullStatus]) -> None:
-        if statuses:
-            self.libraries[cluster_id] = ClusterLibraryStatuses(cluster_id=cluster_id, library_statuses=statuses)
-        else:
-            self.libraries.pop(cluster_id, None)
+        return {"statuses": [self._answer(cluster_id) for cluster_id in self._libraries.clusters()]}
 
     def _answer(self, cluster_id: str) -> dict[str, object]:
-        running = self._clusters().find(cluster_id).state is ClusterState.RUNNING
-        found = [self._status(status, running=running) for status in self._statuses(cluster_id)]
+        running = self._clusters.find(cluster_id).state is ClusterState.RUNNING
+        found = [self._status(status, running=running) for status in self._libraries.statuses(cluster_id)]
         return {"cluster_id": cluster_id, "library_statuses": [status.as_dict() for status in found]}
 
     def _status(self, kept: LibraryFullStatus, *, running: bool) -> LibraryFullStatus:
@@ -118,11 +78,6 @@ class Libraries(Service):
             if text and is_remote(text) and not local_path(self.state, text).is_file():
                 return str(text)
         return None
-
-    def _clusters(self) -> Clusters:
-        from local_workspace.services.clusters import Clusters  # which needs this module
-
-        return self.state.service(Clusters)
 
 
 def _libraries(request: Request) -> list[Library]:

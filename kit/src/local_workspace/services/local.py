@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from local_workspace.errors import invalid
-from local_workspace.faults import SETTINGS
-from local_workspace.routing import Request, route
-from local_workspace.state import Service
+from local_workspace.server.faults import SETTINGS
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 
 ONLY_HERE: Final = "only here"
 BATCHES: Final = 20

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from local_workspace.routing import Request, route
-from local_workspace.state import Service
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 
 
 class Meta(Service):

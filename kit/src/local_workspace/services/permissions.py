@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from local_workspace.errors import invalid, not_found
-from local_workspace.routing import Request, route
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 from local_workspace.services.scim import Scim
-from local_workspace.state import Service
 
 Direct = dict[str, str]  # ``user_name/someone`` to a level
 PRINCIPALS: Final = ("user_name", "group_name", "service_principal_name")

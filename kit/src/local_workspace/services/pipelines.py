@@ -32,9 +32,9 @@ from databricks.sdk.service.pipelines import (
 )
 
 from local_workspace.errors import ApiError, conflict, invalid, not_found
-from local_workspace.routing import Request, route, typed
+from local_workspace.server.routing import Request, route, typed
+from local_workspace.server.state import Service
 from local_workspace.services.pipeline_filters import event_filter, pipeline_filter
-from local_workspace.state import Service
 
 NO_ENGINE: Final = "The local workspace has no pipeline engine yet, so it cannot run the update: nothing was computed"
 LATEST: Final = 5

@@ -13,8 +13,8 @@ from databricks.sdk.service.compute import Policy, PolicyFamily
 
 from local_workspace.compute import policy_rules
 from local_workspace.errors import already_exists, invalid, not_found
-from local_workspace.routing import Request, route, typed
-from local_workspace.state import Service
+from local_workspace.server.routing import Request, route, typed
+from local_workspace.server.state import Service
 
 _JOB: Final = {"cluster_type": {"type": "fixed", "value": "job"}}
 _ALL_PURPOSE: Final = {"cluster_type": {"type": "fixed", "value": "all-purpose"}}

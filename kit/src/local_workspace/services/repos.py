@@ -14,10 +14,10 @@ from typing import Final
 from databricks.sdk.service.workspace import RepoInfo, SparseCheckout
 
 from local_workspace.errors import ApiError, already_exists, invalid, not_found
-from local_workspace.routing import Request, route
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 from local_workspace.services.git_credentials import provider
 from local_workspace.services.workspace_objects import WorkspaceObjects, normal
-from local_workspace.state import Service
 
 SECONDS: Final = 120
 # Links would let a repository point out of the workspace; other protocols would reach out of this machine.

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from databricks.sdk.service.jobs import (
-    JobParameter,
     JobSettings,
     QueueSettings,
     Run,
-    RunJobTask,
     RunParameters,
     RunTask,
     RunType,
@@ -22,16 +20,15 @@ from databricks.sdk.service.jobs import (
 )
 
 from local_workspace.errors import ApiError, invalid, invalid_state
-from local_workspace.routing import Request, route, typed
-from local_workspace.running import export, graph, launching, process_tasks, scheduler, states, validation
-from local_workspace.running.execution import Execution, OtherJobs
-from local_workspace.running.records import Records
+from local_workspace.runs import export, graph, launching, process_tasks, requests, scheduler, states, validation
+from local_workspace.runs.execution import Execution, OtherJobs
+from local_workspace.runs.records import Records
+from local_workspace.server.routing import Request, route, typed
+from local_workspace.server.state import Service
 from local_workspace.services.jobs import Jobs, paged
-from local_workspace.state import Service
 
 STOP_SECONDS: Final = 5.0
-LEGACY: Final = ("notebook_params", "python_params", "python_named_params", "jar_params", "spark_submit_params",
-                 "sql_params", "dbt_commands", "pipeline_params")  # fmt: skip
+LOOK_SECONDS: Final = 0.05
 TOKEN_LENGTH: Final = 64
 RUNS_HERE: Final = (
     "runs tasks on this machine, two processes at once unless told otherwise, others wait as PENDING; in arguments, "
@@ -53,7 +50,7 @@ class Runs(Service):
         self.records = Records(self)
         self.tokens = self.table("tokens", dict[str, Any])
         self.processes = launching.Processes(self.state.options.processes)
-        jobs = OtherJobs(self._start_from_task, self._driver, self._cancel)
+        jobs = OtherJobs(self._start_from_task, self._wait_for)
         self._execution = Execution(self.state, self.records, self.processes, jobs)
         self._drivers: dict[int, scheduler.JobRun] = {}
 
@@ -236,14 +233,14 @@ class Runs(Service):
     def _start_job(self, job_id: int, given: dict[str, Any], trigger: TriggerType) -> Run:
         """Start a run of a job, unless it has too many: then it waits or is skipped, as its queue says."""
         settings = self.state.service(Jobs).job(job_id).settings or JobSettings()
-        settings = _only(JobSettings.from_dict(settings.as_dict()), given.get("only"))
-        _check_parameters(settings, given)
+        settings = requests.only(JobSettings.from_dict(settings.as_dict()), given.get("only"))
+        requests.check(settings, given)
         queue = given.get("queue")
         wants_queue = typed(QueueSettings, queue).enabled if queue is not None else False
         active = [run for run in self.records.runs.values() if run.job_id == job_id and not states.is_ended(run)]
         run = self.records.add(
-            settings, job_id=job_id, run_type=RunType.JOB_RUN, trigger=trigger, parameters=_parameters(settings, given),
-            overriding=typed(RunParameters, {name: given[name] for name in LEGACY if name in given}),
+            settings, job_id=job_id, run_type=RunType.JOB_RUN, trigger=trigger,
+            parameters=requests.job_parameters(settings, given), overriding=requests.overriding(given),
         )  # fmt: skip
         limit = settings.max_concurrent_runs if settings.max_concurrent_runs is not None else 1
         queued = wants_queue or (settings.queue and settings.queue.enabled)
@@ -269,6 +266,19 @@ class Runs(Service):
 
     def _driver(self, run: Run) -> scheduler.JobRun | None:
         return self._drivers.get(run.run_id or 0)
+
+    def _wait_for(self, run: Run, stop: launching.Stop) -> None:
+        """Wait for a run to be over; a wish to stop is handed on. A queued one has no driver until its turn comes."""
+        while not (states.is_ended(run) or self.records.closed):
+            driver = self._driver(run)
+            if driver is None:
+                if stop.wait(LOOK_SECONDS):
+                    with self.state.lock:
+                        if not self.records.closed:
+                            self._cancel(run)
+            elif not driver.over.wait(LOOK_SECONDS) and stop.result is not None:
+                driver.stop.ask(stop.result)
+                driver.over.wait()
 
     def _ended(self, run: Run) -> None:
         """Let the next queued run of the job begin."""
@@ -346,10 +356,10 @@ class Runs(Service):
         return tasks[0]
 
     def _override(self, run: Run, settings: JobSettings, given: dict[str, Any]) -> None:
-        _check_parameters(settings, given)
-        overriding = typed(RunParameters, {name: given[name] for name in LEGACY if name in given})
+        requests.check(settings, given)
+        overriding = requests.overriding(given)
         if given.get("job_parameters"):
-            run.job_parameters = _parameters(settings, given)
+            run.job_parameters = requests.job_parameters(settings, given)
         if overriding.as_dict():
             run.overriding_parameters = overriding
 
@@ -366,33 +376,6 @@ class Runs(Service):
         if request.get("idempotency_token"):
             self.tokens[request.get("idempotency_token")] = answer
         return answer
-
-
-def _check_parameters(settings: JobSettings, given: dict[str, Any]) -> None:
-    legacy = [name for name in LEGACY if given.get(name)]
-    if legacy and (settings.parameters or given.get("job_parameters")):
-        raise invalid(f"{', '.join(legacy)} cannot be given together with job parameters")
-
-
-def _parameters(settings: JobSettings, given: dict[str, Any]) -> list[JobParameter]:
-    values = typed(RunJobTask, {"job_parameters": given.get("job_parameters") or {}}).job_parameters or {}
-    defined = [
-        JobParameter(default=each.default, name=each.name, value=values.pop(each.name, each.default))
-        for each in settings.parameters or []
-    ]
-    return [*defined, *(JobParameter(name=name, value=value) for name, value in values.items())]
-
-
-def _only(settings: JobSettings, keys: list[str] | None) -> JobSettings:
-    """Leave only some tasks in a run, and only the dependencies among them."""
-    if keys:
-        known = {task.task_key for task in settings.tasks or []}
-        if unknown := set(keys) - known:
-            raise invalid(f"The job has no task {', '.join(sorted(unknown))}")
-        settings.tasks = [task for task in settings.tasks or [] if task.task_key in keys]
-        for task in settings.tasks:
-            task.depends_on = [each for each in task.depends_on or [] if each.task_key in keys]
-    return settings
 
 
 def _life(run: Run) -> states.Life | None:

@@ -13,9 +13,9 @@ from typing import Any, Final
 from databricks.sdk.service.iam import Group, ServicePrincipal, User
 
 from local_workspace.errors import not_found
-from local_workspace.routing import Reply, Request, route, typed
-from local_workspace.scim_protocol import LIST_SCHEMA, ScimError, matches, patched, shown
-from local_workspace.state import Service, Table
+from local_workspace.server.routing import Reply, Request, route, typed
+from local_workspace.server.state import Service, Table
+from local_workspace.services.scim_protocol import LIST_SCHEMA, ScimError, matches, patched, shown
 
 ROOT: Final = "2.0/preview/scim/v2"
 SCHEMAS: Final = {

@@ -13,8 +13,8 @@ from typing import Any, Final
 from databricks.sdk.service.workspace import AclItem, AclPermission, ScopeBackendType, SecretScope
 
 from local_workspace.errors import ApiError, invalid, not_found
-from local_workspace.routing import Request, route
-from local_workspace.state import Service
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 
 NAME: Final = re.compile(r"[\w.@-]{1,128}")
 MAXIMUM_BYTES: Final = 128 * 1024

@@ -14,10 +14,10 @@ from typing import Any, Final
 from databricks.sdk.service.sql import StatementResponse
 
 from local_workspace.errors import ApiError, invalid, not_found
-from local_workspace.routing import Request, route
-from local_workspace.running.sql_client import Answer, SqlClient, Statement
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 from local_workspace.services.warehouses import Warehouses
-from local_workspace.state import Service
+from local_workspace.sql.client import Answer, SqlClient, Statement
 
 CHUNK_ROWS: Final = 10_000
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "CLOSED"})

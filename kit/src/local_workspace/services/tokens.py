@@ -12,8 +12,8 @@ from typing import Any, Final
 from databricks.sdk.service.settings import TokenInfo
 
 from local_workspace.errors import invalid, not_found
-from local_workspace.routing import Request, route
-from local_workspace.state import Service
+from local_workspace.server.routing import Request, route
+from local_workspace.server.state import Service
 
 PUBLIC: Final = ("token_id", "creation_time", "expiry_time", "comment", "scopes")
 SAME_USER: Final = "every token is the one user's, with all rights; scopes are kept, never enforced"

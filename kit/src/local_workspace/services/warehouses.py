@@ -11,8 +11,8 @@ from databricks.sdk.service.sql import GetWarehouseResponse
 from databricks.sdk.service.sql import State as WarehouseState
 
 from local_workspace.errors import already_exists, invalid, not_found
-from local_workspace.routing import Request, route, typed
-from local_workspace.state import Service
+from local_workspace.server.routing import Request, route, typed
+from local_workspace.server.state import Service
 
 SIZES: Final = (
     "2X-Small",

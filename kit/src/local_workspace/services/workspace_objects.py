@@ -18,11 +18,11 @@ from typing import Any, Final, TypeVar
 
 from databricks.sdk.service.workspace import ExportFormat, ImportFormat, Language, ObjectInfo, ObjectType
 
-from local_workspace import notebooks
 from local_workspace.errors import ApiError, already_exists, invalid, not_found
-from local_workspace.paths import beneath, is_inside
-from local_workspace.routing import Reply, Request, route
-from local_workspace.state import Service
+from local_workspace.server.paths import beneath, is_inside
+from local_workspace.server.routing import Reply, Request, route
+from local_workspace.server.state import Service
+from local_workspace.services import notebooks
 
 MAXIMUM_BYTES: Final = 10 * 1024 * 1024
 MAXIMUM_NAME_BYTES: Final = 240

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from local_workspace.errors import invalid
-from local_workspace.state import State
+from local_workspace.server.state import State
 
 LONGEST_NAME: Final = 255  # bytes, on every common file system
 

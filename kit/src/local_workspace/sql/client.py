@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from local_workspace.running import launching, spark_environment
-from local_workspace.state import State
+from local_workspace.compute import spark_environment
+from local_workspace.runs import launching
+from local_workspace.server.state import State
 from spark_utils.errors import SparkUtilsError
 
 Answer = dict[str, Any]
@@ -106,7 +107,7 @@ class SqlClient:
         fair = {"spark.scheduler.mode": "FAIR"}  # a long statement does not let short ones wait
         spark = spark_environment.variables(state, folder / "spark", fair, "sql")
         variables = launching.environment(state.host, state.token, spark)
-        command = [sys.executable, "-P", "-m", "local_workspace.running.sql_session", str(state.path("warehouse"))]
+        command = [sys.executable, "-P", "-m", "local_workspace.sql.session", str(state.path("warehouse"))]
         with (folder / launching.LOG).open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=folder, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,

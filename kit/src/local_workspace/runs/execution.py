@@ -6,35 +6,30 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from databricks.sdk.service.jobs import ForEachStats, ForEachTaskTaskRunStats, Run, RunResultState, RunTask, Task
+from databricks.sdk.service.jobs import (
+    ForEachStats,
+    ForEachTaskTaskRunStats,
+    ResolvedValues,
+    Run,
+    RunResultState,
+    RunTask,
+    Task,
+)
 
 from local_workspace.errors import ApiError
-from local_workspace.running import (
-    graph,
-    parameters,
-    process_tasks,
-    references,
-    scheduler,
-    sql_tasks,
-    states,
-    validation,
-)
-from local_workspace.running.compute import Compute
-from local_workspace.running.launching import Processes, Stop
-from local_workspace.running.records import Records
-from local_workspace.running.states import Code, Life, Outcome
-from local_workspace.state import State
-
-if TYPE_CHECKING:
-    from local_workspace.running.scheduler import JobRun
+from local_workspace.runs import graph, parameters, process_tasks, references, sql_tasks, states, validation
+from local_workspace.runs.launching import Processes, Stop
+from local_workspace.runs.machines import Compute
+from local_workspace.runs.records import Records
+from local_workspace.runs.states import Code, Life, Outcome
+from local_workspace.server.state import State
 
 Result = RunResultState
 PROCESSES: Final = ("notebook_task", "spark_python_task", "python_wheel_task", "spark_submit_task")
 MAXIMUM_CONCURRENCY: Final = 100
-QUEUE_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,13 +38,34 @@ class OtherJobs:
 
     Attributes:
         start: Starts a job: its id and parameters in, the run out.
-        driver: The driver of a run; None while it is queued and once it is over.
-        cancel: Ends a run, queued or driven; called with the workspace's lock held.
+        wait: Waits for a run to be over; a wish to stop is handed on to it.
     """
 
     start: Callable[[int, dict[str, Any]], Run]
-    driver: Callable[[Run], JobRun | None]
-    cancel: Callable[[Run], None]
+    wait: Callable[[Run, Stop], None]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a task.
+
+    Attributes:
+        run: The run of the job.
+        task: As it was defined.
+        record: Of this attempt.
+        compute: The run's clusters.
+        stop: When to stop.
+        given: The input, of an iteration.
+        iterate: Runs the task of a loop for one input, with its retries.
+    """
+
+    run: Run
+    task: Task
+    record: RunTask
+    compute: Compute
+    stop: Stop
+    given: object
+    iterate: Callable[..., Outcome]
 
 
 class Execution:
@@ -74,55 +90,43 @@ class Execution:
         self._processes = processes
         self._jobs = jobs
 
-    def run(
-        self, job: JobRun, run: Run, task: Task, record: RunTask, compute: Compute, stop: Stop, given: object
-    ) -> Outcome:
-        """Run one attempt of a task and say how it ended.
-
-        Args:
-            job: The run's driver.
-            run: The run of the job.
-            task: As it was defined.
-            record: Of this attempt.
-            compute: The run's clusters.
-            stop: When to stop.
-            given: The input, of an iteration.
-        """
+    def run(self, attempt: Attempt) -> Outcome:
+        """Run one attempt of a task and say how it ended."""
+        run, record = attempt.run, attempt.record
         try:
             with self.state.lock:
-                known = parameters.known_to(self.state, self.records, run, record, task, given)
-                task = parameters.resolved(task, run, known)
-                _show_resolved(record, task)
+                known = parameters.known_to(self.state, self.records, run, record, attempt.task, attempt.given)
+                attempt = replace(attempt, task=parameters.resolved(attempt.task, run, known))
+                _show_resolved(record, attempt.task)
         except references.UnknownReferenceError as error:
             return states.refused(str(error))
-        kind = validation.kind_of(task)
-        if kind in PROCESSES:
-            return self._process(run, task, record, compute, stop)
-        if kind == "for_each_task":
-            return self._for_each(job, run, task, record, stop)
-        simple: dict[str, Callable[[Task, RunTask, Stop], Outcome]] = {
+        kinds: dict[str, Callable[[Attempt], Outcome]] = {
+            **dict.fromkeys(PROCESSES, self._process),
+            "for_each_task": self._for_each,
             "condition_task": self._condition,
             "run_job_task": self._run_job,
-            "sql_task": lambda task, record, stop: sql_tasks.run(self.state, task, record, stop),
+            "sql_task": lambda attempt: sql_tasks.run(self.state, attempt.task, record, attempt.stop),
         }
-        if kind in simple:
-            return simple[kind](task, record, stop)
+        kind = validation.kind_of(attempt.task)
+        if kind in kinds:
+            return kinds[kind](attempt)
         reason = process_tasks.NOT_LOCAL.get(kind, f"A {kind} does not run in the local workspace")
         return states.refused(reason, Code.FEATURE_DISABLED)
 
-    def _process(self, run: Run, task: Task, record: RunTask, compute: Compute, stop: Stop) -> Outcome:
+    def _process(self, attempt: Attempt) -> Outcome:
         try:
-            machine = compute.machine(task)
+            machine = attempt.compute.machine(attempt.task)
         except ApiError as error:
             return states.refused(str(error), Code.CLUSTER_ERROR)
         with self.state.lock:
-            values = dict(self.records.values.get(str(run.run_id), {}))
-        return process_tasks.run(process_tasks.Job(self.state, task, record, machine, values, stop), self._processes)
+            values = dict(self.records.values.get(str(attempt.run.run_id), {}))
+        job = process_tasks.Job(self.state, attempt.task, attempt.record, machine, values, attempt.stop)
+        return process_tasks.run(job, self._processes)
 
-    def _condition(self, task: Task, record: RunTask, _stop: Stop) -> Outcome:
-        condition = task.condition_task
+    def _condition(self, attempt: Attempt) -> Outcome:
+        condition, record = attempt.task.condition_task, attempt.record
         if condition is None:
-            raise NotImplementedError(task.task_key)
+            raise NotImplementedError(attempt.task.task_key)
         if record.condition_task:
             record.condition_task.left, record.condition_task.right = condition.left, condition.right
         try:
@@ -131,43 +135,33 @@ class Execution:
             return states.refused(str(error))
         return Outcome(Result.SUCCESS, condition=str(holds).lower())
 
-    def _run_job(self, task: Task, record: RunTask, stop: Stop) -> Outcome:
+    def _run_job(self, attempt: Attempt) -> Outcome:
         """Run another job, with what it is given, and end as it ends."""
-        if task.run_job_task is None:
-            raise NotImplementedError(task.task_key)
-        given = task.run_job_task.as_dict()
+        wanted, stop = attempt.task.run_job_task, attempt.stop
+        if wanted is None:
+            raise NotImplementedError(attempt.task.task_key)
+        given = wanted.as_dict()
         try:
             with self.state.lock:
                 run = self._jobs.start(int(given.pop("job_id")), given)
-                states.show(record, Life.RUNNING, "In run")
+                states.show(attempt.record, Life.RUNNING, "In run")
         except ApiError as error:
             return states.refused(str(error), Code.RESOURCE_NOT_FOUND)
-        self._wait_for(run, stop)
+        self._jobs.wait(run, stop)
         output = {"run_job_output": {"run_id": run.run_id}}
         result = states.result_of(run) or Result.FAILED
         if stop.result is not None:
-            return Outcome(stop.result, scheduler.NOT_RUN[stop.result], output=output)
+            return replace(states.not_run(stop.result), output=output)
         if result in graph.SUCCEEDED:
             return Outcome(Result.SUCCESS, output=output)
         message = f"The run {run.run_id} of job {run.job_id} ended {result.value}"
         return Outcome(Result.FAILED, message, error=message, output=output)
 
-    def _wait_for(self, run: Run, stop: Stop) -> None:
-        """Wait for a run of another job to be over; one that is queued has no driver until its turn comes."""
-        while not (states.is_ended(run) or self.records.closed):
-            driver = self._jobs.driver(run)
-            if driver is not None:
-                scheduler.wait_for(driver, stop)
-            elif stop.wait(QUEUE_SECONDS):
-                with self.state.lock:
-                    if not self.records.closed:
-                        self._jobs.cancel(run)
-
-    def _for_each(self, job: JobRun, run: Run, task: Task, record: RunTask, stop: Stop) -> Outcome:
+    def _for_each(self, attempt: Attempt) -> Outcome:
         """Run the nested task once for each input, so many at once."""
-        loop = task.for_each_task
+        loop, record, stop = attempt.task.for_each_task, attempt.record, attempt.stop
         if loop is None:
-            raise NotImplementedError(task.task_key)
+            raise NotImplementedError(attempt.task.task_key)
         try:
             inputs = json.loads(loop.inputs)
         except ValueError:
@@ -177,25 +171,25 @@ class Execution:
         with self.state.lock:
             states.show(record, Life.RUNNING, "In run")
             records = [
-                self.records.add_task(run, loop.task, iteration_of=record.run_id, index=index)
+                self.records.add_task(attempt.run, loop.task, iteration_of=record.run_id, index=index)
                 for index in range(len(inputs))
             ]
         counted = _Counted(record, self.state, len(inputs))
 
         def iterate(index: int) -> Outcome:
             if stop.result is not None:
-                outcome = Outcome(stop.result, scheduler.NOT_RUN[stop.result])
+                outcome = states.not_run(stop.result)
                 self.records.end_task(records[index], outcome)
                 return outcome
             counted.change(active=1)
-            outcome = job.attempts(loop.task, records[index], stop, given=inputs[index], index=index)
+            outcome = attempt.iterate(loop.task, records[index], stop, given=inputs[index], index=index)
             counted.change(active=-1, outcome=outcome)
             return outcome
 
         with ThreadPoolExecutor(min(loop.concurrency or 1, MAXIMUM_CONCURRENCY)) as pool:
             outcomes = list(pool.map(iterate, range(len(inputs))))
         if stop.result is not None:
-            return Outcome(stop.result, scheduler.NOT_RUN[stop.result])
+            return states.not_run(stop.result)
         failed = [outcome for outcome in outcomes if outcome.result not in graph.SUCCEEDED]
         if failed:
             message = f"{len(failed)} of {len(inputs)} iterations failed: {failed[0].message}"
@@ -227,8 +221,6 @@ class _Counted:
 
 def _show_resolved(record: RunTask, task: Task) -> None:
     """Let the record say what the parameters came to: ``resolved_values``."""
-    from databricks.sdk.service.jobs import ResolvedValues
-
     content: dict[str, Any] = {}
     if task.notebook_task:
         content = {"notebook_task": {"base_parameters": task.notebook_task.base_parameters or {}}}

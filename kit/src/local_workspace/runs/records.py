@@ -17,9 +17,9 @@ from databricks.sdk.service.jobs import (
     TriggerType,
 )
 
-from local_workspace.running import states
-from local_workspace.running.states import Life, Outcome
-from local_workspace.state import Service
+from local_workspace.runs import states
+from local_workspace.runs.states import Life, Outcome
+from local_workspace.server.state import Service
 
 STOPPED: Final = "The local workspace was stopped while this run was active"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from devkit import cache
-from local_workspace.faults import Faults
-from local_workspace.routing import FromDict
+from local_workspace.server.faults import Faults
+from local_workspace.server.routing import FromDict
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from databricks.sdk.service.workspace import Language
 
 from local_workspace.errors import invalid
-from local_workspace.running.notebook_cells import uncommented
+from local_workspace.task.notebook_cells import uncommented
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -15,7 +15,7 @@ from typing import Final
 from databricks.sdk.service.jobs import CronSchedule, JobSettings, SubmitTask, Task
 
 from local_workspace.errors import invalid
-from local_workspace.running import graph
+from local_workspace.runs import graph
 
 KINDS: Final = tuple(field.name for field in dataclasses.fields(Task) if field.name.endswith("_task"))
 TASK_KEY: Final = re.compile(r"[\w-]{1,100}", re.ASCII)

@@ -20,9 +20,9 @@ from werkzeug.wrappers import Request as HttpRequest
 from werkzeug.wrappers import Response
 
 from local_workspace.errors import ApiError
-from local_workspace.faults import ERROR_CODES, Fault, Faults
-from local_workspace.routing import Reply, Request, Route, encode, routes_of
-from local_workspace.state import Service, State
+from local_workspace.server.faults import ERROR_CODES, Fault, Faults
+from local_workspace.server.routing import Reply, Request, Route, encode, routes_of
+from local_workspace.server.state import Service, State
 
 logger = logging.getLogger(__name__)
 LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")

@@ -9,10 +9,10 @@ from typing import Any
 
 from databricks.sdk.service.jobs import Run, RunParameters, RunTask, Task
 
-from local_workspace.running import references, states
-from local_workspace.running.records import Records
-from local_workspace.running.validation import KINDS
-from local_workspace.state import State
+from local_workspace.runs import references, states
+from local_workspace.runs.records import Records
+from local_workspace.runs.validation import KINDS
+from local_workspace.server.state import State
 
 # What a list of the old parameters replaces, by the kind of task.
 LISTS = {

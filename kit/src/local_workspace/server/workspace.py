@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final, Self
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Request as HttpRequest
 
-from local_workspace.application import Application
-from local_workspace.faults import Faults
-from local_workspace.routing import Reply
-from local_workspace.services import SERVICES
-from local_workspace.sign_in import SignIn
-from local_workspace.state import Identity, Options, State
+from local_workspace.server.application import Application
+from local_workspace.server.faults import Faults
+from local_workspace.server.routing import Reply
+from local_workspace.server.sign_in import SignIn
+from local_workspace.server.state import Identity, Options, State
+from local_workspace.services.registry import SERVICES
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

@@ -10,18 +10,22 @@ import base64
 import json
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from databricks.sdk.service.jobs import ClusterInstance, RunResultState, RunTask, Task
 
+from local_workspace.compute import spark_environment
 from local_workspace.errors import ApiError
-from local_workspace.paths import ROOTS, is_remote, local_path
-from local_workspace.running import context, launching, libraries, redaction, spark_environment, states
-from local_workspace.running.compute import Machine
-from local_workspace.running.states import Code, Outcome
-from local_workspace.state import State
+from local_workspace.runs import launching, libraries, states
+from local_workspace.runs.machines import Machine
+from local_workspace.runs.states import Code, Outcome
+from local_workspace.server.paths import ROOTS, is_remote, local_path
+from local_workspace.server.state import State
+from local_workspace.services.secrets import Secrets
+from local_workspace.services.workspace_objects import WorkspaceObjects
+from local_workspace.task import context, redaction
 from spark_utils.configuration.secrets import parse_reference
 from spark_utils.errors import SparkUtilsError
 
@@ -107,14 +111,12 @@ def _prepare(job: Job) -> tuple[list[str], dict[str, str]]:
         "roots": _roots(state),
     }
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-    return [sys.executable, "-P", "-m", "local_workspace.running.main", str(folder)], variables
+    return [sys.executable, "-P", "-m", "local_workspace.task.main", str(folder)], variables
 
 
 def _request(job: Job) -> dict[str, Any]:
     task = job.task
     if task.notebook_task:
-        from local_workspace.services.workspace_objects import WorkspaceObjects
-
         path = task.notebook_task.notebook_path.removeprefix("/Workspace")
         with job.state.lock:
             text, language, _ = job.state.service(WorkspaceObjects).notebook(path)
@@ -166,8 +168,8 @@ def _outcome(job: Job, status: int | None) -> Outcome:
     found = launching.read(job.folder, "result.json")
     values = launching.read(job.folder, "values.json")
     if stopped is not None:
-        message = "Run cancelled." if stopped is RunResultState.CANCELED else "Timed out"
-        return Outcome(stopped, message, error=message, values=values, output=_output(job, {}))
+        outcome = states.not_run(stopped)
+        return replace(outcome, error=outcome.message, values=values, output=_output(job, {}))
     if job.task.spark_submit_task:
         found = {"succeeded": status == 0, "error": f"spark-submit ended with status {status}"}
     elif found is None:
@@ -223,8 +225,6 @@ def _revealed(state: State, value: str) -> str:
 
 
 def _secret(state: State, name: str) -> str | None:
-    from local_workspace.services.secrets import Secrets
-
     with state.lock:
         kept = state.service(Secrets).values.get(name)
     return base64.b64decode(kept["value"]).decode("utf-8", errors="replace") if kept else None

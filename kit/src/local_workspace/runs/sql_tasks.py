@@ -13,13 +13,16 @@ from typing import Any, Final
 from databricks.sdk.service.jobs import RunResultState, RunTask, Task
 
 from local_workspace.errors import ApiError
-from local_workspace.paths import local_path
-from local_workspace.running import references, states
-from local_workspace.running.launching import LOOK_SECONDS, Stop
-from local_workspace.running.notebook_cells import cells_of, statements
-from local_workspace.running.sql_client import Answer, Statement
-from local_workspace.running.states import Code, Life, Outcome
-from local_workspace.state import State
+from local_workspace.runs import references, states
+from local_workspace.runs.launching import LOOK_SECONDS, Stop
+from local_workspace.runs.states import Code, Life, Outcome
+from local_workspace.server.paths import local_path
+from local_workspace.server.state import State
+from local_workspace.services.statements import Statements
+from local_workspace.services.warehouses import Warehouses
+from local_workspace.services.workspace_objects import WorkspaceObjects
+from local_workspace.sql.client import Answer, Statement
+from local_workspace.task.notebook_cells import cells_of, statements
 
 Result = RunResultState
 KEPT_ROWS: Final = 1000  # for references: `{{tasks.a.output.rows}}`
@@ -31,9 +34,6 @@ def run(state: State, task: Task, record: RunTask, stop: Stop) -> Outcome:
     if sql is None or sql.file is None:
         reason = "A SQL task runs a file in the local workspace: there are no saved queries, alerts and dashboards"
         return states.refused(reason, Code.FEATURE_DISABLED)
-    from local_workspace.services.statements import Statements
-    from local_workspace.services.warehouses import Warehouses
-
     try:
         text = _text(state, sql.file.path)
         state.service(Warehouses).ensure_running(sql.warehouse_id)
@@ -59,7 +59,7 @@ def run(state: State, task: Task, record: RunTask, stop: Stop) -> Outcome:
     while not over.wait(LOOK_SECONDS):
         if stop.result is not None:
             client.cancel(wanted.id)
-            return Outcome(stop.result, "Run cancelled." if stop.result is Result.CANCELED else "Timed out")
+            return states.not_run(stop.result)
     return _outcome(wanted, answers[0], {"query_text": text, "warehouse_id": sql.warehouse_id})
 
 
@@ -82,8 +82,6 @@ def _text(state: State, path: str) -> str:
     Raises:
         ApiError: There is none.
     """
-    from local_workspace.services.workspace_objects import WorkspaceObjects
-
     objects = state.service(WorkspaceObjects)
     try:
         return objects.notebook(path)[0]

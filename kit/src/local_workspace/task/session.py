@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local_workspace.running.workspace_tables import WorkspaceTables
+from local_workspace.task.workspace_tables import WorkspaceTables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

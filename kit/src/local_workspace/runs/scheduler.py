@@ -9,28 +9,17 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
 
 from databricks.sdk.service.jobs import Run, RunResultState, RunTask, Task
 
-from local_workspace.running import graph, states
-from local_workspace.running.compute import Compute
-from local_workspace.running.launching import Stop
-from local_workspace.running.states import Life, Outcome
-
-if TYPE_CHECKING:
-    from local_workspace.running.execution import Execution
+from local_workspace.runs import graph, states
+from local_workspace.runs.execution import Attempt, Execution
+from local_workspace.runs.launching import Stop
+from local_workspace.runs.machines import Compute
+from local_workspace.runs.states import Life, Outcome
 
 logger = logging.getLogger(__name__)
 Result = RunResultState
-NOT_RUN: Final = {
-    Result.UPSTREAM_FAILED: "An upstream task failed.",
-    Result.UPSTREAM_CANCELED: "An upstream task was canceled.",
-    Result.EXCLUDED: "The conditions of this task were not met.",
-    Result.CANCELED: "Run cancelled.",
-    Result.TIMEDOUT: "Timed out",
-    Result.DISABLED: "This task is disabled.",
-}
 
 
 class JobRun:
@@ -108,7 +97,7 @@ class JobRun:
                     self._running.add(key)
                     threading.Thread(target=self._run_task, args=(key,), daemon=True).start()
                 else:
-                    outcome = Outcome(verdict, NOT_RUN[verdict])
+                    outcome = states.not_run(verdict)
                     self._records.end_task(self._latest[key], outcome)
                     self._note(key, outcome)
 
@@ -163,7 +152,7 @@ class JobRun:
                 if iteration_of is None:
                     self._latest[task.task_key] = record
             if stop.wait((task.min_retry_interval_millis or 0) / 1000):
-                outcome = Outcome(stop.result or Result.CANCELED, NOT_RUN[stop.result or Result.CANCELED])
+                outcome = states.not_run(stop.result or Result.CANCELED)
                 self._records.end_task(record, outcome)
                 return outcome
 
@@ -177,7 +166,8 @@ class JobRun:
             with self._state.lock:
                 record.start_time = self._state.now()
                 states.show(record, Life.PENDING, "Waiting for cluster")
-            return self._execution.run(self, self._run, task, record, self._compute, stop, given)
+            attempt = Attempt(self._run, task, record, self._compute, stop, given, self.attempts)
+            return self._execution.run(attempt)
         finally:
             if timer:
                 timer.cancel()
@@ -195,7 +185,7 @@ class JobRun:
             if self._records.closed:
                 return
             if self.stop.result is not None:
-                outcome = Outcome(self.stop.result, NOT_RUN[self.stop.result])
+                outcome = states.not_run(self.stop.result)
             else:
                 outcome = Outcome(graph.result_of_run(self._results, self._needed), " ".join(self._messages))
                 outcome.never_ran = self._never_ran and outcome.result is Result.FAILED
@@ -206,12 +196,3 @@ class JobRun:
                 item = self._run.repair_history[-1]
                 item.state, item.status, item.end_time = self._run.state, self._run.status, self._run.end_time
             self._ended(self._run)
-
-
-def wait_for(run: JobRun, stop: Stop, look_seconds: float = 0.05) -> None:
-    """Wait for a run to be over; a wish to stop is handed on to it."""
-    while not run.over.wait(look_seconds):
-        if stop.result is not None:
-            run.stop.ask(stop.result)
-            run.over.wait()
-            return

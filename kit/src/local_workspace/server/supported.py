@@ -6,8 +6,8 @@ import inspect
 from itertools import groupby
 from typing import Final
 
-from local_workspace.routing import ANY_VERSION, Route, routes_of
-from local_workspace.state import Service
+from local_workspace.server.routing import ANY_VERSION, Route, routes_of
+from local_workspace.server.state import Service
 
 INTRODUCTION: Final = """# What the local workspace answers
 

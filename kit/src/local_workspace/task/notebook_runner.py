@@ -22,11 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
-from local_workspace.running import display, session
-from local_workspace.running.context import Context
-from local_workspace.running.dbutils import DBUtils, NotebookExit
-from local_workspace.running.notebook_cells import Cell, cells_of, statements
-from local_workspace.running.redaction import redact
+from local_workspace.task import display, session
+from local_workspace.task.context import Context
+from local_workspace.task.dbutils import DBUtils, NotebookExit
+from local_workspace.task.notebook_cells import Cell, cells_of, statements
+from local_workspace.task.redaction import redact
 
 PARAMETER: Final = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
 REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][\w.-]*")

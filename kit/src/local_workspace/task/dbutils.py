@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
-    from local_workspace.running.context import Context
+    from local_workspace.task.context import Context
 
 MISSING: Any = object()
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from databricks.sdk.service.compute import ClusterSpec, Library
 from databricks.sdk.service.jobs import JobSettings, Task
 
-from local_workspace.running import libraries
-from local_workspace.state import State
+from local_workspace.runs import libraries
+from local_workspace.server.state import State
+from local_workspace.services.clusters import Clusters
 
 
 @dataclass
@@ -67,14 +68,10 @@ class Compute:
 
     def end(self) -> None:
         """Terminate the clusters that were made for this run."""
-        from local_workspace.services.clusters import Clusters
-
         for cluster_id in self._made.values():
             self._state.service(Clusters).terminate(cluster_id)
 
     def _on_job_cluster(self, key: str, spec: ClusterSpec, own: list[Library]) -> Machine:
-        from local_workspace.services.clusters import Clusters
-
         clusters = self._state.service(Clusters)
         with self._lock:
             if key not in self._made:
@@ -83,13 +80,10 @@ class Compute:
         return Machine(self._made[key], own, dict(spec.spark_conf or {}), dict(spec.spark_env_vars or {}))
 
     def _on_existing_cluster(self, cluster_id: str, own: list[Library]) -> Machine:
-        from local_workspace.services.clusters import Clusters
-        from local_workspace.services.libraries import Libraries
-
         self._state.service(Clusters).ensure_running(cluster_id)
         with self._state.lock:
             cluster = self._state.service(Clusters).find(cluster_id)
-            installed = self._state.service(Libraries).of(cluster_id)
+            installed = self._state.service(Clusters).libraries.of(cluster_id)
         return Machine(
             cluster_id, [*own, *installed], dict(cluster.spark_conf or {}), dict(cluster.spark_env_vars or {})
         )

@@ -17,7 +17,7 @@ from typing import Final
 
 from devkit.spark import local_session, start_archive
 from devkit.spark.warm_up import GENERATED_CODE
-from local_workspace.state import State
+from local_workspace.server.state import State
 
 # Settings that only mean something on Databricks' own machines.
 NOT_HERE: Final = (

@@ -18,8 +18,8 @@ from databricks.sdk.service.compute import Library
 
 from devkit import cache
 from local_workspace.errors import ApiError
-from local_workspace.paths import local_path
-from local_workspace.state import State
+from local_workspace.server.paths import local_path
+from local_workspace.server.state import State
 
 NAME: Final = re.compile(r"\s*([A-Za-z0-9][\w.-]*)")
 # What a wheel keeps beside its packages and an installer moves into the same folder.

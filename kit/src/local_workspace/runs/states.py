@@ -21,13 +21,21 @@ from databricks.sdk.service.jobs import (
     TerminationTypeType,
 )
 
-from local_workspace.running import graph
+from local_workspace.runs import graph
 
 Life = RunLifeCycleState
 Result = RunResultState
 Code = TerminationCodeCode
 ENDED: Final = frozenset({Life.TERMINATED, Life.SKIPPED, Life.INTERNAL_ERROR})
 V2: Final = {Life.WAITING_FOR_RETRY: "WAITING", Life.SKIPPED: "TERMINATED", Life.INTERNAL_ERROR: "TERMINATED"}
+NOT_RUN: Final = {
+    Result.UPSTREAM_FAILED: "An upstream task failed.",
+    Result.UPSTREAM_CANCELED: "An upstream task was canceled.",
+    Result.EXCLUDED: "The conditions of this task were not met.",
+    Result.CANCELED: "Run cancelled.",
+    Result.TIMEDOUT: "Timed out",
+    Result.DISABLED: "This task is disabled.",
+}
 WORKLOAD_FAILED: Final = "Workload failed, see run output for details"
 CODES: Final = {
     Result.SUCCESS: Code.SUCCESS,
@@ -82,6 +90,11 @@ class Outcome:
 def refused(problem: str, code: Code = Code.INVALID_RUN_CONFIGURATION) -> Outcome:
     """Return the outcome of a task that could not start, with the reason."""
     return Outcome(Result.FAILED, problem, code, error=problem, never_ran=True)
+
+
+def not_run(result: Result) -> Outcome:
+    """Return the outcome of what did not run, or not to its end."""
+    return Outcome(result, NOT_RUN[result])
 
 
 def is_ended(target: Run | RunTask) -> bool:

@@ -1,4 +1,4 @@
-"""The process of one task: ``python -m local_workspace.running.main FOLDER``.
+"""The process of one task: ``python -m local_workspace.task.main FOLDER``.
 
 It reads ``request.json`` in the folder, runs the task as Databricks would, and leaves ``result.json``.
 """
@@ -16,11 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from local_workspace.running import session
-from local_workspace.running.context import Context, local_arguments
-from local_workspace.running.dbutils import DBUtils, NotebookExit
-from local_workspace.running.notebook_runner import NotebookRunner
-from local_workspace.running.redaction import RedactingStream, redact
+from local_workspace.task import session
+from local_workspace.task.context import Context, local_arguments
+from local_workspace.task.dbutils import DBUtils, NotebookExit
+from local_workspace.task.notebook_runner import NotebookRunner
+from local_workspace.task.redaction import RedactingStream, redact
 
 HERE = Path(__file__).parent
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from local_workspace import shapes
 from local_workspace.errors import ApiError, invalid
+from local_workspace.server import shapes
 
 ANY_VERSION: Final = '<any("2.0","2.1","2.2"):_version>'
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from local_workspace.running import session
+from local_workspace.task import session
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

@@ -21,7 +21,7 @@ from typing import Any, Final
 from werkzeug.wrappers import Request as HttpRequest
 
 from local_workspace.errors import ApiError
-from local_workspace.routing import Reply
+from local_workspace.server.routing import Reply
 
 TOKEN_PATH: Final = re.compile(r"/oidc/v1/token|/(?!api/|oidc/)[^/]+/oauth2/(v2\.0/)?token")
 TOKEN_SECONDS: Final = 3600

@@ -1,0 +1,1 @@
+"""The server: one application for all workspaces, their state, their routes."""

@@ -1,0 +1,1 @@
+"""SQL statements: the process that runs them, and its client in the server."""
