@@ -51,7 +51,7 @@ def ours(spark: SparkSession, config: StreamingConfig, folder: Path) -> None:
     """Parse strictly, flatten, write two tables, as `src/streaming_job.py` does."""
     to_parsed = partial(parse, schema=load_schema(config.schema), **config.parse_options)
     raw = read_stream(spark, config)
-    plan = flatten_plan(good_rows(to_parsed(raw)).schema, column="event", **config.flatten_options)
+    plan = flatten_plan(good_rows(to_parsed(raw)).schema, column="event", **config.flatten_options)  # type: ignore[call-arg]  # options in a dictionary
 
     def to_events(good: DataFrame) -> DataFrame:
         return flatten(good, plan)

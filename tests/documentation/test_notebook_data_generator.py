@@ -30,7 +30,7 @@ def test_it_sends_what_it_says(hub_of_the_notebook: EventHub, recwarn: pytest.Wa
     assert f"sent 10,000 events to {hub_of_the_notebook.name}" in printed
     received = hub_of_the_notebook.receive()
     assert len(received) == 10_000
-    families = {dict(event.headers)["kind"].partition(b":")[0] for event in received}  # type: ignore[union-attr]  # set
+    families = {dict(event.headers)["kind"].partition(b":")[0] for event in received}
     assert families == {b"clean", b"malformed", b"drifting", b"lossy", b"duplicate-keys"}
 
 
@@ -42,5 +42,5 @@ def test_it_is_committed_without_outputs() -> None:
 
 
 def read_notebook() -> nbformat.NotebookNode:
-    notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]  # no types
+    notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)
     return notebook

@@ -9,7 +9,7 @@ from tests.job.oracle import Positions, assert_exactly_once
 GOOD = [(0, 0), (0, 1), (1, 0)]
 
 
-def test_contiguous_positions_each_once_are_exactly_once():
+def test_contiguous_positions_each_once_are_exactly_once() -> None:
     assert_exactly_once(Positions(Counter(GOOD), Counter([(0, 2)])), sent=4)
 
 
@@ -22,6 +22,8 @@ def test_contiguous_positions_each_once_are_exactly_once():
         (GOOD, [], "4 events were sent, 3"),
     ],
 )
-def test_a_lost_or_doubled_position_is_noticed(events, rejected, noticed):
+def test_a_lost_or_doubled_position_is_noticed(
+    events: list[tuple[int, int]], rejected: list[tuple[int, int]], noticed: str
+) -> None:
     with pytest.raises(AssertionError, match=noticed):
         assert_exactly_once(Positions(Counter(events), Counter(rejected)), sent=4)

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from devkit.testing import EventHub
 
 
-def start(spark: SparkSession, hub: EventHub, folder: Path, trigger: str, output: Path | None = None):
+def start(spark: SparkSession, hub: EventHub, folder: Path, trigger: str, output: Path | None = None) -> Any:
     config = parse_arguments(
         [
             *("--schema", "number BIGINT", "--output-path", str(output or folder / "output")),

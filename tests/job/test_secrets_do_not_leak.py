@@ -12,17 +12,21 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.errors import AnalysisException
+from pyspark.sql import SparkSession
 
 from devkit import cache
 from devkit.hub.generator import Shares, generate
 from devkit.processes import free_port
-from spark_utils import SparkUtilsError, configure_storage, parse_arguments, preview_stream, read_stream
-from spark_utils.configuration import show_config
+from devkit.storage.azurite import Azurite
+from devkit.testing import EventHub
+from spark_utils import SparkUtilsError, configure_storage, parse_arguments, preview_stream, read_stream, show_config
 from tests.job import canaries as search
 from tests.job.job import Job
 from tests.project import ROOT
@@ -35,7 +39,7 @@ def key_of(connection_string: str) -> str:
     return next(part.partition("=")[2] for part in connection_string.split(";") if part.startswith("SharedAccessKey="))
 
 
-def arguments_of(azurite, output="canaries", container="lake") -> dict[str, str]:
+def arguments_of(azurite: Azurite, output: str = "canaries", container: str = "lake") -> dict[str, str]:
     return {
         "--schema": str(ROOT / "configuration" / "schemas" / "telemetry.json"),
         "--storage-account-name": azurite.account,
@@ -46,7 +50,7 @@ def arguments_of(azurite, output="canaries", container="lake") -> dict[str, str]
     }
 
 
-def environment_of(event_hub, storage_key: str) -> dict[str, str]:
+def environment_of(event_hub: EventHub, storage_key: str) -> dict[str, str]:
     return {
         "STREAMING_EVENT_HUBS_CONNECTION_STRING": event_hub.connection_string,
         "STREAMING_STORAGE_KEY": storage_key,
@@ -56,7 +60,7 @@ def environment_of(event_hub, storage_key: str) -> dict[str, str]:
 class Seen:
     """A job that has run with canaries, and everything that could be seen of it."""
 
-    def __init__(self, folder: Path, event_hub, azurite) -> None:
+    def __init__(self, folder: Path, event_hub: EventHub, azurite: Azurite) -> None:
         self.canaries = {"the hub's key": key_of(event_hub.connection_string), "the account key": azurite.account_key}
         self.event_log, self.storage = folder / "event-log", azurite.folder
         self.event_log.mkdir()
@@ -90,56 +94,58 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory, make_event_hub, azurite):
+def seen(tmp_path_factory: pytest.TempPathFactory, make_event_hub: Callable[..., EventHub], azurite: Azurite) -> Any:
     event_hub = make_event_hub(partitions=2)
     event_hub.send_events(generate(EVENTS, shares=Shares(malformed=0.1)))
     return Seen(tmp_path_factory.mktemp("secrets"), event_hub, azurite)
 
 
-def test_the_job_that_is_searched_did_its_work(seen):
+def test_the_job_that_is_searched_did_its_work(seen: Seen) -> None:
     assert seen.status == 0, seen.output
     assert f'"events": {EVENTS}' in seen.output
     assert "enqueued_date" in seen.output, "the preview showed no rows"
 
 
-def test_no_canary_in_what_the_job_says(seen):
+def test_no_canary_in_what_the_job_says(seen: Seen) -> None:
     assert search.leaks(seen.canaries, seen.output, "stdout or stderr") == []
 
 
-def test_no_canary_in_the_process_list(seen):
+def test_no_canary_in_the_process_list(seen: Seen) -> None:
     assert seen.in_process_list == []
 
 
-def test_no_canary_on_any_page_of_the_spark_ui(seen):
+def test_no_canary_on_any_page_of_the_spark_ui(seen: Seen) -> None:
     kinds = " ".join(seen.pages)
     for page in ("/jobs", "/stages", "/environment", "/executors", "/SQL/execution/?id=", "/StreamingQuery/statistics"):
         assert page in kinds, f"{page} was not looked at: {kinds}"
     assert [leak for page, content in seen.pages.items() for leak in search.leaks(seen.canaries, content, page)] == []
 
 
-def test_no_canary_in_the_rest_interface(seen):
+def test_no_canary_in_the_rest_interface(seen: Seen) -> None:
     assert json.loads(seen.rest["environment"])["sparkProperties"]
     assert [leak for page, content in seen.rest.items() for leak in search.leaks(seen.canaries, content, page)] == []
 
 
-def test_no_canary_in_the_event_log(seen):
+def test_no_canary_in_the_event_log(seen: Seen) -> None:
     assert b"SparkListenerEnvironmentUpdate" in b"".join(f.read_bytes() for f in seen.event_log.rglob("*events_*"))
     assert search.leaks_in_folder(seen.canaries, seen.event_log) == []
 
 
-def test_no_canary_in_the_tables_and_the_checkpoint(seen):
+def test_no_canary_in_the_tables_and_the_checkpoint(seen: Seen) -> None:
     stored = [file.read_bytes() for file in seen.storage.rglob("__blobstorage__/*")]
     assert any(b'"commitInfo"' in content for content in stored)
     assert any(b"batchWatermarkMs" in content for content in stored)
     assert search.leaks_in_folder(seen.canaries, seen.storage) == []
 
 
-def test_no_canary_in_the_jobs_log_file(seen):
+def test_no_canary_in_the_jobs_log_file(seen: Seen) -> None:
     assert seen.logs, "the job wrote no log, so nothing was searched"
     assert [leak for log in seen.logs for leak in search.leaks(seen.canaries, log.read_bytes(), str(log))] == []
 
 
-def test_no_canary_in_the_error_of_a_misspelt_column(spark, event_hub, azurite, capfd):
+def test_no_canary_in_the_error_of_a_misspelt_column(
+    spark: SparkSession, event_hub: EventHub, azurite: Azurite, capfd: pytest.CaptureFixture[str]
+) -> None:
     environment = environment_of(event_hub, azurite.account_key)
     config = parse_arguments([p for pair in arguments_of(azurite).items() for p in pair], environ=environment)
     with pytest.raises(AnalysisException) as raised:
@@ -152,7 +158,9 @@ def test_no_canary_in_the_error_of_a_misspelt_column(spark, event_hub, azurite, 
     )
 
 
-def test_no_canary_in_plans_settings_or_the_explained_configuration(spark, event_hub, azurite, capfd):
+def test_no_canary_in_plans_settings_or_the_explained_configuration(
+    spark: SparkSession, event_hub: EventHub, azurite: Azurite, capfd: pytest.CaptureFixture[str]
+) -> None:
     known = {"the hub's key": key_of(event_hub.connection_string), "the account key": azurite.account_key}
     environment = environment_of(event_hub, azurite.account_key)
     arguments = [part for pair in arguments_of(azurite).items() for part in pair]
@@ -172,7 +180,7 @@ def test_no_canary_in_plans_settings_or_the_explained_configuration(spark, event
     assert search.leaks(known, "".join(capfd.readouterr()), "the JVM's output") == []
 
 
-def test_no_canary_in_the_errors_of_wrong_keys(spark, event_hub, azurite):
+def test_no_canary_in_the_errors_of_wrong_keys(spark: SparkSession, event_hub: EventHub, azurite: Azurite) -> None:
     right = key_of(event_hub.connection_string)
     known = {"the wrong hub key": WRONG_KEY, "the wrong account key": WRONG_KEY, "the hub's key": right}
     environment = {
@@ -195,7 +203,7 @@ def test_no_canary_in_the_errors_of_wrong_keys(spark, event_hub, azurite):
     assert search.leaks(known, "".join(errors), "an exception") == []
 
 
-def test_a_secret_given_on_the_command_line_is_refused_or_never_reaches_spark(event_hub):
+def test_a_secret_given_on_the_command_line_is_refused_or_never_reaches_spark(event_hub: EventHub) -> None:
     with pytest.raises((SparkUtilsError, SystemExit)) as raised:
         parse_arguments(["--event-hubs-connection-string", event_hub.connection_string + ";Wrong=1", "--nonsense=1"])
 
@@ -203,7 +211,7 @@ def test_a_secret_given_on_the_command_line_is_refused_or_never_reaches_spark(ev
 
 
 @pytest.mark.parametrize("spelling", ["{}", "password=%s", '{"key": "{}"}'])
-def test_a_planted_leak_is_found(tmp_path, spelling):
+def test_a_planted_leak_is_found(tmp_path: Path, spelling: str) -> None:
     canary = {"planted": "p+L/a=nt&ed<secret>0123456789"}
     text = spelling.replace("{}", canary["planted"]).replace("%s", "p%2BL%2Fa%3Dnt%26ed%3Csecret%3E0123456789")
     (tmp_path / "leak.txt").write_text(text, encoding="utf-8")
@@ -211,7 +219,7 @@ def test_a_planted_leak_is_found(tmp_path, spelling):
     assert len(search.leaks_in_folder(canary, tmp_path)) == 1
 
 
-def test_a_planted_leak_in_the_process_list_is_found():
+def test_a_planted_leak_in_the_process_list_is_found() -> None:
     canary = {"planted": f"planted-canary-{os.getpid()}-0123456789"}
     code = "import sys; print('ready', flush=True); sys.stdin.read()"
     with subprocess.Popen(
@@ -224,7 +232,7 @@ def test_a_planted_leak_in_the_process_list_is_found():
     assert found == [f"planted in the command line of process {process.pid}"]
 
 
-def test_a_planted_leak_on_a_web_page_is_found():
+def test_a_planted_leak_on_a_web_page_is_found() -> None:
     canary = {"planted": "<b>planted</b>/0123456789abcdef"}
 
     assert search.leaks(canary, b"&lt;b&gt;planted&lt;/b&gt;/0123456789abcdef", "a page")

@@ -7,16 +7,18 @@ import subprocess
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from devkit.hub.generator import Shares, generate
 from devkit.processes import free_port
 from devkit.spark.environment_command import environment
 from devkit.spark.local_session import prepare
+from devkit.testing import EventHub
 from tests.job.job import POLL_SECONDS, Job
 from tests.job.oracle import assert_exactly_once, positions
 from tests.package.conftest import built_wheel  # noqa: F401 - the fixture
@@ -36,7 +38,7 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     variables = {**environment(prepare()), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
     port, page = free_port(), free_port()
@@ -83,7 +85,7 @@ def wait_for_workers(page: str, daemons: list[subprocess.Popen]) -> None:
 
 
 @pytest.fixture(scope="module")
-def job_from_wheel(built_wheel, tmp_path_factory) -> Path:  # noqa: F811 - a fixture is used by its name
+def job_from_wheel(built_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811 - a fixture is used by its name
     """The job's file as the wheel holds it, away from the checkout."""
     folder = tmp_path_factory.mktemp("submitted")
     with zipfile.ZipFile(built_wheel) as wheel:
@@ -92,7 +94,12 @@ def job_from_wheel(built_wheel, tmp_path_factory) -> Path:  # noqa: F811 - a fix
 
 
 @pytest.fixture(scope="module")
-def finished(cluster, job_from_wheel, make_event_hub, tmp_path_factory) -> tuple[Job, str]:
+def finished(
+    cluster: Cluster,
+    job_from_wheel: Path,
+    make_event_hub: Callable[..., EventHub],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Job, str]:
     """A job that was submitted with the wheel and has read the whole hub."""
     hub = make_event_hub(partitions=4)
     hub.send_events(generate(EVENTS, shares=Shares(malformed=0.05)))
@@ -117,13 +124,13 @@ def finished(cluster, job_from_wheel, make_event_hub, tmp_path_factory) -> tuple
     return job, arguments["--output-path"]
 
 
-def test_the_job_ends_well(finished):
+def test_the_job_ends_well(finished: tuple[Job, str]) -> None:
     job, _ = finished
 
     assert job.process.returncode == 0, job.output
 
 
-def test_every_event_is_in_one_of_the_two_tables_once(spark, finished):
+def test_every_event_is_in_one_of_the_two_tables_once(spark: SparkSession, finished: tuple[Job, str]) -> None:
     _, output = finished
     found = positions(spark, output)
 
@@ -132,6 +139,6 @@ def test_every_event_is_in_one_of_the_two_tables_once(spark, finished):
     assert len({partition for partition, _ in found.events}) == 4
 
 
-def test_both_workers_ran_it_from_the_wheel(cluster, finished):
+def test_both_workers_ran_it_from_the_wheel(cluster: Cluster, finished: tuple[Job, str]) -> None:
     for work in cluster.work:
         assert list(work.glob("app-*/*/*.whl")), f"no executor with the wheel in {work}"

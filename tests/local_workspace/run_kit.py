@@ -6,6 +6,7 @@ import base64
 import textwrap
 import time
 from collections.abc import Callable
+from typing import Any
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.jobs import (
@@ -27,14 +28,14 @@ def put(client: WorkspaceClient, path: str, text: str) -> str:
     return path
 
 
-def python(client: WorkspaceClient, key: str, text: str, *parameters: str, after: str = "", **settings: object) -> Task:
+def python(client: WorkspaceClient, key: str, text: str, *parameters: str, after: str = "", **settings: Any) -> Task:
     """A task that runs these lines of Python; `after` names what it depends on."""
     file = put(client, f"dbfs:/{key}.py", text)
     depends_on = [TaskDependency(each) for each in after.split()]
     return Task(key, depends_on=depends_on, spark_python_task=SparkPythonTask(file, [*parameters]), **settings)
 
 
-def start(client: WorkspaceClient, *tasks: Task, **settings: object) -> int:
+def start(client: WorkspaceClient, *tasks: Task, **settings: Any) -> int:
     """Make a job of tasks, start it and return the id of the run."""
     job_id = client.jobs.create(name="job", tasks=[*tasks], **settings).job_id
     return client.jobs.run_now(job_id).run_id

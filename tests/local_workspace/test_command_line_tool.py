@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from databricks.sdk.errors import DatabricksError
+from databricks.sdk.core import DatabricksError
 
 from local_workspace import Workspace
 

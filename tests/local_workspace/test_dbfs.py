@@ -10,13 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from databricks.sdk.errors import (
-    BadRequest,
-    DatabricksError,
-    InvalidParameterValue,
-    ResourceAlreadyExists,
-    ResourceDoesNotExist,
-)
+from databricks.sdk.core import DatabricksError
+from databricks.sdk.errors import BadRequest, InvalidParameterValue, ResourceAlreadyExists, ResourceDoesNotExist
 
 from local_workspace import Workspace
 from local_workspace.server.state import SystemClock

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.errors import AlreadyExists, BadRequest, DatabricksError, InvalidParameterValue, NotFound
+from databricks.sdk.core import DatabricksError
+from databricks.sdk.errors import AlreadyExists, BadRequest, InvalidParameterValue, NotFound
 from databricks.sdk.service.workspace import ImportFormat, Language
 
 from local_workspace import Options, Workspace

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.errors import DatabricksError, InvalidParameterValue, ResourceDoesNotExist
+from databricks.sdk.core import DatabricksError
+from databricks.sdk.errors import InvalidParameterValue, ResourceDoesNotExist
 from databricks.sdk.service.compute import ClusterSpec
 from databricks.sdk.service.jobs import (
     ConditionTask,
@@ -27,7 +30,7 @@ from local_workspace import Workspace
 ON_A = [TaskDependency("a", "true")]
 
 
-def task(key: str, *needed: str, **settings: object) -> Task:
+def task(key: str, *needed: str, **settings: Any) -> Task:
     depends_on = [TaskDependency(each) for each in needed]
     return Task(key, depends_on=depends_on, spark_python_task=SparkPythonTask("dbfs:/a.py"), **settings)
 
@@ -71,7 +74,7 @@ def test_a_job_is_given_back_with_what_was_set_and_the_defaults_of_the_service(c
         ({"tasks": [task("a"), Task("b", depends_on=ON_A, notebook_task=NotebookTask("/n"))]}, "no cond"),
     ],
 )  # fmt: skip
-def test_a_job_that_cannot_run_is_refused(client: WorkspaceClient, settings: dict[str, object], message: str) -> None:
+def test_a_job_that_cannot_run_is_refused(client: WorkspaceClient, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidParameterValue, match=message):
         client.jobs.create(name="bad", **settings)
     assert list(client.jobs.list()) == []

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from databricks.sdk.errors import BadRequest, DatabricksError, InvalidParameterValue, NotImplemented
+from databricks.sdk.core import DatabricksError
+from databricks.sdk.errors import BadRequest, InvalidParameterValue, NotImplemented
 from databricks.sdk.service.workspace import ImportFormat
 from werkzeug.test import Client
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, ResourceDoesNotExist
@@ -193,15 +195,15 @@ def test_the_levels_of_each_kind_are_those_of_the_service(
 ) -> None:
     pool = client.instance_pools.create("warm", "Standard_DS3_v2").instance_pool_id
     policy = client.cluster_policies.create(name="small", definition="{}").policy_id
+    answers: dict[str, Any] = {
+        "cluster": client.clusters.get_permission_levels(cluster_id),
+        "job": client.jobs.get_permission_levels(job_id),
+        "pool": client.instance_pools.get_permission_levels(str(pool)),
+        "policy": client.cluster_policies.get_permission_levels(str(policy)),
+        "tokens": client.token_management.get_permission_levels(),
+    }
     levels = {
-        kind: [level.permission_level.value for level in answer.permission_levels or [] if level.permission_level]
-        for kind, answer in {
-            "cluster": client.clusters.get_permission_levels(cluster_id),
-            "job": client.jobs.get_permission_levels(job_id),
-            "pool": client.instance_pools.get_permission_levels(str(pool)),
-            "policy": client.cluster_policies.get_permission_levels(str(policy)),
-            "tokens": client.token_management.get_permission_levels(),
-        }.items()
+        kind: [level.permission_level.value for level in found.permission_levels] for kind, found in answers.items()
     }
     assert levels == {
         "cluster": ["CAN_ATTACH_TO", "CAN_RESTART", "CAN_MANAGE"],

@@ -121,7 +121,7 @@ def test_a_table_that_cannot_be_written_keeps_its_file_and_the_others_are_writte
         client = started.client()
         client.tokens.create(comment="kept")
         started.state().save()
-        started.state().service(Tokens).infos["bad"] = settings.TokenInfo(scopes=1.5)
+        started.state().service(Tokens).infos["bad"] = settings.TokenInfo(scopes=1.5)  # type: ignore[arg-type]  # what cannot be written
         client.secrets.create_scope("later")
     with Workspace(tmp_path, token="mine") as started:
         client = started.client()

@@ -125,8 +125,8 @@ def test_a_time_out_is_retried_only_on_request(client: WorkspaceClient) -> None:
 def test_the_same_idempotency_token_starts_one_run(client: WorkspaceClient) -> None:
     job_id = client.jobs.create(name="a", tasks=[python(client, "a", "")], max_concurrent_runs=5).job_id
     one = client.jobs.run_now(job_id, idempotency_token="t").run_id
-    assert client.jobs.run_now(job_id, idempotency_token="t").run_id == one
-    assert client.jobs.run_now(job_id).run_id != one
+    assert client.jobs.run_now(job_id, idempotency_token="t").run_id == one  # type: ignore[operator]  # the client names a function as its type
+    assert client.jobs.run_now(job_id).run_id != one  # type: ignore[operator]  # the client names a function as its type
     task = SubmitTask("a", spark_python_task=SparkPythonTask("dbfs:/a.py"))
     submitted = {client.jobs.submit(tasks=[task], idempotency_token="u").run_id for _ in range(2)}
     assert len(submitted) == 1
@@ -176,7 +176,7 @@ def test_a_repair_runs_what_failed_again_and_leaves_the_rest(client: WorkspaceCl
     before = finished(client, run_id)
     assert results(before) == {"fine": "SUCCESS", "broken": "FAILED", "last": "UPSTREAM_FAILED"}
     python(client, "broken", "print('mended')")
-    repair_id = client.jobs.repair_run(run_id, rerun_all_failed_tasks=True).response.repair_id
+    repair_id = client.jobs.repair_run(run_id, rerun_all_failed_tasks=True).response.repair_id  # type: ignore[attr-defined]  # the client names a function as its type
     run = finished(client, run_id)
     assert run.state.result_state is RunResultState.SUCCESS
     assert results(run) == {"fine": "SUCCESS", "broken": "SUCCESS", "last": "SUCCESS"}

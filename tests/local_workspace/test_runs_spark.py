@@ -155,7 +155,7 @@ def test_python_functions_run_on_an_existing_cluster_whose_python_is_not_here(wo
         node_type_id=client.clusters.list_node_types().node_types[0].node_type_id,
         num_workers=1,
         cluster_name="functions",
-    ).response.cluster_id
+    ).response.cluster_id  # type: ignore[attr-defined]  # the client names a function as its type
     assert client.clusters.get(cluster).spark_env_vars == {"PYSPARK_PYTHON": "/databricks/python3/bin/python3"}
     text = """
         from pyspark.sql import SparkSession

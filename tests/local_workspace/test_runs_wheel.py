@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.compute import Environment, Library, PythonPyPiLibrary
@@ -39,7 +40,7 @@ def put_wheel(client: WorkspaceClient, version: str) -> Library:
     return Library(whl=path)
 
 
-def task(key: str, entry_point: str, *libraries: Library, **settings: object) -> Task:
+def task(key: str, entry_point: str, *libraries: Library, **settings: Any) -> Task:
     parameters = {name: settings.pop(name) for name in ("parameters", "named_parameters") if name in settings}
     return Task(
         key, python_wheel_task=PythonWheelTask("my-job", entry_point, **parameters), libraries=[*libraries], **settings
@@ -79,7 +80,7 @@ def test_a_cluster_brings_its_libraries_settings_and_variables(client: Workspace
         num_workers=1,
         cluster_name="c",
         spark_env_vars={"A": "b", "S": "{{secrets/s/k}}"},
-    ).response.cluster_id
+    ).response.cluster_id  # type: ignore[attr-defined]  # the client names a function as its type
     client.libraries.install(cluster, [put_wheel(client, "1.0")])
     text = "import os, my_job; print(my_job.VERSION, os.environ['A'], os.environ['S'] == 'hid' + 'den')"
     run = finished(client, start(client, python(client, "a", text, existing_cluster_id=cluster)))

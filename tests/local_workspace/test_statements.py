@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from databricks.sdk import WorkspaceClient
@@ -33,7 +34,7 @@ def workspace() -> Iterator[Workspace]:
         yield started
 
 
-def execute(client: WorkspaceClient, statement: str, **settings: object) -> StatementResponse:
+def execute(client: WorkspaceClient, statement: str, **settings: Any) -> StatementResponse:
     found = client.statement_execution.execute_statement(statement, WAREHOUSE, wait_timeout="50s", **settings)
     until = time.monotonic() + 60
     while found.status.state in (StatementState.PENDING, StatementState.RUNNING):
@@ -43,7 +44,7 @@ def execute(client: WorkspaceClient, statement: str, **settings: object) -> Stat
     return found
 
 
-def rows(client: WorkspaceClient, statement: str, **settings: object) -> list[list[str]]:
+def rows(client: WorkspaceClient, statement: str, **settings: Any) -> list[list[str]]:
     found = execute(client, statement, **settings)
     assert found.status.state is StatementState.SUCCEEDED, found.status.error.message
     return found.result.data_array if found.result else []

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
+from databricks.sdk.core import DatabricksError
 from databricks.sdk.errors import (
     BadRequest,
-    DatabricksError,
     InvalidParameterValue,
     NotFound,
     ResourceAlreadyExists,

@@ -116,7 +116,13 @@ def test_an_empty_order_is_refused(client: WorkspaceClient) -> None:
 
 def test_a_run_is_not_kept_when_its_parameters_are_no_texts(client: WorkspaceClient) -> None:
     job = client.jobs.create(name="job").job_id
-    for wrong in ({"job_parameters": {"a": {}}}, {"queue": 1}, {"python_params": [1]}, {"pipeline_params": "x"}):
+    wrongs: list[dict[str, Any]] = [
+        {"job_parameters": {"a": {}}},
+        {"queue": 1},
+        {"python_params": [1]},
+        {"pipeline_params": "x"},
+    ]
+    for wrong in wrongs:
         with pytest.raises(BadRequest):
             client.api_client.do("POST", "/api/2.2/jobs/run-now", body={"job_id": job, **wrong})
     assert list(client.jobs.list_runs(job_id=job)) == []

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyspark.sql import SparkSession
+
 from tests.job.oracle import assert_exactly_once, positions
 from tests.project import ROOT
 
@@ -107,7 +109,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_thirty_kills_at_any_moment_lose_nothing_and_double_nothing(
-    spark, make_event_hub: Callable[..., EventHub], tmp_path: Path
+    spark: SparkSession, make_event_hub: Callable[..., EventHub], tmp_path: Path
 ) -> None:
     hub = make_event_hub(partitions=2)
     for partition in range(2):

@@ -74,7 +74,7 @@ def test_without_spark_the_job_says_in_one_line_where_spark_comes_from(clean_env
 def test_the_installed_job_runs_with_the_spark_of_the_machine(clean_environment: Path, tmp_path: Path) -> None:
     machine = os.environ | {"PYTHONPATH": os.pathsep.join(str(path) for path in SPARK_LIBRARIES.glob("*.zip"))}
     arguments = "--output-path somewhere --schema telemetry:INT --source files --source-path here --explain-config"
-    command = [clean_environment / "streaming-job", *arguments.split()]
+    command: list[str | Path] = [clean_environment / "streaming-job", *arguments.split()]
     run = subprocess.run(command, cwd=tmp_path, env=machine, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert re.search(r"output[-_]path.*somewhere.*command line", run.stdout)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -28,7 +29,7 @@ print("rows", spark.range(3).count(), flush=True)
 
 
 def start(
-    home: Path, *, program: str = START, fast: bool = True, then: str = "", **variables: str
+    home: Path, *, program: str = START, fast: bool = True, then: str = "", **variables: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run a small program with a session of its own, in a cache of its own."""
     not_inherited = ("SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "PYSPARK_GATEWAY_PORT")
@@ -145,7 +146,7 @@ def test_what_is_said_to_the_launcher_is_heard(
     own_home: Path, config: dict[str, str], variables: dict[str, str]
 ) -> None:
     program = START.replace("fast_start={fast}", "fast_start={fast}, config={config}")
-    run = start(own_home, program=program.replace("{config}", f"dict({[*config.items()]})"), **variables)
+    run = start(own_home, program=program.replace("{config}", f"dict({[*config.items()]})"), **variables)  # type: ignore[arg-type]  # variables only
     assert "-Xmx700m" in run.stdout, run.stderr
 
 

@@ -49,7 +49,7 @@ def arm(workspace: Workspace, seed: int) -> None:
     """Arm a schedule of faults, spread over what a deployment calls."""
     chosen = random.Random(seed)
     for _ in range(12):
-        kind = chosen.choice(("status", "status", "drop", "drop", "delay"))
+        kind: Any = chosen.choice(("status", "status", "drop", "drop", "delay"))
         method = chosen.choice(("POST", "POST", "PUT", "PATCH", "GET"))
         when = chosen.choice(("before", "after"))
         most = {"POST": 45, "GET": 50}.get(method, 6)

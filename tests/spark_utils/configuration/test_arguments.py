@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,11 +47,11 @@ def write(project: Path, text: str, name: str = "run_args_streaming.conf") -> Pa
     return file
 
 
-def parse(project: Path, *argv: str, environ: dict[str, str] | None = None, **more) -> StreamingConfig:
+def parse(project: Path, *argv: str, environ: dict[str, str] | None = None, **more: Any) -> StreamingConfig:
     return parse_arguments(argv, environ={**ENOUGH, **(environ or {})}, working_directory=project, **more)
 
 
-def mistakes(project: Path, *argv: str, environ: dict[str, str] | None = None, **more) -> str:
+def mistakes(project: Path, *argv: str, environ: dict[str, str] | None = None, **more: Any) -> str:
     with pytest.raises(ConfigurationError) as caught:
         parse(project, *argv, environ=environ, **more)
     return str(caught.value)
@@ -235,7 +236,7 @@ PRINCIPAL = ["--event-hubs-tenant-id", "t", "--event-hubs-client-id", "c", "--ev
         (["--checkpoint-path", "out"], {}, "give it a folder of its own"),
     ],
 )
-def test_what_does_not_go_together_is_refused(project: Path, argv, environ, told: str) -> None:
+def test_what_does_not_go_together_is_refused(project: Path, argv: Any, environ: Any, told: str) -> None:
     message = mistakes(project, *argv, environ=environ)
     assert told in message
     assert "canary" not in message
@@ -278,7 +279,8 @@ def test_every_option_that_sounds_secret_is_declared_so() -> None:
 @pytest.mark.parametrize("variable", ALL_SECRETS, ids=str)
 def test_no_secret_shows_in_any_form_of_a_configuration(project: Path, variable: str) -> None:
     field = next(option.field for option in options_of(StreamingConfig) if option.environment == variable)
-    config = StreamingConfig(**{field: Secret(ALL_SECRETS[variable])})
+    given: dict[str, Any] = {field: Secret(ALL_SECRETS[variable])}
+    config = StreamingConfig(**given)
     shown = repr(config) + str(config) + repr(dataclasses.asdict(config)) + pickle.dumps(config).decode("latin-1")
     assert "canary" not in shown
     assert getattr(config, field).reveal() == ALL_SECRETS[variable]

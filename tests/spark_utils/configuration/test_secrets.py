@@ -8,6 +8,7 @@ import json
 import pickle
 import pprint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ SHOWINGS = {
 
 
 @pytest.mark.parametrize("show", SHOWINGS.values(), ids=SHOWINGS.keys())
-def test_a_secret_never_shows_itself(show) -> None:
+def test_a_secret_never_shows_itself(show: Any) -> None:
     assert "canary" not in show(Secret(CANARY))
 
 

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
-from pyspark.sql import Row
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import types as t
 
 from spark_utils.errors import FlattenError
@@ -32,12 +33,12 @@ def generated(seed: int, structs: int = 20, rows: int = 5) -> tuple[t.StructType
     return schema, [random_value(random, schema, nullable=False) for _ in range(rows)]
 
 
-def rows_of(df) -> list:
+def rows_of(df: DataFrame) -> list:
     return [plain(row) for row in df.collect()]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_generated_values_come_out_as_the_model_says_and_back_again(spark, seed):
+def test_generated_values_come_out_as_the_model_says_and_back_again(spark: SparkSession, seed: int) -> None:
     schema, rows = generated(seed)
     df = spark.createDataFrame(rows, schema)
     plan = flatten_plan(schema, on_collision="number")
@@ -52,7 +53,7 @@ def test_generated_values_come_out_as_the_model_says_and_back_again(spark, seed)
     assert restored.schema.simpleString() == schema.simpleString()
 
 
-def test_json_policies_write_what_python_reads_back_nulls_included(spark):
+def test_json_policies_write_what_python_reads_back_nulls_included(spark: SparkSession) -> None:
     df = spark.createDataFrame(EVENTS, READINGS)
     rows = flatten(df, flatten_plan(READINGS, arrays="json", maps="json")).collect()
     assert [json.loads(row.readings) if row.readings else None for row in rows] == [
@@ -63,7 +64,7 @@ def test_json_policies_write_what_python_reads_back_nulls_included(spark):
     assert json.loads(rows[0].labels) == {"x": {"a b": 1}, "y": None, "o'\\k": {"a b": 3}}
 
 
-def test_explodes_into_arrays_of_structs_of_arrays_lose_no_event(spark):
+def test_explodes_into_arrays_of_structs_of_arrays_lose_no_event(spark: SparkSession) -> None:
     plan = flatten_plan(
         READINGS,
         policies={"readings": "explode", "readings.samples": "explode", "readings.samples.element": "explode"},
@@ -79,7 +80,7 @@ def test_explodes_into_arrays_of_structs_of_arrays_lose_no_event(spark):
     assert flat.schema == plan.schema
 
 
-def test_an_exploded_map_gives_a_row_for_each_key_and_one_for_none(spark):
+def test_an_exploded_map_gives_a_row_for_each_key_and_one_for_none(spark: SparkSession) -> None:
     plan = flatten_plan(READINGS, policies={"labels": "explode", "readings": "drop"}, presence=True)
     flat = flatten(spark.createDataFrame(EVENTS, READINGS), plan)
     assert flat.columns == ["id", "labels_key", "labels_value_present", "labels_value_a_b"]
@@ -94,7 +95,7 @@ def test_an_exploded_map_gives_a_row_for_each_key_and_one_for_none(spark):
     )
 
 
-def test_positions_and_keys_that_are_not_there_give_null_and_no_error(spark):
+def test_positions_and_keys_that_are_not_there_give_null_and_no_error(spark: SparkSession) -> None:
     policies = {"readings": "index 0,9", "readings.0.samples": "index 0", "labels": "keys x,zz,o'\\k"}
     flat = flatten(spark.createDataFrame(EVENTS, READINGS), flatten_plan(READINGS, policies=policies))
     assert spark.conf.get("spark.sql.ansi.enabled") == "true"
@@ -110,13 +111,13 @@ def test_positions_and_keys_that_are_not_there_give_null_and_no_error(spark):
     ]
 
 
-def test_keys_of_another_type_than_string_are_found(spark):
+def test_keys_of_another_type_than_string_are_found(spark: SparkSession) -> None:
     df = spark.sql("SELECT map(7, 'seven') AS m, map(DATE'2026-01-02', 1) AS d")
     plan = flatten_plan(df.schema, policies={"m": "keys 7,8", "d": "keys 2026-01-02"})
     assert [tuple(row) for row in flatten(df, plan).collect()] == [("seven", None, 1)]
 
 
-def test_one_column_flattens_beside_the_others_and_comes_back(spark):
+def test_one_column_flattens_beside_the_others_and_comes_back(spark: SparkSession) -> None:
     schema = load_schema("key binary, event struct<Key: int, `a.b`: struct<c: int>>, headers array<struct<`k 1`: int>>")
     rows = [(b"k", (1, (2,)), [(3,)]), (None, None, None), (b"l", (None, None), []), (b"m", (None, (None,)), [None])]
     df = spark.createDataFrame(rows, schema)
@@ -127,7 +128,7 @@ def test_one_column_flattens_beside_the_others_and_comes_back(spark):
     assert unflatten(flat, plan).schema.simpleString() == df.schema.simpleString()
 
 
-def test_without_presence_only_structs_of_nulls_come_back_as_null(spark):
+def test_without_presence_only_structs_of_nulls_come_back_as_null(spark: SparkSession) -> None:
     schema = load_schema("id int, device struct<a: int, place: struct<lat: double>>")
     rows = [(1, (1, (1.0,))), (2, (1, None)), (3, (None, (2.0,))), (4, None), (5, (None, None)), (6, (1, (None,)))]
     plan = flatten_plan(schema)
@@ -136,14 +137,14 @@ def test_without_presence_only_structs_of_nulls_come_back_as_null(spark):
 
 
 @pytest.mark.parametrize("policy", ["json", "explode", "index 0"])
-def test_what_cannot_be_undone_is_refused_by_name(spark, policy):
+def test_what_cannot_be_undone_is_refused_by_name(spark: SparkSession, policy: str) -> None:
     schema = load_schema("id int, xs array<struct<a: int>>")
     plan = flatten_plan(schema, arrays=policy)
     with pytest.raises(FlattenError, match="cannot be unflattened"):
         unflatten(flatten(spark.createDataFrame([], schema), plan), plan)
 
 
-def test_all_types_of_spark_pass_unchanged(spark):
+def test_all_types_of_spark_pass_unchanged(spark: SparkSession) -> None:
     df = spark.sql(
         "SELECT named_struct('v', parse_json('{\"a\": 1}'), 'd', 1.50BD, 'b', X'00FF', 't', TIMESTAMP'2026-01-01',"
         " 'n', TIMESTAMP_NTZ'2026-01-01', 'i', INTERVAL '1' DAY, 'x', CAST(NULL AS VOID)) AS s"
@@ -155,7 +156,7 @@ def test_all_types_of_spark_pass_unchanged(spark):
     assert flat.drop("s_v").collect() == df.selectExpr("s.d", "s.b", "s.t", "s.n", "s.i", "s.x").collect()
 
 
-def test_deep_structs_are_reached(spark):
+def test_deep_structs_are_reached(spark: SparkSession) -> None:
     schema, value = t.StructType([t.StructField("leaf", t.LongType())]), (7,)
     for _ in range(60):
         schema, value = t.StructType([t.StructField("s", schema)]), (value,)
@@ -165,7 +166,7 @@ def test_deep_structs_are_reached(spark):
 
 
 @pytest.mark.parametrize("leaf_count", [1_000, 10_000])
-def test_very_wide_frames_come_out_right(spark, leaf_count):
+def test_very_wide_frames_come_out_right(spark: SparkSession, leaf_count: int) -> None:
     inner = t.StructType([t.StructField(f"leaf {place}", t.LongType()) for place in range(100)])
     schema = t.StructType([t.StructField(f"group.{place}", inner) for place in range(leaf_count // 100)])
     row = tuple(tuple(range(start, start + 100)) for start in range(0, leaf_count, 100))
@@ -174,7 +175,7 @@ def test_very_wide_frames_come_out_right(spark, leaf_count):
     assert flat.columns[0] == "group_0_leaf_0"
 
 
-def test_a_stream_gives_the_rows_of_a_batch_and_delta_takes_every_name(spark, tmp_path):
+def test_a_stream_gives_the_rows_of_a_batch_and_delta_takes_every_name(spark: SparkSession, tmp_path: Path) -> None:
     schema, rows = generated(seed=7, structs=6, rows=20)
     schema = t.StructType([*schema.fields, *READINGS.fields])
     rows = [(*row, *EVENTS[place % len(EVENTS)]) for place, row in enumerate(rows)]
@@ -196,7 +197,7 @@ def test_a_stream_gives_the_rows_of_a_batch_and_delta_takes_every_name(spark, tm
     assert streamed.count() == sum(len(EVENTS[place % 3][1] or [None]) for place in range(20))
 
 
-def test_names_that_spark_holds_for_the_same_are_found_to_collide(spark):
+def test_names_that_spark_holds_for_the_same_are_found_to_collide(spark: SparkSession) -> None:
     pairs = [
         ("ID", "id"),
         ("É", "é"),
@@ -213,7 +214,7 @@ def test_names_that_spark_holds_for_the_same_are_found_to_collide(spark):
         assert (fold(one) == fold(other)) is same, (one, other)
 
 
-def test_a_plan_read_back_from_json_flattens_the_same(spark):
+def test_a_plan_read_back_from_json_flattens_the_same(spark: SparkSession) -> None:
     plan = flatten_plan(READINGS, policies={"readings": "explode"})
     df = spark.createDataFrame(EVENTS, READINGS)
     again = type(plan).from_json(plan.to_json())

@@ -154,7 +154,7 @@ def test_strings_of_any_collation_are_strings(spark: SparkSession, engine: Engin
 @pytest.mark.parametrize("metadata", [{"range": [0, 1.5]}, {"examples": [1, "x"]}, {"m": [[1]]}, {"o": {"a": [None]}}])
 def test_metadata_of_any_kind_does_not_matter(spark: SparkSession, metadata: dict[str, Any]) -> None:
     schema = t.StructType([t.StructField("id", t.LongType(), True, metadata)])
-    assert good_rows(parse(_frame(spark, [b'{"id":5}']), schema, engine="jvm")).first()["event"] == (5,)  # type: ignore[index]
+    assert good_rows(parse(_frame(spark, [b'{"id":5}']), schema, engine="jvm")).first()["event"] == (5,)
 
 
 def test_a_limit_beyond_java_s_arrays_is_none(spark: SparkSession) -> None:

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
 from pyspark.sql import types as t
 
 from spark_utils.errors import SchemaError
@@ -41,13 +42,13 @@ REFUSED_ALIKE = [
 ]
 
 
-def test_what_spark_reads_is_read_the_same(spark):
+def test_what_spark_reads_is_read_the_same(spark: SparkSession) -> None:
     generated = [schema_to_ddl(random_struct(Random(seed))) for seed in range(60)]
     for ddl in [*READ_ALIKE, *generated]:
         assert parse_schema_ddl(ddl) == t.StructType.fromDDL(ddl), ddl
 
 
-def test_what_spark_refuses_is_refused(spark):
+def test_what_spark_refuses_is_refused(spark: SparkSession) -> None:
     for ddl in REFUSED_ALIKE:
         with pytest.raises(PySparkException):
             t.StructType.fromDDL(ddl)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -24,10 +26,10 @@ def bench(spark: SparkSession, tmp_path: Path) -> Bench:
 
 
 @pytest.fixture
-def guard(spark: SparkSession, tmp_path: Path):
+def guard(spark: SparkSession, tmp_path: Path) -> Any:
     """The guard alone, on folders of the test, without a query."""
 
-    def run(identity=HERE, *, output="output", checkpoint="checkpoint", **options):
+    def run(identity: Any = HERE, *, output: str = "output", checkpoint: Any = "checkpoint", **options: Any) -> Any:
         return checkpoints.guard_checkpoint(
             spark, str(tmp_path / checkpoint), str(tmp_path / output), identity, **options
         )
@@ -43,14 +45,14 @@ def pretend_to_have_run(folder: Path) -> None:
     (folder / "checkpoint/commits/0").touch()
 
 
-def test_the_same_source_schema_and_output_pass_again(guard) -> None:
+def test_the_same_source_schema_and_output_pass_again(guard: Callable[..., Any]) -> None:
     assert guard().guard_id == guard().guard_id
 
 
 @pytest.mark.parametrize(
     ("key", "value"), [("source", "sb://elsewhere/telemetry"), ("schema", "number STRING"), ("partition_by", "day")]
 )
-def test_a_difference_names_both_values_and_what_to_do(guard, key: str, value: str) -> None:
+def test_a_difference_names_both_values_and_what_to_do(guard: Callable[..., Any], key: str, value: str) -> None:
     guard()
     with pytest.raises(CheckpointMismatchError) as mismatch:
         guard({**HERE, key: value})
@@ -60,13 +62,13 @@ def test_a_difference_names_both_values_and_what_to_do(guard, key: str, value: s
     assert "new checkpoint path" in message
 
 
-def test_all_differences_are_told_at_once(guard) -> None:
+def test_all_differences_are_told_at_once(guard: Callable[..., Any]) -> None:
     guard()
     with pytest.raises(CheckpointMismatchError, match=r"(?s)output was .* schema was .* source was "):
         guard({"source": "a", "schema": "b"}, output="elsewhere")
 
 
-def test_a_difference_that_is_accepted_is_remembered(guard, tmp_path: Path) -> None:
+def test_a_difference_that_is_accepted_is_remembered(guard: Callable[..., Any], tmp_path: Path) -> None:
     guard()
     guard({**HERE, "schema": "wider"}, accept_changes=frozenset({"schema"}))
     stored = json.loads((tmp_path / "checkpoint" / GUARD_NAME).read_text())
@@ -75,7 +77,9 @@ def test_a_difference_that_is_accepted_is_remembered(guard, tmp_path: Path) -> N
         guard()
 
 
-def test_a_new_checkpoint_may_not_write_the_same_events_to_the_same_output_again(guard, tmp_path: Path) -> None:
+def test_a_new_checkpoint_may_not_write_the_same_events_to_the_same_output_again(
+    guard: Callable[..., Any], tmp_path: Path
+) -> None:
     guard()
     pretend_to_have_run(tmp_path)
     with pytest.raises(CheckpointMismatchError, match="a second time"):
@@ -83,13 +87,13 @@ def test_a_new_checkpoint_may_not_write_the_same_events_to_the_same_output_again
     guard(checkpoint="another", accept_new_checkpoint=True)
 
 
-def test_another_source_may_share_an_output(guard, tmp_path: Path) -> None:
+def test_another_source_may_share_an_output(guard: Callable[..., Any], tmp_path: Path) -> None:
     guard()
     pretend_to_have_run(tmp_path)
     guard({**HERE, "source": "sb://elsewhere/telemetry"}, checkpoint="another")
 
 
-def test_a_checkpoint_whose_tables_have_gone_is_an_error(guard, tmp_path: Path) -> None:
+def test_a_checkpoint_whose_tables_have_gone_is_an_error(guard: Callable[..., Any], tmp_path: Path) -> None:
     guard()
     pretend_to_have_run(tmp_path)
     shutil.rmtree(tmp_path / "output" / "events")
@@ -97,7 +101,7 @@ def test_a_checkpoint_whose_tables_have_gone_is_an_error(guard, tmp_path: Path) 
         guard()
 
 
-def test_a_guard_file_damaged_by_a_crash_is_written_again(guard, tmp_path: Path) -> None:
+def test_a_guard_file_damaged_by_a_crash_is_written_again(guard: Callable[..., Any], tmp_path: Path) -> None:
     guard()
     pretend_to_have_run(tmp_path)
     (tmp_path / "checkpoint" / GUARD_NAME).write_text('{"id": "1')
@@ -116,7 +120,7 @@ def test_a_deleted_checkpoint_does_not_double_what_the_tables_hold(bench: Bench)
 
 def test_a_second_query_on_a_running_checkpoint_is_refused(bench: Bench) -> None:
     bench.send("1")
-    options = {"output_path": bench.output, "checkpoint_path": bench.checkpoint, "query_name": "first"}
+    options: dict[str, Any] = {"output_path": bench.output, "checkpoint_path": bench.checkpoint, "query_name": "first"}
     running = write_stream(bench.raw(), parse=parse, transform=transform, **options)
     try:
         running.processAllAvailable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ KEY = Secret("canary")
 HOST = "lake.dfs.core.windows.net"
 
 
-def settings(**values) -> dict[str, str]:
+def settings(**values: Any) -> dict[str, str]:
     found = storage_settings(StreamingConfig(**values))
     assert "canary" not in repr(found)
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in found.items()}
@@ -75,7 +76,7 @@ def test_azurite_needs_its_endpoint_and_no_key_of_ones_own() -> None:
         ("t", {"storage_account_name": AZURITE_ACCOUNT}, "abfs://data@devstoreaccount1.dfs.core.windows.net/t"),
     ],
 )
-def test_a_path_means_the_same_everywhere(text: str, values: dict[str, str], expected: str) -> None:
+def test_a_path_means_the_same_everywhere(text: str, values: dict[str, Any], expected: str) -> None:
     assert resolve_path(text, Path("/work"), config=StreamingConfig(**values)) == expected
 
 

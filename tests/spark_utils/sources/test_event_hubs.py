@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ LAPTOP: dict[str, str] = {}
 DATABRICKS = {"DATABRICKS_RUNTIME_VERSION": "18.0"}
 
 
-def options(text: str = AZURE, environ=LAPTOP, **more):
+def options(text: str = AZURE, environ: Any = LAPTOP, **more: Any) -> Any:
     return kafka_options(parse_connection_string(text), environ=environ, **more)
 
 
@@ -164,7 +165,7 @@ def test_a_service_credential_brings_no_sasl_settings_and_exists_on_databricks_o
 
 @pytest.mark.parametrize("missing", ["namespace", "hub"])
 def test_an_identity_needs_namespace_and_hub(missing: str) -> None:
-    given_both = {"namespace": "example", "hub": "telemetry"}
+    given_both: dict[str, Any] = {"namespace": "example", "hub": "telemetry"}
     with pytest.raises(ConfigurationError, match="is needed with a service principal"):
         kafka_options(PRINCIPAL, **{**given_both, missing: None}, environ=LAPTOP)
 
@@ -214,7 +215,7 @@ def test_what_the_library_writes_has_no_findings() -> None:
         ({"databricks.serviceCredential": "x"}, "kafka.sasl.mechanism", "error"),
     ],
 )
-def test_the_linter_finds_one_bad_setting_among_good_ones(changes, option: str, severity: str) -> None:
+def test_the_linter_finds_one_bad_setting_among_good_ones(changes: Any, option: str, severity: str) -> None:
     changed = {name: value for name, value in {**options(), **changes}.items() if value is not None}
     found = check_kafka_options(changed)
     assert (option, severity) in [(finding.option, finding.severity) for finding in found]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j ships no types
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row, SparkSession
 
@@ -20,7 +21,7 @@ from spark_utils.sources.read_stream import read_batch, read_stream
 BODIES = [b'{"a": 1}', b"\xff\x00", b"", None]
 
 
-def config_of(hub: EventHub, **values: object) -> StreamingConfig:
+def config_of(hub: EventHub, **values: Any) -> StreamingConfig:
     return StreamingConfig(event_hubs_connection_string=Secret(hub.connection_string), **values)
 
 
@@ -94,7 +95,7 @@ def test_the_reference_of_the_local_hub_is_enough(
 
 @pytest.mark.parametrize("read", [read_batch, read_stream], ids=["batch", "stream"])
 def test_a_wrong_key_is_refused_by_name_and_shown_nowhere(
-    spark: SparkSession, event_hub: EventHub, tmp_path: Path, read, capfd: pytest.CaptureFixture[str]
+    spark: SparkSession, event_hub: EventHub, tmp_path: Path, read: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     key = parse_connection_string(event_hub.connection_string).parts[0].reveal()
     wrong = Secret(event_hub.connection_string.replace(key, "canary" + key))

@@ -1,8 +1,11 @@
 """The texts that Spark makes of a Kafka stream's plan do not show its password. No broker is needed to see that."""
 
+from typing import Any
+
 import pyspark
 import pytest
 from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
 
 from spark_utils.sources.plan_redaction import without_unredacted_options
 
@@ -13,24 +16,24 @@ JAAS = (
 
 
 @pytest.fixture
-def stream(spark):
+def stream(spark: SparkSession) -> Any:
     options = {"kafka.bootstrap.servers": "127.0.0.1:1", "subscribe": "t", "kafka.sasl.jaas.config": JAAS}
     return spark.readStream.format("kafka").options(**options).load()
 
 
-def error_of_a_misspelt_column(frame):
+def error_of_a_misspelt_column(frame: DataFrame) -> Any:
     with pytest.raises(AnalysisException) as raised:
         frame.select("misspelt")
     return str(raised.value)
 
 
-def test_a_misspelt_column_does_not_show_the_password(stream):
+def test_a_misspelt_column_does_not_show_the_password(stream: DataFrame) -> None:
     shown_by_spark = "c4n4ry" in error_of_a_misspelt_column(stream)
     assert shown_by_spark == (pyspark.__version__ < "4.2"), "what Spark does by itself has changed"
     assert "c4n4ry" not in error_of_a_misspelt_column(without_unredacted_options(stream))
 
 
-def test_the_extended_plan_does_not_show_the_password(stream, capsys):
+def test_the_extended_plan_does_not_show_the_password(stream: DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
     without_unredacted_options(stream).selectExpr("CAST(value AS STRING)").explain(extended=True)
     shown = capsys.readouterr().out
 
@@ -38,14 +41,14 @@ def test_the_extended_plan_does_not_show_the_password(stream, capsys):
     assert "c4n4ry" not in shown
 
 
-def test_the_frame_is_the_same_stream_otherwise(stream):
+def test_the_frame_is_the_same_stream_otherwise(stream: DataFrame) -> None:
     redacted = without_unredacted_options(stream)
 
     assert redacted.isStreaming
     assert redacted.schema == stream.schema
 
 
-def test_a_frame_without_such_a_relation_is_returned_as_it_is(spark):
+def test_a_frame_without_such_a_relation_is_returned_as_it_is(spark: SparkSession) -> None:
     frame = spark.range(1)
 
     assert without_unredacted_options(frame) is frame

@@ -12,6 +12,7 @@ from pyspark.sql.types import StructType
 
 from devkit.hub.generator import Shares, generate
 from devkit.hub.recording import read_events, write_events
+from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.settings import StreamingConfig
 from spark_utils.configuration.show_config import show_config
 from spark_utils.errors import ConfigurationError
@@ -51,7 +52,7 @@ def test_files_and_hub_give_the_same_columns_and_types(spark: SparkSession, tmp_
     connection = (
         "Endpoint=sb://127.0.0.1:1/;SharedAccessKeyName=n;SharedAccessKey=k;EntityPath=h;UseDevelopmentEmulator=true"
     )
-    options = source_options(StreamingConfig(event_hubs_connection_string=connection))
+    options = source_options(StreamingConfig(event_hubs_connection_string=Secret(connection)))
     hub = spark.readStream.format("kafka").options(**options).load().selectExpr(*SOURCE_COLUMNS)
     expected = [
         ("body", "binary"),
@@ -166,7 +167,7 @@ def test_a_path_that_does_not_exist_is_named(spark: SparkSession, tmp_path: Path
 
 
 def test_storage_credentials_reach_hadoop_and_no_setting_that_shows(spark: SparkSession) -> None:
-    config = StreamingConfig(storage_account_name="canarylake", storage_account_key="canary-key")
+    config = StreamingConfig(storage_account_name="canarylake", storage_account_key=Secret("canary-key"))
     configure_storage(spark, config)
     name = "fs.azure.account.key.canarylake.dfs.core.windows.net"
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()

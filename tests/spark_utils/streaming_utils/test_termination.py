@@ -6,11 +6,14 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
 
 from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import StreamFailedError
@@ -31,7 +34,7 @@ def fail(events: DataFrame) -> DataFrame:
 
 
 def test_sigterm_lets_the_batch_commit_and_the_script_ends_with_status_0(tmp_path: Path) -> None:
-    bench = Bench(None, tmp_path)  # type: ignore[arg-type]  # only its folders and files are used here
+    bench = Bench(None, tmp_path)  # only its folders and files are used here
     for number in range(400):
         bench.send(str(number), "x")
     job = subprocess.Popen(
@@ -88,7 +91,9 @@ def numbered_files(folder: Path) -> set[int]:
     return {int(path.stem) for path in folder.iterdir() if path.stem.isdigit() and path.suffix in ("", ".json")}
 
 
-def start(bench: Bench, step: object, trigger: dict[str, object] | None = None) -> object:
+def start(
+    bench: Bench, step: Callable[[DataFrame], DataFrame], trigger: dict[str, Any] | None = None
+) -> StreamingQuery:
     return write_stream(
         bench.raw(),
         parse=parse,
