@@ -20,13 +20,15 @@ from databricks.sdk.clock import RealClock
 from databricks.sdk.core import Config
 
 from devkit.deploy.applying import apply
-from devkit.deploy.client import connect
-from devkit.deploy.export import record
-from devkit.deploy.kinds.base import Context
-from devkit.deploy.loading import load
-from devkit.deploy.planning import Plan, plan
-from devkit.deploy.printing import render
-from devkit.deploy.values import Values, secret_digests
+from devkit.deploy.declaration.loading import load
+from devkit.deploy.declaration.values import Values
+from devkit.deploy.plan.model import Plan
+from devkit.deploy.plan.planning import plan
+from devkit.deploy.plan.printing import render
+from devkit.deploy.resources import record
+from devkit.deploy.resources.base import Context
+from devkit.deploy.resources.secrets import secret_digests
+from devkit.deploy.workspace.client import connect
 
 # What 500 resources are made of, by kind.
 SHARES = {"jobs": 0.4, "clusters": 0.1, "instance_pools": 0.1, "cluster_policies": 0.1, "warehouses": 0.1, "files": 0.2}

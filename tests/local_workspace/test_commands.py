@@ -13,7 +13,7 @@ import pytest
 from databricks.sdk import WorkspaceClient
 
 from devkit import cli
-from devkit.deploy.export import read_export
+from devkit.deploy.workspace.export import read_export
 from local_workspace import Workspace
 
 

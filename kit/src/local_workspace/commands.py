@@ -69,8 +69,8 @@ def run_export(arguments: argparse.Namespace) -> int:
     Raises:
         DeploymentError: If none is named, or it cannot be opened.
     """
-    from devkit.deploy.export import write_export
-    from devkit.deploy.sign_in import sign_in
+    from devkit.deploy.workspace.export import write_export
+    from devkit.deploy.workspace.sign_in import sign_in
 
     findings = write_export(sign_in({"profile": arguments.profile}), arguments.file)
     print(f"{arguments.file}: {len(findings.items)} resources of {findings.host}")

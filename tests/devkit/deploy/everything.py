@@ -7,8 +7,8 @@ import re
 import subprocess
 from typing import Any
 
-from devkit.deploy.export import record
-from devkit.deploy.kinds.base import without_tag
+from devkit.deploy.resources import record
+from devkit.deploy.resources.base import without_tag
 from tests.devkit.deploy.kit import CANARY, Deployer, Project
 
 EVERYTHING = """

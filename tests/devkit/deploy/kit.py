@@ -13,13 +13,15 @@ from databricks.sdk.clock import Clock
 from databricks.sdk.core import Config
 
 from devkit.deploy.applying import apply
-from devkit.deploy.client import Patience, connect
-from devkit.deploy.export import record
-from devkit.deploy.kinds.base import Context
-from devkit.deploy.loading import load
-from devkit.deploy.model import Declaration, Findings, Found, Wanted
-from devkit.deploy.planning import Plan, plan
-from devkit.deploy.values import Values, secret_digests
+from devkit.deploy.declaration.loading import load
+from devkit.deploy.declaration.model import Declaration, Desired
+from devkit.deploy.declaration.values import Values
+from devkit.deploy.plan.model import Actual, ActualState, Plan
+from devkit.deploy.plan.planning import plan
+from devkit.deploy.resources import record
+from devkit.deploy.resources.base import Context
+from devkit.deploy.resources.secrets import secret_digests
+from devkit.deploy.workspace.client import RetryPolicy, connect
 from local_workspace import Workspace
 
 if TYPE_CHECKING:
@@ -96,9 +98,9 @@ class Deployer:
 
     def plan(self, environment: str = "dev", *, adopt: bool = False) -> Plan:
         declaration = self.project.load(environment)
-        findings = record(self.client, declaration)
-        digests = secret_digests(declaration, findings, self.project.values)
-        return plan(declaration, findings, adopt=adopt, secret_digests=digests)
+        state = record(self.client, declaration)
+        digests = secret_digests(declaration, state, self.project.values)
+        return plan(declaration, state, adopt=adopt, secret_digests=digests)
 
     def context(self, declaration: Declaration) -> Context:
         return Context(self.client, self.clock, declaration, self.project.values)
@@ -120,25 +122,25 @@ class Deployer:
 
 
 def client_of(
-    workspace: Workspace, clock: Clock, token: str | None = None, patience: Patience | None = None
+    workspace: Workspace, clock: Clock, token: str | None = None, policy: RetryPolicy | None = None
 ) -> WorkspaceClient:
     config = Config(host=workspace.host, token=token or workspace.token, auth_type="pat")
-    return connect(config, clock, patience)
+    return connect(config, clock, policy)
 
 
-def wanted(kind: str, key: str, body: Mapping[str, Any], name: str = "", **more: Any) -> Wanted:
+def desired(kind: str, key: str, body: Mapping[str, Any], name: str = "", **more: Any) -> Desired:
     name = name or str(body.get("name") or body.get("cluster_name") or key)
-    return Wanted(kind, key, name, dict(body), f"{key}.yml:1", **more)
+    return Desired(kind, key, name, dict(body), f"{key}.yml:1", **more)
 
 
-def declaration(*resources: Wanted, **more: Any) -> Declaration:
+def declaration(*resources: Desired, **more: Any) -> Declaration:
     return Declaration("demo", "dev", "/Shared/demo/dev", "", "/Repos/demo-dev", resources=resources, **more)
 
 
-def found_of(declared: Declaration, resource: Wanted, identity: str = "id-1", **body: Any) -> Found:
+def actual_of(declared: Declaration, resource: Desired, identity: str = "id-1", **body: Any) -> Actual:
     """What a workspace has after `resource` was deployed."""
-    return Found(resource.kind, identity, resource.name, {**resource.body, **body}, declared.owner(resource))
+    return Actual(resource.kind, identity, resource.name, {**resource.body, **body}, declared.owners[resource.address])
 
 
-def findings(*items: Found) -> Findings:
-    return Findings("http://127.0.0.1", "me", items)
+def state_of(*items: Actual) -> ActualState:
+    return ActualState("http://127.0.0.1", "me", items)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from devkit.deploy.applying import apply, delete_all, owned, prunable
+from devkit.deploy.applying import apply, delete_all
 from devkit.deploy.errors import DeclarationError, DeploymentError, StepFailed
-from devkit.deploy.export import read_export, record, write_export
-from devkit.deploy.model import Found
-from devkit.deploy.planning import plan
-from devkit.deploy.printing import render
-from devkit.deploy.values import secret_digests
+from devkit.deploy.plan.model import Actual
+from devkit.deploy.plan.planning import plan
+from devkit.deploy.plan.printing import render
+from devkit.deploy.plan.pruning import owned, prunable
+from devkit.deploy.resources import record
+from devkit.deploy.resources.secrets import secret_digests
+from devkit.deploy.workspace.export import read_export, write_export
 from local_workspace import Options, Workspace
 from tests.devkit.deploy.everything import COUNT, write_everything
 from tests.devkit.deploy.gateways import Echo, served
@@ -28,7 +30,7 @@ def test_deploying_twice_makes_no_writing_call_the_second_time(deployer: Deploye
     assert len(deployer.apply().changes) == COUNT
     writes = deployer.writes()
     again = deployer.apply()
-    assert (again.changes, len(again.actions), again.leftovers) == ((), COUNT, ())
+    assert (again.changes, len(again.actions), again.orphans) == ((), COUNT, ())
     assert deployer.writes() == writes, deployer.workspace.calls
 
 
@@ -175,7 +177,7 @@ def test_a_step_that_fails_stops_and_the_next_apply_goes_on(deployer: Deployer, 
     deployer.workspace.faults.add("status", method="POST", path="/api/*/jobs/create", status=400, skip=1)
     with pytest.raises(StepFailed) as raised:
         deployer.apply()
-    assert "Done before: jobs.one. Not done: nothing. The next apply goes on from there." in str(raised.value)
+    assert "Done before: jobs.one. Not done: nothing. The next apply continues from there." in str(raised.value)
     assert deployer.verbs() == {"jobs.two": "create"}
     deployer.apply()
     assert deployer.verbs() == {}
@@ -242,7 +244,7 @@ def test_a_secret_that_is_no_text_says_how_to_declare_it(deployer: Deployer, pro
     (project.folder).mkdir(parents=True, exist_ok=True)
     (project.folder / "bytes.bin").write_bytes(b"\xff\xfe" + CANARY.encode())
     project.resources("resources:\n  secret_scopes:\n    hub: {name: hub, secrets: {key: '${file.bytes.bin}'}}\n")
-    with pytest.raises(StepFailed, match="declare it with `binary: true`") as raised:
+    with pytest.raises(StepFailed, match="Declare it with `binary: true`") as raised:
         deployer.apply()
     assert CANARY not in str(raised.value)
 
@@ -265,9 +267,9 @@ def test_prune_deletes_what_is_declared_no_longer_and_nothing_that_others_own(
     deployer.client.jobs.create(name="stranger")
     project.resources("resources:\n  jobs:\n    one: {name: one}\n    extra: {name: 'extra-${environment}'}\n")
     deployer.apply()
-    doomed = prunable(deployer.plan())
-    assert [each.name for each in doomed] == ["two"]
-    delete_all(doomed, deployer.context(project.load()), 5)
+    condemned = prunable(deployer.plan())
+    assert [each.name for each in condemned] == ["two"]
+    delete_all(condemned, deployer.context(project.load()), 5)
     names = {job.settings.name for job in deployer.client.jobs.list() if job.settings}
     assert names == {"one", "extra-dev", "stranger"}
 
@@ -287,9 +289,9 @@ def test_more_than_the_guard_allows_is_not_deleted_at_all(deployer: Deployer, pr
     project.resources(JOBS)
     deployer.apply()
     project.resources("")
-    doomed = prunable(deployer.plan())
-    with pytest.raises(DeploymentError, match="2 resources would be deleted, and the guard allows 1"):
-        delete_all(doomed, deployer.context(project.load()), 1)
+    condemned = prunable(deployer.plan())
+    with pytest.raises(DeploymentError, match="2 resources would be deleted, and at most 1 may be"):
+        delete_all(condemned, deployer.context(project.load()), 1)
     assert len(list(deployer.client.jobs.list())) == 2
 
 
@@ -325,8 +327,8 @@ def test_destroy_deletes_everything_that_is_owned_and_leaves_an_empty_workspace(
     write_everything(project)
     deployer.apply()
     declared = project.load()
-    doomed = owned(declared, record(deployer.client, declared))
-    delete_all(doomed, deployer.context(declared), 100)
+    condemned = owned(declared, record(deployer.client, declared))
+    delete_all(condemned, deployer.context(declared), 100)
     left = {(each.kind, each.name) for each in record(deployer.workspace.client()).items}
     assert left == before
 
@@ -342,8 +344,8 @@ def test_a_plan_against_a_recording_needs_no_connection_and_says_the_same(
     project.environ["HUB"] = "other"
     live = deployer.plan()
     calls = dict(deployer.workspace.calls)
-    findings, declared = read_export(file), project.load()
-    offline = plan(declared, findings, secret_digests=secret_digests(declared, findings, project.values))
+    state, declared = read_export(file), project.load()
+    offline = plan(declared, state, secret_digests=secret_digests(declared, state, project.values))
     assert deployer.workspace.calls == calls
     assert {each.address for each in offline.changes} == {each.address for each in live.changes}
     assert {each.address for each in live.changes} == {
@@ -373,7 +375,7 @@ def test_further_libraries_do_not_restart_a_cluster(deployer: Deployer, project:
     declared += "      num_workers: 1\n      node_type_id: Standard_DS3_v2\n"
     project.resources(declared + "      libraries: [{pypi: {package: simplejson}}]\n")
     planned = deployer.apply()
-    apply(planned.__class__(planned.declaration, planned.findings, (), ()), deployer.context(planned.declaration))
+    apply(planned.__class__(planned.declaration, planned.state, (), ()), deployer.context(planned.declaration))
     (cluster,) = [each for each in deployer.client.clusters.list() if each.cluster_name == "Small"]
     installed = deployer.client.libraries.cluster_status(str(cluster.cluster_id))
     assert [each.library.pypi.package for each in installed if each.library and each.library.pypi] == ["simplejson"]
@@ -386,10 +388,8 @@ def test_a_wheel_that_only_an_active_run_uses_stays(deployer: Deployer, project:
     project.wheel("two")
     deployer.apply()
     planned = deployer.plan()
-    run = Found("runs", "1", "", {"run_id": 1, "tasks": [{"task_key": "a", "libraries": [{"whl": old}]}]})
-    used = dataclasses.replace(
-        planned, findings=dataclasses.replace(planned.findings, items=(*planned.findings.items, run))
-    )
+    run = Actual("runs", "1", "", {"run_id": 1, "tasks": [{"task_key": "a", "libraries": [{"whl": old}]}]})
+    used = dataclasses.replace(planned, state=dataclasses.replace(planned.state, items=(*planned.state.items, run)))
     assert prunable(used) == []
     assert len(prunable(planned)) == 1
 

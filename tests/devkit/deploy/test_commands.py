@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from devkit import cli
-from devkit.deploy.loading import load
+from devkit.deploy.declaration.loading import load
 from local_workspace import Workspace
 from tests.devkit.deploy.kit import CANARY, Project
 
@@ -142,7 +142,7 @@ def test_prune_prints_its_list_and_deletes_only_when_it_is_told_to(
     assert re.search(r"^- jobs.two 'two' \(\d+\)$", said.out, re.MULTILINE)
     assert "nothing was deleted; --yes deletes them" in said.err
     assert devkit("deploy", "prune", "--max", "0", "--yes", *jobs) == 1
-    assert "the guard allows 0" in capsys.readouterr().err
+    assert "at most 0 may be" in capsys.readouterr().err
     assert devkit("deploy", "prune", "--yes", *jobs) == 0
     assert [job.settings.name for job in signed_in.client().jobs.list() if job.settings] == ["one"]
     assert devkit("deploy", "prune", "--yes", *jobs) == 0
@@ -172,7 +172,7 @@ def test_a_job_is_run_and_its_end_is_waited_for(
     assert devkit("deploy", "wait", "--run", run_id[1], "--interval", "0.1", *folder) == 0
     assert "TERMINATED" in capsys.readouterr().out
     assert devkit("deploy", "run", "nothing", *folder) == 1
-    assert "no job is called 'nothing'" in capsys.readouterr().err
+    assert "no jobs are called 'nothing'" in capsys.readouterr().err
 
 
 def test_a_cluster_and_a_pipeline_update_are_waited_for(
@@ -186,7 +186,7 @@ def test_a_cluster_and_a_pipeline_update_are_waited_for(
     assert devkit("deploy", "wait", "--cluster", "Small", *quick) == 0
     assert str(created.response.cluster_id) in capsys.readouterr().out  # type: ignore[attr-defined]  # the client names a function as its type
     assert devkit("deploy", "wait", "--cluster", "Large", *quick) == 1
-    assert "0 clusters are called 'Large'" in capsys.readouterr().err
+    assert "no clusters are called 'Large'" in capsys.readouterr().err
     pipeline = client.pipelines.create(name="flow")
     client.pipelines.start_update(str(pipeline.pipeline_id))
     assert devkit("deploy", "wait", "--pipeline", "flow", *quick) == 1  # there is no pipeline engine here yet

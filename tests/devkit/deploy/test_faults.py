@@ -12,9 +12,9 @@ import requests
 from databricks.sdk.errors import NotFound
 from databricks.sdk.service.jobs import ConditionTask, ConditionTaskOp, Task
 
-from devkit.deploy.client import Patience, create_once, is_repeatable, wait_until
 from devkit.deploy.errors import Unavailable, UnknownOutcome, WaitEnded
-from devkit.deploy.running import start_run, wait_for_run
+from devkit.deploy.workspace.client import RetryPolicy, create_once, is_repeatable, wait_until
+from devkit.deploy.workspace.runs import start_run, wait_for_run
 from local_workspace import Workspace
 from tests.devkit.deploy.everything import COUNT, snapshot, write_everything
 from tests.devkit.deploy.kit import Deployer, FakeClock, Project, client_of
@@ -118,7 +118,7 @@ def test_a_read_is_repeated_until_it_is_answered(workspace: Workspace, status: i
 
 
 def test_patience_ends_and_the_last_answer_is_told(workspace: Workspace) -> None:
-    client = client_of(workspace, FakeClock(), patience=Patience(attempts=3))
+    client = client_of(workspace, FakeClock(), policy=RetryPolicy(attempts=3))
     workspace.faults.add("status", method="GET", path="/api/*/jobs/list", status=502, times=0)
     with pytest.raises(Unavailable, match="was tried 3 times; the last answer was: status 502"):
         list(client.jobs.list())
@@ -146,7 +146,7 @@ def test_a_run_that_was_started_without_an_answer_is_not_started_again(workspace
 
 def test_a_connection_that_was_never_opened_is_tried_again_whatever_the_call() -> None:
     with Workspace() as workspace:
-        client = client_of(workspace, FakeClock(), patience=Patience(attempts=3))
+        client = client_of(workspace, FakeClock(), policy=RetryPolicy(attempts=3))
     with pytest.raises(Unavailable, match="was tried 3 times"):
         client.jobs.create(name="nobody listens")
 

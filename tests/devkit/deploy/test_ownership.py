@@ -9,13 +9,15 @@ from pathlib import PurePosixPath
 import pytest
 from databricks.sdk.service.workspace import ImportFormat
 
-from devkit.deploy.applying import apply, delete_all, owned, prunable
+from devkit.deploy.applying import apply, delete_all
+from devkit.deploy.declaration.model import Owner
 from devkit.deploy.errors import DeclarationError, StepFailed
-from devkit.deploy.export import record
-from devkit.deploy.model import Found, Owner
-from devkit.deploy.planning import plan
-from devkit.deploy.printing import render
-from tests.devkit.deploy.kit import Deployer, Project, declaration, findings, found_of, wanted
+from devkit.deploy.plan.model import Actual
+from devkit.deploy.plan.planning import plan
+from devkit.deploy.plan.printing import render
+from devkit.deploy.plan.pruning import owned, prunable
+from devkit.deploy.resources import record
+from tests.devkit.deploy.kit import Deployer, Project, actual_of, declaration, desired, state_of
 
 VIEWED = "resources:\n  jobs:\n    one: {name: one, permissions: [{group_name: users, level: CAN_VIEW}]}\n"
 
@@ -60,19 +62,19 @@ def test_git_folders_of_two_projects_never_lie_in_one_folder(project: Project) -
 
 
 def test_what_is_protected_is_never_replaced() -> None:
-    pool = wanted("instance_pools", "pool", {"instance_pool_name": "Pool", "node_type_id": "big"}, name="Pool")
+    pool = desired("instance_pools", "pool", {"instance_pool_name": "Pool", "node_type_id": "big"}, name="Pool")
     declared = declaration(pool, protect=("instance_pools.pool",))
     with pytest.raises(DeclarationError, match="to change node_type_id, and it is protected"):
-        plan(declared, findings(found_of(declared, pool, "p-1", node_type_id="tiny")))
+        plan(declared, state_of(actual_of(declared, pool, "p-1", node_type_id="tiny")))
 
 
 def test_a_scope_that_holds_undeclared_secrets_is_never_replaced() -> None:
-    scope = wanted("secret_scopes", "hub", {"backend_type": "AZURE_KEYVAULT", "acls": {}}, name="hub")
+    scope = desired("secret_scopes", "hub", {"backend_type": "AZURE_KEYVAULT", "acls": {}}, name="hub")
     declared = declaration(scope)
-    found = found_of(declared, scope, "hub", backend_type="DATABRICKS")
-    secret = Found("secrets", "hub/by-hand", "hub/by-hand", {"digest": "0"})
+    found = actual_of(declared, scope, "hub", backend_type="DATABRICKS")
+    secret = Actual("secrets", "hub/by-hand", "hub/by-hand", {"digest": "0"})
     with pytest.raises(DeclarationError, match="holds secrets that are not declared: hub/by-hand"):
-        plan(declared, findings(found, secret))
+        plan(declared, state_of(found, secret))
 
 
 def test_a_text_where_patterns_are_protected_is_a_mistake(project: Project) -> None:
@@ -84,11 +86,11 @@ def test_a_text_where_patterns_are_protected_is_a_mistake(project: Project) -> N
 
 @pytest.mark.parametrize("pattern", ["secret_scopes.*", "secret_scopes.hub", "secret_scopes.demo-hub", "secrets.hub/*"])
 def test_a_protected_scope_keeps_its_secrets_and_a_protected_secret_its_scope(pattern: str) -> None:
-    scope = Found("secret_scopes", "demo-hub", "demo-hub", {}, Owner("demo", "dev", "hub", "0" * 12))
-    secret = Found("secrets", "demo-hub/key", "demo-hub/key", {}, Owner("demo", "dev", "hub/key", "0" * 12))
+    scope = Actual("secret_scopes", "demo-hub", "demo-hub", {}, Owner("demo", "dev", "hub", "0" * 12))
+    secret = Actual("secrets", "demo-hub/key", "demo-hub/key", {}, Owner("demo", "dev", "hub/key", "0" * 12))
     declared = declaration(protect=(pattern,))
-    assert owned(declared, findings(scope, secret)) == []
-    assert prunable(plan(declared, findings(scope, secret))) == []
+    assert owned(declared, state_of(scope, secret)) == []
+    assert prunable(plan(declared, state_of(scope, secret))) == []
 
 
 @pytest.mark.parametrize("key", ["a+b", "a(b)", "a:b", "it's", "x" * 250])
@@ -139,13 +141,13 @@ def test_a_scope_with_another_name_is_another_scope_and_the_old_one_is_declared_
 
 
 def test_two_names_that_change_places_are_refused_before_anything_is_changed() -> None:
-    one, two = (wanted("warehouses", key, {"name": name}) for key, name in (("one", "B"), ("two", "A")))
+    one, two = (desired("warehouses", key, {"name": name}) for key, name in (("one", "B"), ("two", "A")))
     declared = declaration(one, two)
     found = [
-        dataclasses.replace(found_of(declared, each, each.key), name=old) for each, old in ((one, "A"), (two, "B"))
+        dataclasses.replace(actual_of(declared, each, each.key), name=old) for each, old in ((one, "A"), (two, "B"))
     ]
-    with pytest.raises(DeclarationError, match=r"warehouses.one and warehouses.two change names with each other"):
-        plan(declared, findings(*found))
+    with pytest.raises(DeclarationError, match=r"warehouses.one and warehouses.two swap their names"):
+        plan(declared, state_of(*found))
 
 
 def test_what_is_replaced_gets_its_permissions_again(deployer: Deployer, project: Project) -> None:

@@ -7,30 +7,31 @@ from typing import Any
 
 import pytest
 
-from devkit.deploy.applying import owned
-from devkit.deploy.approving import as_json
-from devkit.deploy.differences import differences
+from devkit.deploy.declaration.model import Owner
 from devkit.deploy.errors import DeclarationError
-from devkit.deploy.model import Found, Owner, Pending
-from devkit.deploy.planning import plan
-from devkit.deploy.printing import render
-from tests.devkit.deploy.kit import CANARY, declaration, findings, found_of, wanted
+from devkit.deploy.plan.approving import as_json
+from devkit.deploy.plan.differences import differences
+from devkit.deploy.plan.model import Actual, Pending
+from devkit.deploy.plan.planning import plan
+from devkit.deploy.plan.printing import render
+from devkit.deploy.plan.pruning import owned
+from tests.devkit.deploy.kit import CANARY, actual_of, declaration, desired, state_of
 
-SMALL = wanted("clusters", "small", {"cluster_name": "Small", "num_workers": 2, "spark_version": "17"})
-JOB = wanted("jobs", "etl", {"name": "etl", "tasks": [{"task_key": "a", "existing_cluster_id": "Small"}]})
+SMALL = desired("clusters", "small", {"cluster_name": "Small", "num_workers": 2, "spark_version": "17"})
+JOB = desired("jobs", "etl", {"name": "etl", "tasks": [{"task_key": "a", "existing_cluster_id": "Small"}]})
 
 
 def test_nothing_to_do_when_everything_is_as_declared_whatever_the_server_added() -> None:
     declared = declaration(SMALL, JOB)
-    cluster = found_of(declared, SMALL, "c-1", driver_node_type_id="x", state="RUNNING")
+    cluster = actual_of(declared, SMALL, "c-1", driver_node_type_id="x", state="RUNNING")
     tasks = [{"task_key": "a", "existing_cluster_id": "c-1", "run_if": "ALL_SUCCESS"}]
-    job = found_of(declared, JOB, "7", tasks=tasks, format="MULTI_TASK")
-    assert plan(declared, findings(cluster, job)).changes == ()
+    job = actual_of(declared, JOB, "7", tasks=tasks, format="MULTI_TASK")
+    assert plan(declared, state_of(cluster, job)).changes == ()
 
 
 def test_a_plan_changes_neither_what_is_wanted_nor_what_is_found() -> None:
     declared = declaration(SMALL, JOB)
-    found = findings(found_of(declared, SMALL, "c-1", num_workers=9))
+    found = state_of(actual_of(declared, SMALL, "c-1", num_workers=9))
     before = copy.deepcopy((declared, found))
     assert plan(declared, found) == plan(declared, found)
     assert (declared, found) == before
@@ -39,7 +40,7 @@ def test_a_plan_changes_neither_what_is_wanted_nor_what_is_found() -> None:
 def test_a_changed_field_is_an_update_that_shows_both_values() -> None:
     declared = declaration(SMALL)
     old = declaration(dataclasses.replace(SMALL, body={**SMALL.body, "num_workers": 1}))
-    found = findings(found_of(old, old.resources[0], "c-1"))
+    found = state_of(actual_of(old, old.resources[0], "c-1"))
     planned = plan(declared, found)
     (action,) = planned.changes
     assert (action.verb, action.reason) == ("update", "")
@@ -48,30 +49,30 @@ def test_a_changed_field_is_an_update_that_shows_both_values() -> None:
 
 def test_what_was_edited_by_hand_is_told_as_drift() -> None:
     declared = declaration(SMALL)
-    (action,) = plan(declared, findings(found_of(declared, SMALL, "c-1", num_workers=9))).changes
+    (action,) = plan(declared, state_of(actual_of(declared, SMALL, "c-1", num_workers=9))).changes
     assert action.reason == "it was edited by hand since the last apply"
 
 
 def test_a_field_that_is_declared_no_longer_is_noticed() -> None:
     before = declaration(dataclasses.replace(SMALL, body={**SMALL.body, "spark_conf": {"a": "b"}}))
-    found = findings(found_of(before, before.resources[0], "c-1"))
+    found = state_of(actual_of(before, before.resources[0], "c-1"))
     (action,) = plan(declaration(SMALL), found).changes
-    assert (action.verb, action.reason) == ("update", "something that was declared before is declared no longer")
+    assert (action.verb, action.reason) == ("update", "something that was declared before is no longer declared")
 
 
 def test_a_renamed_resource_is_an_update_not_a_new_one() -> None:
     declared = declaration(SMALL)
     renamed = declaration(dataclasses.replace(SMALL, name="Little", body={**SMALL.body, "cluster_name": "Little"}))
-    planned = plan(renamed, findings(found_of(declared, SMALL, "c-1")))
+    planned = plan(renamed, state_of(actual_of(declared, SMALL, "c-1")))
     assert [(each.verb, each.changes[0].path) for each in planned.changes] == [("update", "cluster_name")]
-    assert planned.leftovers == ()
+    assert planned.orphans == ()
 
 
 def test_a_name_becomes_the_id_of_what_exists_or_is_created_in_the_same_apply() -> None:
     declared = declaration(JOB, SMALL)
-    (cluster, job) = plan(declared, findings()).changes
+    (cluster, job) = plan(declared, state_of()).changes
     assert (cluster.address, job.address) == ("clusters.small", "jobs.etl")
-    found = findings(found_of(declared, JOB, "7"))
+    found = state_of(actual_of(declared, JOB, "7"))
     changes = plan(declared, found).changes[1].changes
     assert [(each.path, each.after) for each in changes] == [
         ("tasks[a].existing_cluster_id", Pending("clusters", "Small"))
@@ -79,46 +80,47 @@ def test_a_name_becomes_the_id_of_what_exists_or_is_created_in_the_same_apply() 
 
 
 def test_missing_and_ambiguous_names_are_told_together_before_anything_is_done() -> None:
-    other = wanted("jobs", "two", {"name": "two", "tasks": [{"task_key": "a", "existing_cluster_id": "Smal"}]})
-    twins = [Found("clusters", identity, "Small", {}) for identity in ("c-1", "c-2")]
+    other = desired("jobs", "two", {"name": "two", "tasks": [{"task_key": "a", "existing_cluster_id": "Smal"}]})
+    twins = [Actual("clusters", identity, "Small", {}) for identity in ("c-1", "c-2")]
     with pytest.raises(DeclarationError) as raised:
-        plan(declaration(JOB, other), findings(*twins))
+        plan(declaration(JOB, other), state_of(*twins))
     ambiguous, missing = raised.value.mistakes
     assert "2 clusters are called 'Small' (c-1, c-2)" in ambiguous
     assert "there is none of the clusters called 'Smal'; did you mean 'Small'?" in missing
 
 
 def test_an_id_may_stand_where_a_name_may() -> None:
-    job = wanted("jobs", "etl", {"name": "etl", "tasks": [{"task_key": "a", "existing_cluster_id": "c-9"}]})
-    planned = plan(declaration(job), findings(Found("clusters", "c-9", "Theirs", {})))
+    job = desired("jobs", "etl", {"name": "etl", "tasks": [{"task_key": "a", "existing_cluster_id": "c-9"}]})
+    planned = plan(declaration(job), state_of(Actual("clusters", "c-9", "Theirs", {})))
     assert [each.verb for each in planned.changes] == ["create"]
 
 
 def test_a_name_within_free_text_is_no_reference() -> None:
     body = {"name": "etl", "tasks": [{"task_key": "a", "notebook_task": {"base_parameters": {"policy_id": "Nothing"}}}]}
-    assert plan(declaration(wanted("jobs", "etl", body)), findings()).changes[0].verb == "create"
+    assert plan(declaration(desired("jobs", "etl", body)), state_of()).changes[0].verb == "create"
 
 
 def test_a_name_that_is_taken_by_something_unowned_is_refused_unless_it_is_adopted() -> None:
-    declared, stranger = declaration(SMALL), Found("clusters", "c-1", "Small", {"cluster_name": "Small"})
+    declared, stranger = declaration(SMALL), Actual("clusters", "c-1", "Small", {"cluster_name": "Small"})
     with pytest.raises(DeclarationError, match="is not owned by this project"):
-        plan(declared, findings(stranger))
-    (action,) = plan(declared, findings(stranger), adopt=True).changes
+        plan(declared, state_of(stranger))
+    (action,) = plan(declared, state_of(stranger), adopt=True).changes
     assert (action.verb, action.reason) == ("update", "it is taken over")
 
 
 def test_what_belongs_to_another_project_is_never_adopted() -> None:
-    theirs = Found("clusters", "c-1", "Small", {}, Owner("other", "dev", "small", "0" * 12))
+    theirs = Actual("clusters", "c-1", "Small", {}, Owner("other", "dev", "small", "0" * 12))
     with pytest.raises(DeclarationError, match="belongs to other/dev"):
-        plan(declaration(SMALL), findings(theirs), adopt=True)
+        plan(declaration(SMALL), state_of(theirs), adopt=True)
 
 
 def test_a_field_that_the_service_cannot_edit_replaces_the_resource_and_what_names_it_follows() -> None:
-    pool = wanted("instance_pools", "pool", {"instance_pool_name": "Pool", "node_type_id": "big"}, name="Pool")
-    cluster = wanted("clusters", "small", {"cluster_name": "Small", "instance_pool_id": "Pool"})
+    pool = desired("instance_pools", "pool", {"instance_pool_name": "Pool", "node_type_id": "big"}, name="Pool")
+    cluster = desired("clusters", "small", {"cluster_name": "Small", "instance_pool_id": "Pool"})
     declared = declaration(pool, cluster)
-    found = findings(
-        found_of(declared, pool, "p-1", node_type_id="tiny"), found_of(declared, cluster, "c-1", instance_pool_id="p-1")
+    found = state_of(
+        actual_of(declared, pool, "p-1", node_type_id="tiny"),
+        actual_of(declared, cluster, "c-1", instance_pool_id="p-1"),
     )
     assert [(each.verb, each.address) for each in plan(declared, found).changes] == [
         ("replace", "instance_pools.pool"),
@@ -126,28 +128,30 @@ def test_a_field_that_the_service_cannot_edit_replaces_the_resource_and_what_nam
     ]
 
 
-def test_jobs_that_run_other_jobs_come_after_them_and_a_circle_is_refused() -> None:
-    first = wanted("jobs", "first", {"name": "first", "tasks": [{"task_key": "a", "run_job_task": {"job_id": "last"}}]})
-    last = wanted("jobs", "last", {"name": "last"})
-    planned = plan(declaration(first, last), findings())
+def test_jobs_that_run_other_jobs_come_after_them_and_a_cycle_is_refused() -> None:
+    first = desired(
+        "jobs", "first", {"name": "first", "tasks": [{"task_key": "a", "run_job_task": {"job_id": "last"}}]}
+    )
+    last = desired("jobs", "last", {"name": "last"})
+    planned = plan(declaration(first, last), state_of())
     assert [each.name for each in planned.changes] == ["last", "first"]
-    back = wanted("jobs", "last", {"name": "last", "tasks": [{"task_key": "a", "run_job_task": {"job_id": "first"}}]})
-    with pytest.raises(DeclarationError, match="in a circle: first -> last -> first"):
-        plan(declaration(first, back), findings())
+    back = desired("jobs", "last", {"name": "last", "tasks": [{"task_key": "a", "run_job_task": {"job_id": "first"}}]})
+    with pytest.raises(DeclarationError, match="in a cycle: first -> last -> first"):
+        plan(declaration(first, back), state_of())
 
 
 def test_what_is_declared_no_longer_is_a_leftover_and_what_others_own_is_not() -> None:
     declared = declaration(SMALL, JOB)
-    mine = found_of(declared, JOB, "7")
+    mine = actual_of(declared, JOB, "7")
     theirs = dataclasses.replace(mine, id="8", owner=Owner("demo", "prod", "etl", "0" * 12))
     unowned = dataclasses.replace(mine, id="9", owner=None)
-    planned = plan(declaration(), findings(mine, theirs, unowned))
-    assert [each.id for each in planned.leftovers] == ["7"]
+    planned = plan(declaration(), state_of(mine, theirs, unowned))
+    assert [each.id for each in planned.orphans] == ["7"]
 
 
 def test_two_resources_of_one_key_and_name_are_a_mistake() -> None:
     declared = declaration(SMALL)
-    twins = findings(found_of(declared, SMALL, "c-1"), found_of(declared, SMALL, "c-2"))
+    twins = state_of(actual_of(declared, SMALL, "c-1"), actual_of(declared, SMALL, "c-2"))
     with pytest.raises(DeclarationError, match=r"2 clusters carry the tag of clusters.small: c-1, c-2; remove the tag"):
         plan(declared, twins)
     assert owned(declared, twins) == []
@@ -175,27 +179,29 @@ def test_an_owner_survives_its_text_within_other_text() -> None:
 
 
 def test_a_permission_that_somebody_added_by_hand_is_drift_and_that_of_the_deployer_is_not() -> None:
-    granted = wanted("permissions", "jobs.etl", {"principals": {"group:users": "CAN_VIEW"}}, name="jobs.etl")
+    granted = desired("permissions", "jobs.etl", {"principals": {"group:users": "CAN_VIEW"}}, name="jobs.etl")
     declared = declaration(JOB, granted, SMALL)
     cluster, job = (
-        found_of(declared, SMALL, "c-1"),
-        found_of(declared, JOB, "7", tasks=[{"task_key": "a", "existing_cluster_id": "c-1"}]),
+        actual_of(declared, SMALL, "c-1"),
+        actual_of(declared, JOB, "7", tasks=[{"task_key": "a", "existing_cluster_id": "c-1"}]),
     )
     principals = {"group:users": "CAN_VIEW", "user:me": "IS_OWNER"}
     extra = {"given": ["user:me"]}
-    same = Found("permissions", "jobs/7", "jobs.etl", {"principals": principals}, declared.owner(granted), extra)
-    assert plan(declared, findings(cluster, job, same)).changes == ()
+    same = Actual(
+        "permissions", "jobs/7", "jobs.etl", {"principals": principals}, declared.owners[granted.address], extra
+    )
+    assert plan(declared, state_of(cluster, job, same)).changes == ()
     more = dataclasses.replace(same, body={"principals": {**principals, "user:eve": "CAN_MANAGE"}})
-    (action,) = plan(declared, findings(cluster, job, more)).changes
+    (action,) = plan(declared, state_of(cluster, job, more)).changes
     assert [(each.path, each.after) for each in action.changes] == [("principals.user:eve", None)]
 
 
 def test_what_looks_like_a_secret_is_masked_even_where_somebody_wrote_it_by_hand() -> None:
     body = {"cluster_name": "Small", "spark_env_vars": {"DB_PASSWORD": "{{secrets/a/b}}", "HUB": "fine"}}
-    small = wanted("clusters", "small", body)
+    small = desired("clusters", "small", body)
     declared = declaration(small)
     by_hand = {"DB_PASSWORD": CANARY, "HUB": f"Endpoint=sb://h/;SharedAccessKey={CANARY};EntityPath=e"}
-    shown = render(plan(declared, findings(found_of(declared, small, "c-1", spark_env_vars=by_hand))))
+    shown = render(plan(declared, state_of(actual_of(declared, small, "c-1", spark_env_vars=by_hand))))
     assert "spark_env_vars.DB_PASSWORD: *** -> {{secrets/a/b}}" in shown
     assert "spark_env_vars.HUB: Endpoint=sb://h/;SharedAccessKey=***;EntityPath=e -> fine" in shown
     assert CANARY not in shown
@@ -218,10 +224,10 @@ def test_what_looks_like_a_secret_is_masked_even_where_somebody_wrote_it_by_hand
 def test_a_secret_is_masked_wherever_it_stands(by_hand: dict[str, Any]) -> None:
     known = "{{secrets/scope/key}}"
     body = {"cluster_name": "Small", **by_hand}
-    planned = plan(declaration(wanted("clusters", "small", body)), findings())
-    harmless = wanted("clusters", "small", {"cluster_name": "Small", **_without(by_hand, known)})
+    planned = plan(declaration(desired("clusters", "small", body)), state_of())
+    harmless = desired("clusters", "small", {"cluster_name": "Small", **_without(by_hand, known)})
     declared = declaration(harmless)
-    drift = plan(declared, findings(found_of(declared, harmless, "c-1", **by_hand)))
+    drift = plan(declared, state_of(actual_of(declared, harmless, "c-1", **by_hand)))
     said = render(planned) + render(drift) + json.dumps([as_json(planned), as_json(drift)])
     assert CANARY not in said
     assert "***" in said
@@ -233,11 +239,11 @@ def _without(content: Any, replacement: str) -> Any:
 
 def test_a_reference_to_a_secret_is_shown() -> None:
     body = {"cluster_name": "Small", "spark_env_vars": {"DB_PWD": "{{secrets/a/b}}"}}
-    assert "{{secrets/a/b}}" in render(plan(declaration(wanted("clusters", "small", body)), findings()))
+    assert "{{secrets/a/b}}" in render(plan(declaration(desired("clusters", "small", body)), state_of()))
 
 
 def test_a_plan_for_another_resource_of_the_same_name_is_another_plan() -> None:
     declared = declaration(SMALL)
-    one, two = (plan(declared, findings(found_of(declared, SMALL, each, num_workers=9))) for each in ("c-1", "c-2"))
+    one, two = (plan(declared, state_of(actual_of(declared, SMALL, each, num_workers=9))) for each in ("c-1", "c-2"))
     assert as_json(one, "salt")["actions"] != as_json(two, "salt")["actions"]
     assert as_json(one, "salt") == as_json(one, "salt")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import requests
 
+from devkit.deploy.declaration.values import Values
 from devkit.deploy.errors import DeploymentError
-from devkit.deploy.sign_in import sign_in
-from devkit.deploy.values import Values
+from devkit.deploy.workspace.sign_in import sign_in
 from local_workspace import Workspace
 from spark_utils.errors import ConfigurationError
 from tests.devkit.deploy.gateways import Proxy, Vault, served

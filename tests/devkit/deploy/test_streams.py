@@ -9,11 +9,19 @@ from collections.abc import Iterator
 import pytest
 
 from devkit.deploy.errors import DeploymentError, StepFailed, WaitEnded
-from devkit.deploy.model import Action
-from devkit.deploy.running import active_run, find_job, observe, start_run, wait_until_healthy
-from devkit.deploy.streams import last_commit, progress_in, stale_run
+from devkit.deploy.plan.model import Action
+from devkit.deploy.plan.streams import stale_run
+from devkit.deploy.workspace.runs import (
+    active_run,
+    find_job,
+    last_commit,
+    observe,
+    progress_in,
+    start_run,
+    wait_until_healthy,
+)
 from local_workspace import Workspace
-from tests.devkit.deploy.kit import Deployer, FakeClock, Project, found_of, wanted
+from tests.devkit.deploy.kit import Deployer, FakeClock, Project, actual_of, desired
 from tests.devkit.deploy.kit import declaration as declared_with
 
 LOOP = """
@@ -136,13 +144,13 @@ def test_a_stream_whose_batches_stand_still_is_not_healthy(streaming: Deployer) 
     settings = {"checkpoint": commits.removesuffix("/commits"), "within_seconds": 60}
     with pytest.raises(WaitEnded, match=r"not reached within 60 s.*\('RUNNING', 3\)"):
         wait_until_healthy(
-            streaming.client, streaming.clock, wanted("jobs", "stream", {}, stream=settings), running(streaming)
+            streaming.client, streaming.clock, desired("jobs", "stream", {}, stream=settings), running(streaming)
         )
 
 
 def test_progress_is_read_from_the_commits_of_a_checkpoint_in_a_volume_or_on_dbfs(deployer: Deployer) -> None:
     client = deployer.client
-    stream = wanted("jobs", "stream", {}, stream={"checkpoint": "/Volumes/main/default/demo/checkpoint"})
+    stream = desired("jobs", "stream", {}, stream={"checkpoint": "/Volumes/main/default/demo/checkpoint"})
     assert observe(client, None, stream) is None
     client.files.create_directory("/Volumes/main/default/demo/checkpoint/commits")
     for batch in (9, 10, 2):
@@ -150,7 +158,7 @@ def test_progress_is_read_from_the_commits_of_a_checkpoint_in_a_volume_or_on_dbf
     assert observe(client, None, stream) == 10
     client.dbfs.mkdirs("/checkpoint/commits")
     client.dbfs.put("/checkpoint/commits/4", contents="")
-    assert observe(client, None, wanted("jobs", "s", {}, stream={"checkpoint": "dbfs:/checkpoint"})) == 4
+    assert observe(client, None, desired("jobs", "s", {}, stream={"checkpoint": "dbfs:/checkpoint"})) == 4
 
 
 def test_numbers_of_batches_are_found_in_logs_and_in_names() -> None:
@@ -162,10 +170,10 @@ def test_numbers_of_batches_are_found_in_logs_and_in_names() -> None:
 
 
 def test_a_run_that_carries_resolved_references_is_not_taken_for_an_older_one() -> None:
-    job = wanted(
+    job = desired(
         "jobs", "s", {"name": "s", "tasks": [{"task_key": "a", "notebook_task": {"notebook_path": "{{job.id}}"}}]}
     )
-    action = Action("unchanged", job, found_of(declared_with(job), job))
+    action = Action("unchanged", job, actual_of(declared_with(job), job))
     assert (
         stale_run(action, [{"run_id": 1, "tasks": [{"task_key": "a", "notebook_task": {"notebook_path": "7"}}]}]) == ""
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from devkit.deploy.errors import DeclarationError, StepFailed
-from devkit.deploy.kinds.table_changes import REPEATABLE, split_statements
+from devkit.deploy.resources.table_changes import REPEATABLE, split_statements
 from local_workspace import Workspace
 from tests.devkit.deploy.kit import Deployer, FakeClock, Project
 
@@ -69,7 +69,7 @@ def test_files_run_in_order_once_a_further_one_later_and_an_edited_one_never(
     assert rows(deployer, "SELECT count(*) FROM default.demo") == [["3"]]
 
     project.write("changes/003_more.sql", "INSERT INTO default.demo VALUES (4, 'e')")
-    with pytest.raises(DeclarationError, match=r"003_more.sql was edited. It was run already, and is run once"):
+    with pytest.raises(DeclarationError, match=r"003_more.sql was edited. It has been run, and runs once"):
         deployer.plan()
     project.write("changes/003_more.sql", "INSERT INTO default.demo VALUES (3, 'd')")
 

@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from databricks.sdk.core import DatabricksError
 
+    from devkit.deploy.declaration.loading import workspace_settings
     from devkit.deploy.errors import DeploymentError
-    from devkit.deploy.loading import workspace_settings
-    from devkit.deploy.sign_in import sign_in
+    from devkit.deploy.workspace.sign_in import sign_in
 
     try:
         body = json.loads(arguments.json) if arguments.json else None

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from devkit.deploy.loading import load
-from devkit.deploy.model import Declaration, Wanted, replaced
-from devkit.deploy.names import referred_kind
+from devkit.deploy.declaration.loading import load
+from devkit.deploy.declaration.model import Declaration, Desired
+from devkit.deploy.plan.references import referred_kind, replace_values
 
 # Kinds that a bundle knows, and the fields that it calls by another name.
 BUNDLED: Final = {"jobs": "jobs", "pipelines": "pipelines", "clusters": "clusters", "warehouses": "sql_warehouses"}
@@ -70,11 +70,11 @@ def _target(declaration: Declaration) -> tuple[dict[str, Any], dict[str, Any], l
     resources: dict[str, dict[str, Any]] = {}
     lookups: dict[str, Any] = {}
     left_out = []
-    for wanted in declaration.resources:
-        if wanted.kind in BUNDLED:
-            resources.setdefault(BUNDLED[wanted.kind], {})[wanted.key] = _body(declaration, wanted, lookups)
-        elif not wanted.local and not (wanted.kind == "permissions" and wanted.key.partition(".")[0] in BUNDLED):
-            left_out.append(f"{wanted.address}: `devkit deploy` deploys it, a bundle has no such resource")
+    for desired in declaration.resources:
+        if desired.kind in BUNDLED:
+            resources.setdefault(BUNDLED[desired.kind], {})[desired.key] = _body(declaration, desired, lookups)
+        elif not desired.local and not (desired.kind == "permissions" and desired.key.partition(".")[0] in BUNDLED):
+            left_out.append(f"{desired.address}: `devkit deploy` deploys it, a bundle has no such resource")
     where = {name: declaration.workspace[name] for name in ("host", "profile") if declaration.workspace.get(name)}
     target: dict[str, Any] = {"mode": "production"} if declaration.environment == "prod" else {}
     target["workspace"] = {**where, "root_path": f"{declaration.root}/bundle"}
@@ -83,12 +83,12 @@ def _target(declaration: Declaration) -> tuple[dict[str, Any], dict[str, Any], l
     return {**target, "resources": resources}, lookups, left_out
 
 
-def _body(declaration: Declaration, wanted: Wanted, lookups: dict[str, Any]) -> dict[str, Any]:
+def _body(declaration: Declaration, desired: Desired, lookups: dict[str, Any]) -> dict[str, Any]:
     """Return a resource as a bundle has it: references for names, local files for paths, permissions inside."""
     declared = {(each.kind, each.name): each.key for each in declaration.resources}
 
     def change(path: str, field: str, value: Any) -> Any:
-        if referred_kind(path, field, wanted.kind) is None or not isinstance(value, str):
+        if referred_kind(path, field, desired.kind) is None or not isinstance(value, str):
             return value
         kind, lookup = LOOKUPS[field]
         key = declared.get((kind, value))
@@ -98,8 +98,8 @@ def _body(declaration: Declaration, wanted: Wanted, lookups: dict[str, Any]) -> 
         lookups[variable] = {"lookup": {lookup: value}}
         return f"${{var.{variable}}}"
 
-    body: dict[str, Any] = _local_paths(replaced(wanted.body, change), declaration)
-    listed = (each for each in declaration.resources if each.kind == "permissions" and each.key == wanted.address)
+    body: dict[str, Any] = _local_paths(replace_values(desired.body, change), declaration)
+    listed = (each for each in declaration.resources if each.kind == "permissions" and each.key == desired.address)
     for granted in listed:
         body["permissions"] = [
             {"level": level, NAMED_FIELDS[who.partition(":")[0]]: who.partition(":")[2]}

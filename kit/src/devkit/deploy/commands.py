@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
-    from devkit.deploy.kinds.base import Context
-    from devkit.deploy.model import Declaration, Findings, Found
-    from devkit.deploy.planning import Plan
-    from devkit.deploy.values import Values
+    from devkit.deploy.declaration.model import Declaration
+    from devkit.deploy.declaration.values import Values
+    from devkit.deploy.plan.model import Actual, ActualState, Plan
+    from devkit.deploy.resources.base import Context
 
 Verb = Callable[[argparse.Namespace], int]
 DEFAULT_FOLDER = Path("configuration") / "deploy"
@@ -80,7 +80,7 @@ def add_workspace_arguments(parser: argparse.ArgumentParser) -> None:
 
 def connect(arguments: argparse.Namespace, declaration: Declaration, values: Values) -> WorkspaceClient:
     """Return a client of the workspace that the environment and the options name."""
-    from devkit.deploy.sign_in import sign_in
+    from devkit.deploy.workspace.sign_in import sign_in
 
     given = {"profile": arguments.profile, "proxy": arguments.proxy}
     settings = {**declaration.workspace, **{name: value for name, value in given.items() if value}}
@@ -91,7 +91,7 @@ class _Session:
     """What every verb begins with: the declaration, the values of secrets, and, once needed, a connection."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        from devkit.deploy.loading import load
+        from devkit.deploy.declaration.loading import load
 
         self.arguments = arguments
         self.declaration: Declaration = load(arguments.environment, arguments.folder, arguments.base)
@@ -108,27 +108,27 @@ class _Session:
     def context(self) -> Context:
         from databricks.sdk.clock import RealClock
 
-        from devkit.deploy.kinds.base import Context
+        from devkit.deploy.resources.base import Context
 
         return Context(self.client, RealClock(), self.declaration, self.values)
 
-    def plan(self, findings: Findings | None = None) -> Plan:
-        from devkit.deploy.export import record
-        from devkit.deploy.planning import plan
-        from devkit.deploy.values import secret_digests
+    def plan(self, state: ActualState | None = None) -> Plan:
+        from devkit.deploy.plan.planning import plan
+        from devkit.deploy.resources import record
+        from devkit.deploy.resources.secrets import secret_digests
 
-        found = findings or record(self.client, self.declaration)
-        digests = secret_digests(self.declaration, found, self.values)
+        state = state or record(self.client, self.declaration)
+        digests = secret_digests(self.declaration, state, self.values)
         adopt = getattr(self.arguments, "adopt", False)
-        return plan(self.declaration, found, adopt=adopt, secret_digests=digests)
+        return plan(self.declaration, state, adopt=adopt, secret_digests=digests)
 
 
 def _masked(verb: Verb) -> Verb:
     """Let a verb run, and clean what goes wrong of every secret that was looked up."""
 
     def run(arguments: argparse.Namespace) -> int:
+        from devkit.deploy.declaration.values import Values
         from devkit.deploy.errors import DeploymentError
-        from devkit.deploy.values import Values
         from spark_utils.errors import SparkUtilsError
         from spark_utils.redaction import redact
 
@@ -150,15 +150,15 @@ def _masked(verb: Verb) -> Verb:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from devkit.deploy.approving import as_json
     from devkit.deploy.errors import DeploymentError
-    from devkit.deploy.export import read_export
-    from devkit.deploy.printing import render
+    from devkit.deploy.plan.approving import as_json
+    from devkit.deploy.plan.printing import render
+    from devkit.deploy.workspace.export import read_export
 
     if arguments.offline != (arguments.export is not None):
         raise DeploymentError("--offline and --export FILE belong together")
-    findings = read_export(arguments.export) if arguments.offline else None
-    plan = _Session(arguments).plan(findings)
+    state = read_export(arguments.export) if arguments.offline else None
+    plan = _Session(arguments).plan(state)
     print(render(plan))
     if arguments.out:
         arguments.out.write_text(json.dumps(as_json(plan), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -167,8 +167,8 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _apply(arguments: argparse.Namespace) -> int:
     from devkit.deploy.applying import apply
-    from devkit.deploy.approving import check_expected
-    from devkit.deploy.printing import render, summary
+    from devkit.deploy.plan.approving import check_expected
+    from devkit.deploy.plan.printing import render, summary
 
     session = _Session(arguments)
     plan = session.plan()
@@ -181,49 +181,50 @@ def _apply(arguments: argparse.Namespace) -> int:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from devkit.deploy.applying import prunable
+    from devkit.deploy.plan.pruning import prunable
 
     session = _Session(arguments)
     return _delete(session, prunable(session.plan()), arguments)
 
 
 def _destroy(arguments: argparse.Namespace) -> int:
-    from devkit.deploy.applying import owned
-    from devkit.deploy.export import record
-    from devkit.deploy.matching import copies_of
-    from devkit.deploy.printing import render_copies
+    from devkit.deploy.plan.matching import copies_of
+    from devkit.deploy.plan.printing import render_copies
+    from devkit.deploy.plan.pruning import owned
+    from devkit.deploy.resources import record
 
     session = _Session(arguments)
-    findings = record(session.client, session.declaration)
-    for line in render_copies(copies_of(session.declaration, findings)[0]):
+    state = record(session.client, session.declaration)
+    for line in render_copies(copies_of(session.declaration, state)[0]):
         print(line, file=sys.stderr)
-    return _delete(session, owned(session.declaration, findings), arguments)
+    return _delete(session, owned(session.declaration, state), arguments)
 
 
-def _delete(session: _Session, doomed: list[Found], arguments: argparse.Namespace) -> int:
-    from devkit.deploy.applying import check_maximum, delete_all
-    from devkit.deploy.model import Action
+def _delete(session: _Session, listed: list[Actual], arguments: argparse.Namespace) -> int:
+    from devkit.deploy.applying import delete_all
+    from devkit.deploy.plan.model import Action
+    from devkit.deploy.plan.pruning import check_maximum
 
-    if not doomed:
+    if not listed:
         print("nothing to delete")
         return 0
-    print(f"{len(doomed)} to delete in {session.declaration.environment} on {session.client.config.host}:")
-    for found in doomed:
+    print(f"{len(listed)} to delete in {session.declaration.environment} on {session.client.config.host}:")
+    for found in listed:
         print(f"- {Action('delete', None, found).address} {found.name!r} ({found.id})")
-    check_maximum(doomed, arguments.max)
+    check_maximum(listed, arguments.max)
     if not arguments.yes:
         print("nothing was deleted; --yes deletes them", file=sys.stderr)
         return 1
-    print(f"{delete_all(doomed, session.context, arguments.max, print)} deleted")
+    print(f"{delete_all(listed, session.context, arguments.max, print)} deleted")
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from devkit.deploy.export import write_export
+    from devkit.deploy.workspace.export import write_export
 
     session = _Session(arguments)
-    findings = write_export(session.client, arguments.file, session.declaration)
-    print(f"{arguments.file}: {len(findings.items)} resources of {findings.host}")
+    state = write_export(session.client, arguments.file, session.declaration)
+    print(f"{arguments.file}: {len(state.items)} resources of {state.host}")
     return 0
 
 
@@ -231,7 +232,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from databricks.sdk.clock import RealClock
 
     from devkit.deploy.errors import DeploymentError
-    from devkit.deploy.running import output_of, start_run, wait_for_run
+    from devkit.deploy.workspace.runs import output_of, start_run, wait_for_run
 
     wrong = [each for each in arguments.parameter if not each.partition("=")[0] or "=" not in each]
     if wrong:
@@ -254,25 +255,25 @@ def _run(arguments: argparse.Namespace) -> int:
 def _wait(arguments: argparse.Namespace) -> int:
     from databricks.sdk.clock import RealClock
 
-    from devkit.deploy import running
+    from devkit.deploy.workspace import runs
 
     session, clock = _Session(arguments), RealClock()
     limits = {"interval": arguments.interval, "limit": arguments.limit}
     if arguments.run_id:
-        print(running.life_cycle(running.wait_for_run(session.client, arguments.run_id, clock, **limits)))
+        print(runs.life_cycle(runs.wait_for_run(session.client, arguments.run_id, clock, **limits)))
     elif arguments.cluster:
-        print(running.wait_for_cluster(session.client, arguments.cluster, clock, **limits))
+        print(runs.wait_for_cluster(session.client, arguments.cluster, clock, **limits))
     elif arguments.pipeline:
-        print(running.wait_for_update(session.client, arguments.pipeline, clock, **limits))
+        print(runs.wait_for_update(session.client, arguments.pipeline, clock, **limits))
     else:
-        wanted = running.declared_stream(session.declaration, arguments.stream)
-        run_id = running.active_run(session.client, running.find_job(session.client, wanted.name))
-        print(f"healthy: batch {running.wait_until_healthy(session.client, clock, wanted, run_id)}")
+        desired = runs.declared_stream(session.declaration, arguments.stream)
+        run_id = runs.active_run(session.client, runs.find_job(session.client, desired.name))
+        print(f"healthy: batch {runs.wait_until_healthy(session.client, clock, desired, run_id)}")
     return 0
 
 
 def _job_id(session: _Session, job: str) -> int:
-    from devkit.deploy.running import find_job
+    from devkit.deploy.workspace.runs import find_job
 
     named = {each.key: each.name for each in session.declaration.resources if each.kind == "jobs"}
     return find_job(session.client, named.get(job, job))

@@ -7,7 +7,7 @@
     │   └── DeclarationError   mistakes in the files of configuration/deploy, all of them at once
     └── DeploymentError        the workspace and the declaration do not fit, or a step failed
         ├── UnknownOutcome     a call that must not be sent twice got no answer
-        ├── Unavailable        a call was repeated until patience ended
+        ├── Unavailable        a call was repeated until policy ended
         ├── StepFailed         an apply that stopped; says what was done
         └── WaitEnded          a wait that reached its limit, or that can no longer succeed
 """
@@ -42,7 +42,7 @@ class UnknownOutcome(DeploymentError):  # noqa: N818  # the outcome is unknown; 
 
 
 class Unavailable(DeploymentError):  # noqa: N818  # reads as what it is
-    """A call was repeated until patience ended."""
+    """A call was repeated until policy ended."""
 
 
 class StepFailed(DeploymentError):  # noqa: N818  # reads as what it is

@@ -1,0 +1,1 @@
+"""From the files of a declaration to the desired state of one environment."""

@@ -1,0 +1,1 @@
+"""The workspace itself: signing in, calls with retries, waiting, runs and recordings."""
