@@ -1,4 +1,4 @@
-"""What of a plan must not be shown: what looks like a secret that somebody wrote out."""
+"""Masking in plans: what looks like a secret that somebody wrote out is not shown."""
 
 from __future__ import annotations
 
@@ -8,24 +8,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from devkit.deploy.plan.model import Action, Change
+from spark_utils.redaction import MASK, looks_secret_name, mask_credentials
 
-MASK: Final = "***"
-NAMES: Final = (
-    r"password|passwd|pwd|passphrase|secret|token|credential|(?<![a-z])sas(?![a-z])"
-    r"|(?:account|access|api|private)[._-]?key|connection[._-]?string"
-)
-SECRET_NAME: Final = re.compile(NAMES, re.IGNORECASE)
-SECRET_OPTION: Final = re.compile(rf"-{{0,2}}[\w.-]*(?:{NAMES})[\w.-]*", re.IGNORECASE)
-SECRET_TEXT: Final = re.compile(
-    r"\bdapi[0-9a-f]{32}(-\d)?\b|(?<=AccountKey=)[^;\s]+|(?<=SharedAccessKey=)[^;\s]+|(?<=sig=)[^&\s]+"
-)
-SECRET_ASSIGNED: Final = re.compile(
-    rf"((?:{NAMES})[\w.-]{{0,80}}[\"']?\s*[=:]\s*[\"']?|--?[\w.-]{{0,80}}?(?:{NAMES})[\w.-]{{0,80}}\s+(?!-))"
-    r"(?!\{\{secrets/|\$\{|\*\*\*)[^\s\"';&,]+",
-    re.IGNORECASE,
-)
 REFERENCE: Final = re.compile(r"\{\{secrets/[^{}]*\}\}")
-NAMED_ITEMS: Final = re.compile(r"\b(tasks|job_clusters|environments|depends_on)\[[^\]]*\]")  # free names, no settings
+OPTION: Final = re.compile(r"-{0,2}[\w.-]+")
+NAMED_ITEMS: Final = re.compile(r"\b(tasks|job_clusters|environments|depends_on)\[[^\]]*\]")  # free names, not settings
 
 
 def masked(action: Action) -> Iterator[Change]:
@@ -57,23 +44,25 @@ def cleaned(value: Any, path: str = "", known: set[str] | None = None) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value
     text = str(value)
-    if text in known or SECRET_NAME.search(NAMED_ITEMS.sub(r"\1", path)):
+    if text in known or looks_secret_name(NAMED_ITEMS.sub(r"\1", path)):
         return value if not REFERENCE.sub("", text).strip() else MASK
-    if not isinstance(value, str):
-        return value
-    return SECRET_ASSIGNED.sub(rf"\1{MASK}", SECRET_TEXT.sub(MASK, value))
+    return mask_credentials(value) if isinstance(value, str) else value
 
 
 def _hidden(content: Any) -> Iterator[str]:
     """Yield the texts that are secrets by what stands beside them: a name in a mapping, an option in a list."""
     if isinstance(content, dict):
-        if any(isinstance(content.get(each), str) and SECRET_NAME.search(content[each]) for each in ("name", "key")):
+        if any(isinstance(content.get(each), str) and looks_secret_name(content[each]) for each in ("name", "key")):
             yield from (str(content[each]) for each in ("value", "default") if content.get(each) not in (None, ""))
         for each in content.values():
             yield from _hidden(each)
     elif isinstance(content, list):
         for option, each in itertools.pairwise(content):
-            if isinstance(option, str) and isinstance(each, str) and each and SECRET_OPTION.fullmatch(option):
+            if isinstance(option, str) and isinstance(each, str) and each and _is_secret_option(option):
                 yield each
         for each in content:
             yield from _hidden(each)
+
+
+def _is_secret_option(text: str) -> bool:
+    return OPTION.fullmatch(text) is not None and looks_secret_name(text)
