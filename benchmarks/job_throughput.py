@@ -26,6 +26,7 @@ from spark_utils import (
     flatten_plan,
     get_session,
     good_rows,
+    good_schema,
     load_schema,
     parse,
     parse_arguments,
@@ -40,7 +41,7 @@ DISTINCT = 50_000  # events are generated once and sent again and again: Python'
 def hand_written(spark: SparkSession, config: StreamingConfig, folder: Path) -> None:
     """Parse leniently, select the same columns, append to one table."""
     schema = load_schema(config.schema)
-    raw = read_stream(spark, config)
+    raw = read_stream(spark, config.source)
     parsed = raw.withColumn("event", F.from_json(F.col("body").cast("string"), schema)).drop("body")
     flat = flatten(parsed, flatten_plan(parsed.schema, column="event"))
     writer = flat.writeStream.format("delta").option("checkpointLocation", str(folder / "checkpoint"))
@@ -49,15 +50,21 @@ def hand_written(spark: SparkSession, config: StreamingConfig, folder: Path) -> 
 
 def ours(spark: SparkSession, config: StreamingConfig, folder: Path) -> None:
     """Parse strictly, flatten, write two tables, as `src/streaming_job.py` does."""
-    to_parsed = partial(parse, schema=load_schema(config.schema), **config.parse_options)
-    raw = read_stream(spark, config)
-    plan = flatten_plan(good_rows(to_parsed(raw)).schema, column="event", **config.flatten_options)  # type: ignore[call-arg]  # options in a dictionary
+    schema = load_schema(config.schema)
+    raw = read_stream(spark, config.source)
+    plan = flatten_plan(good_schema(raw.schema, schema, options=config.parse), column="event", options=config.flatten)
 
-    def to_events(good: DataFrame) -> DataFrame:
-        return flatten(good, plan)
+    def to_events(parsed: DataFrame) -> DataFrame:
+        return parsed.transform(good_rows).transform(flatten, plan)
 
-    paths = {"output_path": str(folder / "tables"), "checkpoint_path": str(folder / "checkpoint")}
-    query = write_stream(raw, parse=to_parsed, transform=to_events, **{**config.write_options, **paths})
+    query = write_stream(
+        raw,
+        parse=partial(parse, schema=schema, options=config.parse),
+        events=to_events,
+        output=config.output,
+        output_path=str(folder / "tables"),
+        checkpoint_path=str(folder / "checkpoint"),
+    )
     query.awaitTermination()
 
 

@@ -24,10 +24,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, IntegerType, StringType, StructField, StructType
 
 from devkit.hub.generator import Shares, generate
+from spark_utils.configuration.settings import Engine
 from spark_utils.flattening import flatten, flatten_plan
 from spark_utils.parsing import Limits, good_rows, parse
 from spark_utils.parsing.columns import nullable_type
-from spark_utils.parsing.frames import Engine
 from spark_utils.schemas import load_schema
 from spark_utils.session import get_session
 from spark_utils.sinks.observed_batch import RejectedRows

@@ -27,14 +27,14 @@ from spark_utils import (
 # %% The job's own configuration, and a session that starts quickly
 config = parse_arguments()
 spark = get_session("experiment", fast_start=True)
-configure_storage(spark, config)
+configure_storage(spark, config.storage)
 
 # %% Events as they are
-raw = read_stream(spark, config)
+raw = read_stream(spark, config.source)
 preview_stream(raw, rows=5)
 
 # %% Parsed: the good ones
-parsed = parse(raw, load_schema(config.schema), **config.parse_options)
+parsed = parse(raw, load_schema(config.schema), options=config.parse)
 preview_stream(good_rows(parsed), rows=5)
 
 # %% Rejected: why, where in the body, and the body itself
@@ -44,7 +44,7 @@ preview_stream(rejected_rows(parsed), rows=5)
 preview_stream(rejected_rows(parsed).groupBy("reason").count())
 
 # %% Flattened: the plan is data, so it can be looked at before it is used
-plan = flatten_plan(good_rows(parsed).schema, column="event", **config.flatten_options)
+plan = flatten_plan(good_rows(parsed).schema, column="event", options=config.flatten)
 flat = flatten(good_rows(parsed), plan)
 preview_stream(flat)
 
@@ -61,7 +61,7 @@ def transform(events: DataFrame) -> DataFrame:
 preview_stream(flat.transform(transform))
 
 # %% The same steps on what the source holds now, as a batch: for questions that a stream cannot answer
-batch = parse(read_batch(spark, config), load_schema(config.schema), **config.parse_options)
+batch = parse(read_batch(spark, config.source), load_schema(config.schema), options=config.parse)
 preview_stream(
     flatten(good_rows(batch), plan).transform(transform).select(F.expr("percentile(delay_seconds, 0.99)").alias("p99"))
 )

@@ -5,8 +5,6 @@ and cell by cell. Your schema is the file that `--schema` names; your transforma
 """
 
 # %% What the job is made of
-from functools import partial
-
 from pyspark.sql import DataFrame
 
 from spark_utils import (
@@ -17,12 +15,14 @@ from spark_utils import (
     flatten_plan,
     get_session,
     good_rows,
+    good_schema,
     load_schema,
     parse,
     parse_arguments,
     preview_stream,
     read_stream,
     readable_errors,
+    rejected_rows,
     write_stream,
 )
 from transformation import transform
@@ -34,30 +34,41 @@ schema = load_schema(config.schema)
 
 # %% Session: the cluster's own on Databricks, a prepared local one on a laptop
 spark = get_session("streaming-job", fast_start=config.fast_start)
-configure_storage(spark, config)
+configure_storage(spark, config.storage)
 
 # %% Read: body, key, partition, offset, enqueued_time, headers
-raw = read_stream(spark, config)
+raw = read_stream(spark, config.source)
 
-# %% Parse: every event is a good row, or a rejected one with its reason
-to_parsed = partial(parse, schema=schema, **config.parse_options)
-
-# %% Flatten and transform: the good rows become rows of the table `events`
-plan = flatten_plan(good_rows(raw.transform(to_parsed)).schema, column="event", **config.flatten_options)
+# %% Parse: every event gets a verdict, good or rejected
+plan = flatten_plan(good_schema(raw.schema, schema, options=config.parse), column="event", options=config.flatten)
 
 
-def to_events(good: DataFrame) -> DataFrame:
-    """Good rows in, rows of the table `events` out."""
-    return good.transform(flatten, plan).transform(transform)
+def to_parsed(raw: DataFrame) -> DataFrame:
+    """Each event with `event`, or with `reason`, `path` and `detail`."""
+    return raw.transform(parse, schema, options=config.parse)
+
+
+# %% The fork: a good event is flattened and transformed, a rejected one keeps its raw body and position
+def to_events(parsed: DataFrame) -> DataFrame:
+    """Rows of the table `events`."""
+    return parsed.transform(good_rows).transform(flatten, plan).transform(transform)
+
+
+def to_rejected(parsed: DataFrame) -> DataFrame:
+    """Rows of the table `rejected`."""
+    return parsed.transform(rejected_rows)
 
 
 # %% Preview: a look at live data before anything is written
 if config.preview:
-    print(preview_stream(raw.transform(to_parsed).transform(good_rows).transform(to_events), rows=config.preview))
+    print(preview_stream(raw.transform(to_parsed).transform(to_events), rows=config.preview))
 
 # %% Write: two Delta tables, exactly once
 attach_progress(spark)
-query = write_stream(raw, parse=to_parsed, transform=to_events, **config.write_options)
+identity = {"source": config.source.identity, "schema": schema.simpleString()}
+query = write_stream(
+    raw, parse=to_parsed, events=to_events, rejected=to_rejected, output=config.output, identity=identity
+)
 
 # %% Await: until it is done, stopped (Ctrl-C finishes the batch), or failed
 await_termination(query, stop_after=config.stop_after)

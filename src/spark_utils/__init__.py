@@ -10,8 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spark_utils.configuration.arguments import StreamingConfig, parse_arguments
+    from spark_utils.configuration.arguments import parse_arguments
     from spark_utils.configuration.secrets import Secret
+    from spark_utils.configuration.settings import (
+        FlattenOptions,
+        OutputOptions,
+        ParseOptions,
+        SourceOptions,
+        StorageOptions,
+        StreamingConfig,
+    )
     from spark_utils.configuration.show_config import show_config
     from spark_utils.errors import (
         CheckpointMismatchError,
@@ -24,12 +32,12 @@ if TYPE_CHECKING:
         StreamFailedError,
     )
     from spark_utils.flattening import FlattenPlan, flatten, flatten_plan, unflatten
-    from spark_utils.parsing import Reason, good_rows, parse, rejected_rows
+    from spark_utils.parsing import Reason, good_rows, good_schema, parse, rejected_rows
     from spark_utils.schemas import infer_schema, load_schema
     from spark_utils.session import get_session
     from spark_utils.sinks.storage import configure_storage
     from spark_utils.sinks.write_stream import write_stream
-    from spark_utils.sources.event_hubs import check_kafka_options, kafka_options
+    from spark_utils.sources.event_hubs import kafka_options
     from spark_utils.sources.read_stream import read_batch, read_stream
     from spark_utils.streaming_utils.progress import attach_progress
     from spark_utils.streaming_utils.streaming_preview import preview_stream
@@ -38,7 +46,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "configuration.arguments": ["StreamingConfig", "parse_arguments"],
+    "configuration.arguments": ["parse_arguments"],
+    "configuration.settings": [
+        "FlattenOptions",
+        "OutputOptions",
+        "ParseOptions",
+        "SourceOptions",
+        "StorageOptions",
+        "StreamingConfig",
+    ],
     "errors": [
         "CheckpointMismatchError",
         "ConfigurationError",
@@ -49,9 +65,9 @@ _HOME = {
         "SparkUtilsError",
         "StreamFailedError",
     ],
-    "sources.event_hubs": ["check_kafka_options", "kafka_options"],
+    "sources.event_hubs": ["kafka_options"],
     "flattening": ["FlattenPlan", "flatten", "flatten_plan", "unflatten"],
-    "parsing": ["Reason", "good_rows", "parse", "rejected_rows"],
+    "parsing": ["Reason", "good_rows", "good_schema", "parse", "rejected_rows"],
     "schemas": ["infer_schema", "load_schema"],
     "configuration.secrets": ["Secret"],
     "session": ["get_session"],
@@ -70,22 +86,27 @@ __all__ = [
     "ConfigurationError",
     "ConnectionStringError",
     "FlattenError",
+    "FlattenOptions",
     "FlattenPlan",
+    "OutputOptions",
+    "ParseOptions",
     "Reason",
     "RuntimeSetupError",
     "SchemaError",
     "Secret",
+    "SourceOptions",
     "SparkUtilsError",
+    "StorageOptions",
     "StreamFailedError",
     "StreamingConfig",
     "attach_progress",
     "await_termination",
-    "check_kafka_options",
     "configure_storage",
     "flatten",
     "flatten_plan",
     "get_session",
     "good_rows",
+    "good_schema",
     "infer_schema",
     "kafka_options",
     "load_schema",

@@ -18,6 +18,7 @@ from devkit.storage.node import Node, find_node, install_packages
 from spark_utils import (
     SparkUtilsError,
     configure_storage,
+    good_rows,
     load_schema,
     parse,
     parse_arguments,
@@ -48,35 +49,35 @@ def config(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def run(spark: SparkSession, config: Any) -> None:
-    to_parsed = partial(parse, schema=load_schema(config.schema), **config.parse_options)
-    raw = read_stream(spark, config)
-    query = write_stream(raw, parse=to_parsed, transform=lambda good: good, **config.write_options)
+    to_parsed = partial(parse, schema=load_schema(config.schema), options=config.parse)
+    raw = read_stream(spark, config.source)
+    query = write_stream(raw, parse=to_parsed, events=good_rows, output=config.output)
     query.awaitTermination()
 
 
 def test_both_tables_and_the_checkpoint_lie_in_the_account(spark: SparkSession, azurite: Azurite, config: Any) -> None:
-    configure_storage(spark, config)
+    configure_storage(spark, config.storage)
     run(spark, config)
-    found = positions(spark, config.output_path)
+    found = positions(spark, config.output.path)
 
-    assert config.output_path == "abfs://lake@devstoreaccount1.dfs.core.windows.net/telemetry"
-    assert config.checkpoint_path.startswith(config.output_path)
+    assert config.output.path == "abfs://lake@devstoreaccount1.dfs.core.windows.net/telemetry"
+    assert config.output.checkpoint_path.startswith(config.output.path)
     assert_exactly_once(found, sent=EVENTS)
     assert found.rejected.total() > 0
     assert any(azurite.folder.rglob("__blobstorage__/*"))
 
 
 def test_a_second_run_continues_from_the_checkpoint_in_the_account(spark: SparkSession, config: Any) -> None:
-    configure_storage(spark, config)
+    configure_storage(spark, config.storage)
     run(spark, config)
 
-    assert_exactly_once(positions(spark, config.output_path), sent=EVENTS)
+    assert_exactly_once(positions(spark, config.output.path), sent=EVENTS)
 
 
 def test_the_account_key_is_in_no_setting_and_no_text_of_the_storage(
     spark: SparkSession, azurite: Azurite, config: Any
 ) -> None:
-    configure_storage(spark, config)
+    configure_storage(spark, config.storage)
     settings = spark.sql("SET -v").collect() + spark.sql("SET").collect()
 
     assert azurite.account_key not in repr((azurite, config, settings, spark.sparkContext.getConf().getAll()))

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from spark_utils import StreamFailedError, await_termination, parse_arguments, read_stream, write_stream
 from tests.job.oracle import assert_exactly_once, positions
-from tests.spark_utils.sinks.sink_kit import parse, transform
+from tests.spark_utils.sinks.sink_kit import parse, to_events
 
 if TYPE_CHECKING:
     from devkit.hub.broker import LocalHub
@@ -28,8 +28,8 @@ def start(spark: SparkSession, hub: EventHub, folder: Path, trigger: str, output
         ],
         environ={"STREAMING_EVENT_HUBS_CONNECTION_STRING": hub.connection_string},
     )
-    raw = read_stream(spark, config)
-    return write_stream(raw, parse=parse, transform=transform, **config.write_options)
+    raw = read_stream(spark, config.source)
+    return write_stream(raw, parse=parse, events=to_events, output=config.output)
 
 
 def bodies(first: int, count: int) -> Iterator[bytes]:

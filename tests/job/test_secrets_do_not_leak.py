@@ -149,7 +149,7 @@ def test_no_canary_in_the_error_of_a_misspelt_column(
     environment = environment_of(event_hub, azurite.account_key)
     config = parse_arguments([p for pair in arguments_of(azurite).items() for p in pair], environ=environment)
     with pytest.raises(AnalysisException) as raised:
-        read_stream(spark, config).select("misspelt")
+        read_stream(spark, config.source).select("misspelt")
     known = {"the hub's key": key_of(event_hub.connection_string)}
 
     assert "misspelt" in str(raised.value)
@@ -165,8 +165,8 @@ def test_no_canary_in_plans_settings_or_the_explained_configuration(
     environment = environment_of(event_hub, azurite.account_key)
     arguments = [part for pair in arguments_of(azurite).items() for part in pair]
     config = parse_arguments(arguments, environ=environment)
-    configure_storage(spark, config)
-    raw = read_stream(spark, config)
+    configure_storage(spark, config.storage)
+    raw = read_stream(spark, config.source)
     explained = io.StringIO()
     with redirect_stdout(explained):
         raw.explain(extended=True)
@@ -189,11 +189,11 @@ def test_no_canary_in_the_errors_of_wrong_keys(spark: SparkSession, event_hub: E
     }
     arguments = arguments_of(azurite, container="another")
     config = parse_arguments([part for pair in arguments.items() for part in pair], environ=environment)
-    configure_storage(spark, config)
+    configure_storage(spark, config.storage)
     errors = []
     for attempt in (
-        lambda: preview_stream(read_stream(spark, config), timeout=60),
-        lambda: spark.range(1).write.format("delta").save(config.output_path),
+        lambda: preview_stream(read_stream(spark, config.source), timeout=60),
+        lambda: spark.range(1).write.format("delta").save(config.output.path),
     ):
         with pytest.raises(Exception) as raised:  # noqa: PT011 - each of Spark's and ours; its text is what counts
             attempt()

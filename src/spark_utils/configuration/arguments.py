@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import itertools
 import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -29,7 +30,8 @@ from spark_utils.configuration.config_files import (
     read_config_file,
 )
 from spark_utils.configuration.explain import explain
-from spark_utils.configuration.options import ENVIRONMENT_PREFIX, Option, options_of
+from spark_utils.configuration.options import ENVIRONMENT_PREFIX, Option, inner_group, options_of
+from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.settings import StreamingConfig
 from spark_utils.configuration.settings_checks import check_settings
 from spark_utils.errors import ConfigurationError
@@ -85,8 +87,8 @@ class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]  # configarg
         raise _Mistake(re.sub(r"'[^']*'", "(not shown)", message))
 
 
-def build_parser(entries: Iterable[Entry] = (), config: type[Any] = StreamingConfig) -> configargparse.ArgumentParser:
-    """Return the parser of all options of a configuration class; it leaves every value a text."""
+def build_parser(entries: Iterable[Entry] = ()) -> configargparse.ArgumentParser:
+    """Return the parser of all options; it leaves every value a text."""
     parser = _Parser(
         prog="streaming_job.py",
         description="Stream events from an event hub into two Delta tables: the good and the rejected ones.",
@@ -103,19 +105,19 @@ def build_parser(entries: Iterable[Entry] = (), config: type[Any] = StreamingCon
         action="store_true",
         help="Print every effective value, secrets masked, and where it came from; then exit.",
     )
-    groups: dict[str, Any] = {}
-    for option in options_of(config):
-        group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
-        groups[option.group] = group
-        optional = {} if option.flag is None else {"nargs": "?", "const": option.flag}
-        group.add_argument(
-            f"--{option.name}",
-            metavar=option.metavar,
-            env_var=option.environment,
-            default=option.default or None,
-            help=option.help.replace("%", "%%"),
-            **optional,
-        )
+    for title, members in itertools.groupby(options_of(StreamingConfig), key=lambda option: option.group):
+        group = parser.add_argument_group(title)
+        for option in members:
+            optional = {} if option.flag is None else {"nargs": "?", "const": option.flag}
+            group.add_argument(
+                f"--{option.name}",
+                dest=option.name,
+                metavar=option.metavar,
+                env_var=option.environment,
+                default=option.default or None,
+                help=option.help.replace("%", "%%"),
+                **optional,
+            )
     return parser
 
 
@@ -239,17 +241,17 @@ def _gather(
     places = {entry.key: entry.origin for entry in entries}
     given = {}
     for option in options:
-        text = getattr(namespace, option.field)
-        if text is None or option.field in by_default:
+        text = getattr(namespace, option.name)
+        if text is None or option.name in by_default:
             continue
         if not isinstance(text, str):
             text = "--"  # Python before 3.12.5 takes the value `--` for the end of the options, and gives an empty list
         if option.environment in in_environment:
-            given[option.field] = _Given(text, f"environment variable {option.environment}", working)
+            given[option.name] = _Given(text, f"environment variable {option.environment}", working)
         elif option.name in in_file:
-            given[option.field] = _Given(text, places[option.name], project)
+            given[option.name] = _Given(text, places[option.name], project)
         else:
-            given[option.field] = _Given(text, f"{COMMAND_LINE} --{option.name}", working)
+            given[option.name] = _Given(text, f"{COMMAND_LINE} --{option.name}", working)
     return namespace, given
 
 
@@ -262,32 +264,36 @@ def _unknown_arguments(extra: list[str], known: list[str]) -> list[str]:
 
 
 def _convert(options: list[Option], given: Mapping[str, _Given], mistakes: list[str]) -> StreamingConfig:
-    values: dict[str, Any] = {}
+    values: dict[str, dict[str, Any]] = {"": {}}
+    origins = dict.fromkeys((option.name for option in options), DEFAULT)
     for option in options:
-        entry = given.get(option.field)
+        entry = given.get(option.name)
         if entry is None or not entry.text.strip():
             if option.required:
                 mistakes.append(f"--{option.name} is required ({option.environment} in the environment)")
             continue
         try:
-            values[option.field] = _value(option, entry)
+            values.setdefault(option.owner, {})[option.field] = _value(option, entry)
         except ValueError as error:
             mistakes.append(f"{entry.origin}: {option.shown(entry.text)} does not fit --{option.name}: {error}")
         except ConfigurationError as error:
             mistakes.append(str(error).removesuffix("."))
-    origins = {option.field: given[option.field].origin if option.field in values else DEFAULT for option in options}
-    config = StreamingConfig(**values, origins=origins)
-    return _with_output(config, given)
+        else:
+            origins[option.name] = entry.origin
+    groups: dict[str, Any] = {
+        each.name: group(**values.get(each.name, {}))
+        for each in fields(StreamingConfig)
+        if (group := inner_group(each))
+    }
+    return _with_output(StreamingConfig(**values[""], **groups, origins=origins), given)
 
 
 def _value(option: Option, entry: _Given) -> Any:
     if option.sensitive:
-        secret = option.parse(entry.text)
-        secret.origin = entry.origin
-        return secret
+        return Secret(entry.text, origin=entry.origin)
     value = option.parse(entry.text)
-    later = option.field in ("output_path", "checkpoint_path")  # they may lie in the storage account
-    if not option.path or later or (option.field == "schema" and _is_schema_text(value)):
+    later = option.owner == "output"  # its paths may lie in the storage account
+    if not option.path or later or (option.name == "schema" and _is_schema_text(value)):
         return value
     return resolve_path(value, entry.folder)
 
@@ -298,18 +304,17 @@ def _is_schema_text(value: str) -> bool:
 
 def _with_output(config: StreamingConfig, given: Mapping[str, _Given]) -> StreamingConfig:
     """Resolve the two paths that may lie in the storage account, and derive the checkpoint from the output."""
-    resolved: dict[str, Any] = {}
-    for name in ("output_path", "checkpoint_path"):
-        path = getattr(config, name)
-        if path:
-            resolved[name] = resolve_path(path, given[name].folder, config=config)
-    output = resolved.get("output_path")
-    if output and not config.checkpoint_path:
-        resolved["checkpoint_path"] = f"{output.rstrip('/')}/checkpoint"
-    origins = dict(config.origins)
-    if output and not config.checkpoint_path:
-        origins["checkpoint_path"] = "default, from --output-path"
-    return replace(config, **resolved, origins=origins)
+    output, origins = config.output, dict(config.origins)
+    if output.path:
+        path = resolve_path(output.path, given["output-path"].folder, storage=config.storage)
+        output = replace(output, path=path)
+    if output.checkpoint_path:
+        path = resolve_path(output.checkpoint_path, given["checkpoint-path"].folder, storage=config.storage)
+        output = replace(output, checkpoint_path=path)
+    elif output.path:
+        output = replace(output, checkpoint_path=f"{output.path.rstrip('/')}/checkpoint")
+        origins["checkpoint-path"] = f"{DEFAULT}, from --output-path"
+    return replace(config, output=output, origins=origins)
 
 
 def _all_at_once(mistakes: list[str]) -> ConfigurationError:

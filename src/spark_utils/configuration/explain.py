@@ -16,8 +16,7 @@ def explain(config: Any, options: Iterable[Option]) -> str:
     A reference to a secret is shown as it is, since it is none; the value behind it is not looked up.
     """
     rows = [
-        (option.name, shown_value(option, getattr(config, option.field)), config.origins[option.field])
-        for option in options
+        (option.name, shown_value(option, option.value_in(config)), config.origins[option.name]) for option in options
     ]
     name_width = max(len(name) for name, _, _ in rows)
     value_width = min(60, max(len(value) for _, value, _ in rows))

@@ -17,6 +17,7 @@ from pyspark.sql.types import (
     VariantType,
 )
 
+from spark_utils.configuration.settings import FlattenOptions, OnCollision
 from spark_utils.errors import FlattenError
 from spark_utils.flattening.naming import Draft, legal_type, name_columns
 from spark_utils.flattening.plan import Explode, FlattenedStruct, FlattenPlan
@@ -27,23 +28,23 @@ from spark_utils.schemas.ddl import type_to_ddl
 _KEEP, _FLATTEN = Policy("keep"), Policy("flatten")
 _COMPLEX = (StructType, ArrayType, MapType)
 _SHOWN = 5
-ON_COLLISION = ("error", "number")
 
 
 def flatten_plan(  # noqa: PLR0913  # one keyword-only option per decision, each with a default
     schema: StructType,
     *,
     column: str | None = None,
-    separator: str = "_",
-    arrays: str = "keep",
-    maps: str = "keep",
+    options: FlattenOptions | None = None,
+    separator: str | None = None,
+    arrays: str | None = None,
+    maps: str | None = None,
     policies: Mapping[str, str | Policy] | None = None,
     rename: Mapping[str, str] | None = None,
-    keep: Iterable[str] = (),
+    keep: Iterable[str] | None = None,
     max_depth: int | None = None,
     max_columns: int | None = None,
-    on_collision: str = "error",
-    presence: bool = False,
+    on_collision: OnCollision | None = None,
+    presence: bool | None = None,
 ) -> FlattenPlan:
     """Plan how nested fields become top-level columns, in schema order.
 
@@ -58,6 +59,8 @@ def flatten_plan(  # noqa: PLR0913  # one keyword-only option per decision, each
         schema: The schema of the *frame*, also when `column` names one struct of it.
         column: The struct column whose fields come to the top level; the frame's other columns stay as they are and
             keep their names, in the same name space. None flattens every column of the frame.
+        options: All that follow, as a configuration has them (``config.flatten``); a keyword beside is stronger.
+            Without either, the defaults of `FlattenOptions`.
         separator: Between the parts of a name.
         arrays: Policy of every array without one of its own: ``keep``, ``json``, ``drop``, ``explode``, ``index 0,1``.
         maps: Policy of every map without one of its own: ``keep``, ``json``, ``drop``, ``explode``, ``keys a,b``.
@@ -80,22 +83,33 @@ def flatten_plan(  # noqa: PLR0913  # one keyword-only option per decision, each
         FlattenError: Naming every path at fault: unknown, of a policy that does not fit its type, colliding, past a
             limit, exploded beside another.
     """
-    if on_collision not in ON_COLLISION:
-        raise FlattenError(f"on_collision is {on_collision!r}", remedy=f"Use one of {', '.join(ON_COLLISION)}.")
-    chosen = {parse_path(path): parse_policy(policy, origin=path) for path, policy in (policies or {}).items()}
-    chosen |= dict.fromkeys((parse_path(path) for path in keep), _KEEP)
-    planner = _Planner(
+    options = (options or FlattenOptions()).with_given(
         separator=separator,
-        arrays=parse_policy(arrays, origin="arrays"),
-        maps=parse_policy(maps, origin="maps"),
-        policies=chosen,
-        rename={parse_path(path): name for path, name in (rename or {}).items()},
+        arrays=arrays,
+        maps=maps,
+        rename=rename,
+        keep=None if keep is None else tuple(keep),
         max_depth=max_depth,
         max_columns=max_columns,
+        on_collision=on_collision,
         presence=presence,
     )
+    by_path: Mapping[str, str | Policy] = options.policies if policies is None else policies
+    chosen = {parse_path(path): parse_policy(policy, origin=path) for path, policy in by_path.items()}
+    chosen |= dict.fromkeys((parse_path(path) for path in options.keep), _KEEP)
+    planner = _Planner(
+        separator=options.separator,
+        arrays=parse_policy(options.arrays, origin="arrays"),
+        maps=parse_policy(options.maps, origin="maps"),
+        policies=chosen,
+        rename={parse_path(path): name for path, name in options.rename.items()},
+        max_depth=options.max_depth,
+        max_columns=options.max_columns,
+        presence=options.presence,
+    )
     planner.plan_frame(schema, column)
-    columns = name_columns(planner.drafts, separator, planner.problems, number=on_collision == "number")
+    number = options.on_collision == "number"
+    columns = name_columns(planner.drafts, options.separator, planner.problems, number=number)
     if planner.problems:
         raise _error(planner.problems)
     structs = tuple(

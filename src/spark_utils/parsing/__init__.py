@@ -4,8 +4,8 @@
 the JVM engine reads by itself and asks it why a row is rejected. Tests hold both equal to it, row for row.
 """
 
-from spark_utils.parsing.frames import good_rows, parse, rejected_rows
+from spark_utils.parsing.frames import good_rows, good_schema, parse, rejected_rows
 from spark_utils.parsing.reasons import Limits, Reason
 from spark_utils.parsing.reference import Good, Rejected, classify
 
-__all__ = ["Good", "Limits", "Reason", "Rejected", "classify", "good_rows", "parse", "rejected_rows"]
+__all__ = ["Good", "Limits", "Reason", "Rejected", "classify", "good_rows", "good_schema", "parse", "rejected_rows"]

@@ -40,7 +40,7 @@ def is_good(parsed: DataFrame) -> Column:
     return F.col("event").isNotNull() if parsed in unexplained else F.col("reason").isNull()
 
 
-def verdict_type(schema: t.StructType, unknown: UnknownPolicy) -> t.StructType:
+def verdict_type(schema: t.StructType | t.VariantType, unknown: UnknownPolicy) -> t.StructType:
     """Return the columns that parsing adds: ``event``, ``reason``, ``path``, ``detail`` and the unknown fields."""
     drift = t.StructField("_unknown_count", t.IntegerType()) if unknown == "count" else None
     return t.StructType(

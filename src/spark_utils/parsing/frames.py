@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 from pyspark.sql import DataFrame
 from pyspark.sql import types as t
 
+from spark_utils.configuration.settings import Engine, ParseOptions
 from spark_utils.errors import ConfigurationError, SchemaError
 from spark_utils.names import quote
 from spark_utils.parsing.arrow.engine import parse_with_arrow
-from spark_utils.parsing.columns import VERDICT_NAMES, is_good
+from spark_utils.parsing.columns import VERDICT_NAMES, is_good, verdict_type
 from spark_utils.parsing.jvm.engine import parse_on_jvm
 from spark_utils.parsing.jvm.java_reader import is_available
-from spark_utils.parsing.reasons import DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_DEPTH, Limits
+from spark_utils.parsing.reasons import Limits
 from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
 from spark_utils.parsing.variant import parse_variant
-
-Engine = Literal["auto", "jvm", "arrow"]
+from spark_utils.schemas.ddl import parse_schema_ddl
 
 
 def parse(
     df: DataFrame,
-    schema: t.StructType | t.VariantType,
+    schema: t.StructType | t.VariantType | str,
     *,
-    engine: Engine = "auto",
-    unknown: UnknownPolicy = "keep",
-    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
-    max_depth: int = DEFAULT_MAX_DEPTH,
+    options: ParseOptions | None = None,
+    engine: Engine | None = None,
+    unknown: UnknownPolicy | None = None,
+    max_body_bytes: int | None = None,
+    max_depth: int | None = None,
     body_column: str = "body",
 ) -> DataFrame:
     """Judge and read every body; a lossy value is a reason, never a silent null or a rounded number.
@@ -35,8 +34,10 @@ def parse(
     Args:
         df: Batch or streaming frame with a binary column ``body``; all its columns pass through unchanged.
         schema: The declared fields; ``nullable = false`` means required: present and not null. Names are
-            case-sensitive. Or ``VariantType()`` for bodies without a schema: ``event`` is a variant, and the engine
-            is Spark's own.
+            case-sensitive. Or the same as DDL text. Or ``VariantType()`` for bodies without a schema: ``event`` is a
+            variant, and the engine is Spark's own.
+        options: The four that follow, as a configuration has them (``config.parse``); a keyword beside is stronger.
+            Without either, the defaults of `ParseOptions`.
         engine: ``jvm`` (a Java function reads good bodies, Python explains rejected ones when ``reason``, ``path`` or
             ``detail`` is asked for), ``arrow`` (in Python workers, needs pyarrow there), or ``auto``: ``jvm`` where the
             session lets it be compiled, which Spark Connect does not. The verdicts are the same.
@@ -61,10 +62,13 @@ def parse(
         SchemaError: the schema holds a type that JSON bodies cannot be read into.
         RuntimeSetupError: ``jvm`` was asked for, and the session has no JVM to compile in, or it refuses.
     """
-    limits = Limits(max_body_bytes, max_depth)
-    _check_choice("engine", engine, get_args(Engine))
-    _check_choice("unknown", unknown, get_args(UnknownPolicy))
+    options = (options or ParseOptions()).with_given(
+        engine=engine, unknown=unknown, max_body_bytes=max_body_bytes, max_depth=max_depth
+    )
+    engine, unknown, limits = options.engine, options.unknown, Limits(options.max_body_bytes, options.max_depth)
     _check_columns(df, body_column)
+    if isinstance(schema, str):
+        schema = parse_schema_ddl(schema, origin="the schema given to parse")
     if isinstance(schema, t.VariantType):
         return parse_variant(df, limits, body_column)
     _check_schema(schema)
@@ -72,6 +76,29 @@ def parse(
         engine = "jvm" if is_available(df.sparkSession) else "arrow"
     run = parse_with_arrow if engine == "arrow" else parse_on_jvm
     return run(df, schema, limits, unknown, body_column)
+
+
+def good_schema(
+    source: t.StructType,
+    schema: t.StructType | t.VariantType,
+    *,
+    options: ParseOptions | None = None,
+    unknown: UnknownPolicy | None = None,
+    body_column: str = "body",
+) -> t.StructType:
+    """Return the schema of ``good_rows(parse(df, schema))``, computed from the declared one: no frame is built.
+
+    Args:
+        source: The schema of the frame that is parsed.
+        schema: The declared fields, as for `parse`.
+        options: As for `parse`; of them, only ``unknown`` matters.
+        unknown: As for `parse`.
+        body_column: As for `parse`.
+    """
+    options = (options or ParseOptions()).with_given(unknown=unknown)
+    added = {field.name: field for field in verdict_type(schema, options.unknown).fields}
+    first = [added[name] for name in ("event", "_unknown", "_unknown_count") if name in added]
+    return t.StructType([*first, *(field for field in source.fields if field.name != body_column)])
 
 
 def good_rows(parsed: DataFrame, *, body_column: str = "body") -> DataFrame:
@@ -87,11 +114,6 @@ def rejected_rows(parsed: DataFrame) -> DataFrame:
     first = ["reason", "path", "detail"]
     rest = [name for name in parsed.columns if name not in VERDICT_NAMES]
     return parsed.where(~is_good(parsed)).select(*map(quote, [*first, *rest]))
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigurationError(f"{name} is {value!r}", origin="parse", remedy=f"Choose one of {', '.join(choices)}.")
 
 
 def _check_columns(df: DataFrame, body_column: str) -> None:

@@ -11,6 +11,7 @@ nothing. The caller then takes a second pass for the rejected rows.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,7 @@ class Observed:
     Attributes:
         rows: Rows parsed.
         rejected: Rejected rows among them.
-        collected: The rejected rows as a frame, as ``rejected_rows`` returns them; None when there are none, or too
+        collected: The rejected rows as a frame, as ``to_rejected`` returns them; None when there are none, or too
             many or too large to collect.
     """
 
@@ -53,11 +54,12 @@ class Observed:
 class RejectedRows:
     """The rejected rows of a parsed frame, picked up while another frame made of it is written."""
 
-    def __init__(self, parsed: DataFrame) -> None:
+    def __init__(self, parsed: DataFrame, to_rejected: Callable[[DataFrame], DataFrame] = rejected_rows) -> None:
         self._observation = Observation()
         self._parsed = parsed
+        self._to_rejected = to_rejected
         self._known = unexplained.get(parsed)
-        self._picked = self._known.source if self._known else rejected_rows(parsed)  # for its columns only
+        self._picked = self._known.source if self._known else parsed  # for its columns only
 
     def attach(self) -> DataFrame:
         """Return the parsed frame that counts and collects when it is executed; call it once."""
@@ -98,10 +100,10 @@ class RejectedRows:
     def _explained(self, picked: DataFrame, count: int) -> DataFrame:
         """Give the rows their reasons, if they have none yet, and make them one file."""
         if self._known is None:
-            return picked.coalesce(1)
+            return self._to_rejected(picked.coalesce(1))
         if count <= _ROWS_OF_ONE_TASK:
-            return rejected_rows(self._known.parse_again(picked.coalesce(1)))
-        return rejected_rows(self._known.parse_again(picked)).repartition(1)  # explained by all cores
+            return self._to_rejected(self._known.parse_again(picked.coalesce(1)))
+        return self._to_rejected(self._known.parse_again(picked)).repartition(1)  # explained by all cores
 
 
 class DistinctValues:

@@ -20,7 +20,7 @@ from spark_utils.errors import ConfigurationError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from spark_utils.configuration.settings import StreamingConfig
+    from spark_utils.configuration.settings import StorageOptions
 
 AZURITE_ACCOUNT: Final = "devstoreaccount1"
 # Public and the same for everyone: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
@@ -28,13 +28,13 @@ AZURITE_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
-def resolve_path(text: str, folder: Path, *, config: StreamingConfig | None = None) -> str:
+def resolve_path(text: str, folder: Path, *, storage: StorageOptions | None = None) -> str:
     """Return a path that means the same everywhere.
 
     Args:
         text: A URL or an absolute path, which stay, or a relative path.
         folder: Where a relative path starts.
-        config: With a storage account named, a relative path lies in its container instead.
+        storage: With an account named, a relative path lies in its container instead.
 
     Returns:
         A URL or an absolute path.
@@ -43,8 +43,8 @@ def resolve_path(text: str, folder: Path, *, config: StreamingConfig | None = No
         return text
     if text.startswith("~"):
         return str(Path(text).expanduser())
-    if config is not None and config.storage_account_name:
-        return f"{container_url(config.storage_account_name, config.storage_container_name)}/{text}"
+    if storage is not None and storage.account_name:
+        return f"{container_url(storage.account_name, storage.container_name)}/{text}"
     return os.path.normpath(folder / text)
 
 
@@ -54,73 +54,73 @@ def container_url(account: str, container: str) -> str:
     return f"{scheme}://{container}@{account}.dfs.core.windows.net"
 
 
-def storage_settings(config: StreamingConfig) -> dict[str, str | Secret]:
+def storage_settings(storage: StorageOptions) -> dict[str, str | Secret]:
     """Return the Hadoop settings that authenticate to the configured account; secrets still closed.
 
     Empty when no account is named, or when nothing is given to authenticate with: a Unity Catalog volume or external
     location needs nothing.
     """
-    account = config.storage_account_name
+    account = storage.account_name
     if not account:
         return {}
     host = f"{account}.dfs.core.windows.net"
     if account == AZURITE_ACCOUNT:
-        return _azurite_settings(host, config)
-    if config.storage_account_key is not None:
+        return _azurite_settings(host, storage)
+    if storage.account_key is not None:
         return {
             f"fs.azure.account.auth.type.{host}": "SharedKey",
-            f"fs.azure.account.key.{host}": config.storage_account_key,
+            f"fs.azure.account.key.{host}": storage.account_key,
         }
-    if config.storage_sas_token is not None:
+    if storage.sas_token is not None:
         return {
             f"fs.azure.account.auth.type.{host}": "SAS",
-            f"fs.azure.sas.fixed.token.{host}": config.storage_sas_token,
+            f"fs.azure.sas.fixed.token.{host}": storage.sas_token,
         }
-    if config.storage_client_secret is not None:
-        return _oauth_settings(host, config)
+    if storage.client_secret is not None:
+        return _oauth_settings(host, storage)
     return {}
 
 
-def _oauth_settings(host: str, config: StreamingConfig) -> dict[str, str | Secret]:
-    assert config.storage_client_secret is not None  # noqa: S101 - the caller asked
+def _oauth_settings(host: str, storage: StorageOptions) -> dict[str, str | Secret]:
+    assert storage.client_secret is not None  # noqa: S101 - the caller asked
     return {
         f"fs.azure.account.auth.type.{host}": "OAuth",
         f"fs.azure.account.oauth.provider.type.{host}": (
             "org.apache.hadoop.fs.azurebfs.oauth2.ClientCredsTokenProvider"
         ),
         f"fs.azure.account.oauth2.client.endpoint.{host}": (
-            f"https://login.microsoftonline.com/{config.storage_tenant_id}/oauth2/token"
+            f"https://login.microsoftonline.com/{storage.tenant_id}/oauth2/token"
         ),
-        f"fs.azure.account.oauth2.client.id.{host}": str(config.storage_client_id),
-        f"fs.azure.account.oauth2.client.secret.{host}": config.storage_client_secret,
+        f"fs.azure.account.oauth2.client.id.{host}": str(storage.client_id),
+        f"fs.azure.account.oauth2.client.secret.{host}": storage.client_secret,
     }
 
 
-def _azurite_settings(host: str, config: StreamingConfig) -> dict[str, str | Secret]:
+def _azurite_settings(host: str, storage: StorageOptions) -> dict[str, str | Secret]:
     return {
-        "fs.azure.abfs.endpoint": config.storage_endpoint,
+        "fs.azure.abfs.endpoint": storage.endpoint,
         "fs.azure.account.hns.enabled": "false",
         "fs.azure.fns.account.service.type": "BLOB",
         "fs.azure.networking.library": "JDK_HTTP_URL_CONNECTION",
         "fs.azure.always.use.https": "false",
         "fs.azure.createRemoteFileSystemDuringInitialization": "true",
         "fs.azure.account.auth.type": "SharedKey",
-        f"fs.azure.account.key.{host}": config.storage_account_key or Secret(AZURITE_KEY),
+        f"fs.azure.account.key.{host}": storage.account_key or Secret(AZURITE_KEY),
     }
 
 
-def configure_storage(spark: SparkSession, config: StreamingConfig) -> None:
+def configure_storage(spark: SparkSession, storage: StorageOptions) -> None:
     """Let the session read and write the configured storage account; nothing to do without one.
 
     Args:
         spark: The running session. Its Hadoop configuration is changed; executors get it with each job.
-        config: The job's configuration.
+        storage: How to authenticate: `config.storage`.
 
     Raises:
         ConfigurationError: If a secret is found nowhere, or the session hides its Hadoop configuration (Spark Connect,
             shared clusters, serverless).
     """
-    settings = storage_settings(config)
+    settings = storage_settings(storage)
     if not settings:
         return
     hadoop = _hadoop_configuration(spark)

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j ships no types
 from pyspark.errors import PySparkException
@@ -21,8 +20,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import StructType
 
+from spark_utils.configuration.settings import OutputOptions, SchemaChanges
+from spark_utils.configuration.values import Trigger
 from spark_utils.errors import ConfigurationError
-from spark_utils.parsing import good_rows, rejected_rows
+from spark_utils.parsing import rejected_rows
 from spark_utils.sinks import hadoop_files
 from spark_utils.sinks.checkpoints import batch_size, guard_checkpoint
 from spark_utils.sinks.delta_tables import IdempotentWrite, check_schema, create_table
@@ -32,7 +33,6 @@ from spark_utils.streaming_utils.batch_counts import BatchCounts
 from spark_utils.streaming_utils.root_cause import root_cause
 
 Step = Callable[[DataFrame], DataFrame]
-SchemaChanges = Literal["refuse", "merge"]
 
 ROWS_PER_FILE = 25_000
 """A batch is written as one file for so many events, and never as more files than the source has partitions."""
@@ -51,15 +51,17 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
     raw: DataFrame,
     *,
     parse: Step,
-    transform: Step,
-    output_path: str,
-    checkpoint_path: str,
-    trigger: Mapping[str, Any] | None = None,
-    query_name: str | None = None,
+    events: Step,
+    rejected: Step = rejected_rows,
+    output: OutputOptions | None = None,
+    output_path: str | None = None,
+    checkpoint_path: str | None = None,
+    trigger: Trigger | str | None = None,
     partition_by: str | None = None,
+    schema_changes: SchemaChanges | None = None,
+    accept_new_checkpoint: bool | None = None,
     identity: Mapping[str, str] | None = None,
-    schema_changes: SchemaChanges = "refuse",
-    accept_new_checkpoint: bool = False,
+    query_name: str | None = None,
 ) -> StreamingQuery:
     """Start the query that writes ``OUTPUT/events`` and ``OUTPUT/rejected``, each event exactly once.
 
@@ -69,46 +71,68 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
     Args:
         raw: The streaming source frame: ``body``, ``key``, ``partition``, ``offset``, ``enqueued_time``, ``headers``.
         parse: From the source frame to all its rows with a verdict (:func:`spark_utils.parsing.parse`).
-        transform: From the good rows to the rows of ``events``; applied inside each micro-batch.
+        events: From these to the rows of ``events``, by way of :func:`spark_utils.parsing.good_rows`; applied inside
+            each micro-batch, as `parse` and `rejected` are.
+        rejected: From the rows with a verdict to those of ``rejected``.
+        output: All down to ``accept_new_checkpoint``, as a configuration has them (``config.output``); a keyword beside
+            is stronger. Without either, the defaults of `OutputOptions`.
         output_path: The folder of both tables, on any Hadoop file system.
-        checkpoint_path: The query's own checkpoint folder.
-        trigger: The arguments of ``DataStreamWriter.trigger``, such as ``{"availableNow": True}``.
-        query_name: Shown in the UI and in progress records.
+        checkpoint_path: The query's own checkpoint folder; by default ``OUTPUT/checkpoint``.
+        trigger: ``available-now``, ``once``, or an interval such as ``5 seconds``.
         partition_by: A column of ``events`` to lay its files out by.
-        identity: What the checkpoint belongs to, such as ``{"source": …, "schema": …}``; see
-            :func:`spark_utils.sinks.checkpoints.guard_checkpoint`. No secrets.
-        schema_changes: Whether new columns of ``transform`` are an error (``"refuse"``) or are added (``"merge"``).
+        schema_changes: Whether new columns of ``events`` are an error (``"refuse"``) or are added (``"merge"``).
             A changed type is an error either way.
         accept_new_checkpoint: Let a new checkpoint write to an output that another one has fed from this source.
+        identity: What the checkpoint belongs to, such as ``{"source": …, "schema": …}``; see
+            :func:`spark_utils.sinks.checkpoints.guard_checkpoint`. No secrets.
+        query_name: Shown in the UI and in progress records.
 
     Raises:
         CheckpointMismatchError: The checkpoint was made with something else.
-        ConfigurationError: A query with this checkpoint runs already, or ``partition_by`` is no column.
-        SchemaError: ``transform`` does not fit the existing table.
+        ConfigurationError: An option is malformed, a path is missing, or ``partition_by`` is no column.
+        SchemaError: ``events`` does not fit the existing table.
     """
     spark = raw.sparkSession
-    output, checkpoint = (hadoop_files.qualified(spark, path) for path in (output_path, checkpoint_path))
-    empty = spark.createDataFrame([], raw.schema)
-    columns = transform(good_rows(parse(empty))).schema
-    _check_partition_column(columns, partition_by)
-    accept = frozenset({"schema"}) if schema_changes == "merge" else frozenset[str]()
-    wanted = {**(identity or {}), "partition_by": partition_by or ""}
-    with _naming(f"{output} and {checkpoint}"):
+    options = (output or OutputOptions()).with_given(
+        path=output_path,
+        checkpoint_path=checkpoint_path,
+        trigger=trigger,
+        partition_by=partition_by,
+        schema_changes=schema_changes,
+        accept_new_checkpoint=accept_new_checkpoint,
+    )
+    place, checkpoint = (hadoop_files.qualified(spark, path) for path in _paths(options))
+    empty = parse(spark.createDataFrame([], raw.schema))
+    columns = events(empty).schema
+    _check_partition_column(columns, options.partition_by)
+    merge = options.schema_changes == "merge"
+    wanted = {**(identity or {}), "partition_by": options.partition_by or ""}
+    with _naming(f"{place} and {checkpoint}"):
         state = guard_checkpoint(
-            spark, checkpoint, output, wanted, accept_changes=accept, accept_new_checkpoint=accept_new_checkpoint
+            spark,
+            checkpoint,
+            place,
+            wanted,
+            accept_changes=frozenset({"schema"} if merge else ()),
+            accept_new_checkpoint=options.accept_new_checkpoint,
         )
-    rejected_columns = rejected_rows(parse(empty)).schema
-    with _naming(output):
-        create_table(spark, f"{output}/events", columns, _EVENTS_COMMENT, partition_by)
-        create_table(spark, f"{output}/rejected", rejected_columns, _REJECTED_COMMENT)
-    check_schema(spark, f"{output}/events", columns, merge=schema_changes == "merge")
+    with _naming(place):
+        create_table(spark, f"{place}/events", columns, _EVENTS_COMMENT, options.partition_by)
+        create_table(spark, f"{place}/rejected", rejected(empty).schema, _REJECTED_COMMENT)
+    check_schema(spark, f"{place}/events", columns, merge=merge)
     write_batch = BatchWriter(
-        parse, transform, output, checkpoint, partition_by, schema_changes == "merge", state.replayed_batch
+        parse, events, rejected, place, checkpoint, options.partition_by, merge, state.replayed_batch
     )
     writer = raw.writeStream.foreachBatch(write_batch).option("checkpointLocation", checkpoint)
     if query_name:
         writer = writer.queryName(query_name)
-    return writer.trigger(**dict(trigger or {"processingTime": "0 seconds"})).start()
+    return writer.trigger(**options.trigger.options).start()
+
+
+def _paths(options: OutputOptions) -> tuple[str, str]:
+    if not options.path:
+        raise ConfigurationError("the output has no path", origin="write_stream", remedy="Give output_path.")
+    return options.path, options.checkpoint_path or f"{options.path.rstrip('/')}/checkpoint"
 
 
 @dataclass
@@ -117,7 +141,8 @@ class BatchWriter:
 
     Attributes:
         parse: From the source frame to all its rows with a verdict.
-        transform: From the good rows to the rows of ``events``.
+        to_events: From these to the rows of ``events``.
+        to_rejected: From these to the rows of ``rejected``.
         output: The folder of both tables, qualified.
         checkpoint: The query's checkpoint folder, qualified.
         partition_by: The column that lays out the files of ``events``.
@@ -127,7 +152,8 @@ class BatchWriter:
     """
 
     parse: Step
-    transform: Step
+    to_events: Step
+    to_rejected: Step
     output: str
     checkpoint: str
     partition_by: str | None = None
@@ -162,16 +188,16 @@ class BatchWriter:
     ) -> int | None:
         """Write the good rows, and those rejected that were picked up on the way."""
         parsed = self.parse(batch)
-        picked_up = RejectedRows(parsed)
-        self._append_events(events, self.transform(good_rows(picked_up.attach())), rows)
+        picked_up = RejectedRows(parsed, self.to_rejected)
+        self._append_events(events, self.to_events(picked_up.attach()), rows)
         seen = picked_up.seen()
         if seen is None or seen.rows != rows:  # not every row went by, so it is not known which were rejected
-            rejects.append(self._few_files(rejected_rows(parsed), rows))
+            rejects.append(self._few_files(self.to_rejected(parsed), rows))
             return None
         if seen.collected is not None:
             rejects.append(seen.collected)
         elif seen.rejected:  # too many to collect
-            rejects.append(self._few_files(rejected_rows(parsed), rows))
+            rejects.append(self._few_files(self.to_rejected(parsed), rows))
         return seen.rejected
 
     def _append_events(self, events: IdempotentWrite, df: DataFrame, rows: int) -> None:
@@ -194,8 +220,8 @@ class BatchWriter:
     ) -> None:
         """Write both tables independently: a write that was made already neither runs nor observes anything."""
         parsed = self.parse(batch)
-        events.append(self._few_files(self.transform(good_rows(parsed)), rows))
-        rejects.append(self._few_files(rejected_rows(parsed), rows))
+        events.append(self._few_files(self.to_events(parsed), rows))
+        rejects.append(self._few_files(self.to_rejected(parsed), rows))
 
     @staticmethod
     def _few_files(df: DataFrame, rows: int) -> DataFrame:

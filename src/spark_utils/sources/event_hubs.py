@@ -21,15 +21,12 @@ from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.values import StartingPosition
 from spark_utils.errors import ConfigurationError, ConnectionStringError
 from spark_utils.redaction import MASK
-from spark_utils.sources.kafka_linter import Finding, check_kafka_options
 
 __all__ = [
     "ConnectionString",
-    "Finding",
     "KafkaOptions",
     "ServiceCredential",
     "ServicePrincipal",
-    "check_kafka_options",
     "jaas",
     "kafka_options",
     "namespace_host",

@@ -16,7 +16,7 @@ from spark_utils.sources.plan_redaction import without_unredacted_options
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from spark_utils.configuration.settings import StreamingConfig
+    from spark_utils.configuration.settings import SourceOptions
 
 SOURCE_COLUMNS: Final = (
     "value AS body",
@@ -30,20 +30,20 @@ SOURCE_COLUMNS: Final = (
 _STREAM_ONLY: Final = ("maxOffsetsPerTrigger",)
 
 
-def read_stream(spark: SparkSession, config: StreamingConfig) -> DataFrame:
+def read_stream(spark: SparkSession, source: SourceOptions) -> DataFrame:
     """Return the source as a streaming frame.
 
     Raises:
         ConfigurationError: If the source is not described completely, or a secret is found nowhere.
     """
-    if config.source == "files":
-        return read_files(spark, _source_path(config), streaming=True)
-    options = source_options(config)
+    if source.kind == "files":
+        return read_files(spark, _files_path(source), streaming=True)
+    options = source_options(source)
     stream = spark.readStream.format("kafka").options(**options).load()
     return without_unredacted_options(stream).selectExpr(*SOURCE_COLUMNS)
 
 
-def read_batch(spark: SparkSession, config: StreamingConfig) -> DataFrame:
+def read_batch(spark: SparkSession, source: SourceOptions) -> DataFrame:
     """Return what the source holds now as a batch frame, for cells and tests.
 
     A hub is read from the starting position (a batch cannot start at `latest`: then from the earliest) to its end.
@@ -51,21 +51,21 @@ def read_batch(spark: SparkSession, config: StreamingConfig) -> DataFrame:
     Raises:
         ConfigurationError: If the source is not described completely, or a secret is found nowhere.
     """
-    if config.source == "files":
-        return read_files(spark, _source_path(config), streaming=False)
-    options = {name: value for name, value in source_options(config).items() if name not in _STREAM_ONLY}
+    if source.kind == "files":
+        return read_files(spark, _files_path(source), streaming=False)
+    options = {name: value for name, value in source_options(source).items() if name not in _STREAM_ONLY}
     if options.get("startingOffsets") == "latest":
         options["startingOffsets"] = "earliest"
     return spark.read.format("kafka").options(**options).load().selectExpr(*SOURCE_COLUMNS)
 
 
-def source_options(config: StreamingConfig) -> KafkaOptions:
+def source_options(source: SourceOptions) -> KafkaOptions:
     """Return the Kafka options of the configured hub.
 
     Raises:
         ConfigurationError: If no way to authenticate is given, or it is incomplete.
     """
-    identity = config.event_hubs_identity
+    identity = source.authentication
     if identity is None:
         raise ConfigurationError(
             "the source is an event hub, but nothing says which",
@@ -73,15 +73,15 @@ def source_options(config: StreamingConfig) -> KafkaOptions:
         )
     return kafka_options(
         identity,
-        hub=config.event_hubs_name,
-        namespace=config.event_hubs_namespace,
-        consumer_group=config.consumer_group,
-        starting_position=config.starting_position,
-        max_events_per_trigger=config.max_events_per_trigger,
+        hub=source.event_hubs_name,
+        namespace=source.event_hubs_namespace,
+        consumer_group=source.consumer_group,
+        starting_position=source.starting_position,
+        max_events_per_trigger=source.max_events_per_trigger,
     )
 
 
-def _source_path(config: StreamingConfig) -> str:
-    if not config.source_path:
+def _files_path(source: SourceOptions) -> str:
+    if not source.path:
         raise ConfigurationError("the source is files, but nothing says which", remedy="Give --source-path.")
-    return config.source_path
+    return source.path

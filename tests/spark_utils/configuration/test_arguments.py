@@ -15,7 +15,13 @@ import pytest
 from spark_utils.configuration.arguments import build_parser, parse_arguments
 from spark_utils.configuration.options import options_of
 from spark_utils.configuration.secrets import Secret
-from spark_utils.configuration.settings import StreamingConfig
+from spark_utils.configuration.settings import (
+    OutputOptions,
+    ParseOptions,
+    SourceOptions,
+    StorageOptions,
+    StreamingConfig,
+)
 from spark_utils.configuration.values import StartingPosition, StopAfter, Trigger
 from spark_utils.errors import ConfigurationError
 from spark_utils.redaction import redact
@@ -60,11 +66,11 @@ def mistakes(project: Path, *argv: str, environ: dict[str, str] | None = None, *
 def test_the_command_line_beats_the_environment_which_beats_the_file_which_beats_the_default(project: Path) -> None:
     argv, environ = ["--trigger", "1 second"], {"STREAMING_TRIGGER": "2 seconds"}
     write(project, "trigger = 3 seconds")
-    assert parse(project, *argv, environ=environ).trigger.seconds == 1
-    assert parse(project, environ=environ).trigger.seconds == 2
-    assert parse(project).trigger.seconds == 3
+    assert parse(project, *argv, environ=environ).output.trigger.seconds == 1
+    assert parse(project, environ=environ).output.trigger.seconds == 2
+    assert parse(project).output.trigger.seconds == 3
     write(project, "")
-    assert parse(project).trigger == Trigger("available-now")
+    assert parse(project).output.trigger == Trigger("available-now")
 
 
 def test_every_value_knows_where_it_came_from(project: Path) -> None:
@@ -72,9 +78,9 @@ def test_every_value_knows_where_it_came_from(project: Path) -> None:
     config = parse(project, "--trigger=once", environ={"STREAMING_PREVIEW": "5"})
     assert config.origins["trigger"] == "command line --trigger"
     assert config.origins["preview"] == "environment variable STREAMING_PREVIEW"
-    assert config.origins["consumer_group"] == "configuration/run_args_streaming.conf:3"
-    assert config.origins["checkpoint_path"] == "default, from --output-path"
-    assert config.origins["parse_engine"] == "default"
+    assert config.origins["consumer-group"] == "configuration/run_args_streaming.conf:3"
+    assert config.origins["checkpoint-path"] == "default, from --output-path"
+    assert config.origins["parse-engine"] == "default"
 
 
 def test_a_value_equal_to_the_default_keeps_its_origin(project: Path) -> None:
@@ -87,13 +93,13 @@ def test_values_are_typed(project: Path) -> None:
         *["--starting-position", '{"0": 5}', "--max-events-per-trigger", "10_000", "--stop-after", "30 seconds"],
         *["--flatten-policies", '{"readings": "explode"}', "--flatten-keep", "a.b, c", "--flatten-presence"],
     )
-    assert config.starting_position == StartingPosition(None, offsets=((0, 5),))
-    assert config.max_events_per_trigger == 10_000
+    assert config.source.starting_position == StartingPosition(None, offsets=((0, 5),))
+    assert config.source.max_events_per_trigger == 10_000
     assert config.stop_after == StopAfter(seconds=30)
-    assert config.flatten_options["policies"] == {"readings": "explode"}
-    assert config.flatten_options["keep"] == ("a.b", "c")
-    assert config.flatten_options["presence"] is True
-    assert config.event_hubs_connection_string == Secret(CONNECTION)
+    assert config.flatten.policies == {"readings": "explode"}
+    assert config.flatten.keep == ("a.b", "c")
+    assert config.flatten.presence is True
+    assert config.source.event_hubs_connection_string == Secret(CONNECTION)
 
 
 def test_a_configuration_cannot_be_changed(project: Path) -> None:
@@ -105,20 +111,36 @@ def test_a_flag_may_stand_alone_or_have_a_value(project: Path) -> None:
     assert parse(project).preview == 0
     assert parse(project, "--preview").preview == 20
     assert parse(project, "--preview", "3").preview == 3
-    assert parse(project, environ={"STREAMING_FLATTEN_PRESENCE": "yes"}).flatten_presence is True
+    assert parse(project, environ={"STREAMING_FLATTEN_PRESENCE": "yes"}).flatten.presence is True
 
 
 def test_the_file_takes_quotes_hashes_colons_and_the_command_lines_spelling(project: Path) -> None:
     write(project, "trigger: '7 seconds'\n--consumer-group = a#b = c\nflatten_separator = \"__\"\n")
     config = parse(project)
-    assert (config.trigger.seconds, config.consumer_group, config.flatten_separator) == (7, "a#b = c", "__")
+    assert (config.output.trigger.seconds, config.source.consumer_group, config.flatten.separator) == (
+        7,
+        "a#b = c",
+        "__",
+    )
 
 
 def test_values_that_begin_with_a_dash_or_brackets_arrive_whole(project: Path) -> None:
     write(project, 'flatten-separator = --\nflatten-policies = {"a": "index 0"}\nconsumer-group = [a]')
     config = parse(project, environ={"STREAMING_STORAGE_KEY": "-key", "STREAMING_STORAGE_ACCOUNT_NAME": "lake"})
-    assert (config.flatten_separator, config.consumer_group) == ("--", "[a]")
-    assert config.storage_account_key == Secret("-key")
+    assert (config.flatten.separator, config.source.consumer_group) == ("--", "[a]")
+    assert config.storage.account_key == Secret("-key")
+
+
+def test_a_group_made_by_hand_reads_texts_as_arguments_are_read() -> None:
+    assert OutputOptions(trigger="5 seconds").trigger == Trigger("interval", 5)  # type: ignore[arg-type]  # a text
+    with pytest.raises(ConfigurationError, match="engine is 'gpu': write one of auto, jvm, arrow"):
+        ParseOptions(engine="gpu")  # type: ignore[arg-type]  # a mistake
+
+
+def test_a_keyword_beside_a_group_is_stronger_and_the_group_stays_as_it_is() -> None:
+    group = ParseOptions(unknown="count")
+    assert group.with_given(engine="arrow", unknown=None) == ParseOptions(engine="arrow", unknown="count")
+    assert group == ParseOptions(unknown="count")
 
 
 # ---- files and paths
@@ -130,20 +152,20 @@ def test_the_project_and_its_source_folder_find_the_same_file_and_paths(project:
     config = parse_arguments(
         [], environ={"STREAMING_EVENT_HUBS_CONNECTION_STRING": CONNECTION}, working_directory=project / folder
     )
-    assert config.output_path == f"{project}/data/telemetry"
-    assert config.checkpoint_path == f"{project}/data/telemetry/checkpoint"
+    assert config.output.path == f"{project}/data/telemetry"
+    assert config.output.checkpoint_path == f"{project}/data/telemetry/checkpoint"
     assert config.schema == f"{project}/configuration/s.json"
 
 
 def test_paths_of_command_line_and_environment_start_from_the_working_directory(project: Path) -> None:
     config = parse(project / "src", "--schema", "../s.json")
-    assert (config.schema, config.output_path) == (f"{project}/s.json", f"{project}/src/out")
+    assert (config.schema, config.output.path) == (f"{project}/s.json", f"{project}/src/out")
 
 
 @pytest.mark.parametrize("path", ["/tmp/x", "/Volumes/c/s/v/x", "abfss://c@a.dfs.core.windows.net/x", "dbfs:/x"])
 def test_absolute_paths_and_urls_stay_as_they_are(project: Path, path: str) -> None:
     config = parse(project, "--output-path", path)
-    assert (config.output_path, config.checkpoint_path) == (path, path + "/checkpoint")
+    assert (config.output.path, config.output.checkpoint_path) == (path, path + "/checkpoint")
 
 
 @pytest.mark.parametrize("schema", ["a INT, b STRING", '{"type":"object"}', "a array<int>"])
@@ -153,22 +175,22 @@ def test_a_schema_may_be_a_text_instead_of_a_path(project: Path, schema: str) ->
 
 def test_a_relative_output_lies_in_the_named_storage_account(project: Path) -> None:
     config = parse(project, "--storage-account-name", "lake", "--output-path", "t")
-    assert config.output_path == "abfss://data@lake.dfs.core.windows.net/t"
-    assert config.checkpoint_path == "abfss://data@lake.dfs.core.windows.net/t/checkpoint"
+    assert config.output.path == "abfss://data@lake.dfs.core.windows.net/t"
+    assert config.output.checkpoint_path == "abfss://data@lake.dfs.core.windows.net/t/checkpoint"
 
 
 def test_another_file_can_be_named_in_three_ways(project: Path) -> None:
     write(project, "trigger = 8 seconds", "prod.conf")
     name = "configuration/prod.conf"
-    assert parse(project, "--config", name).trigger.seconds == 8
-    assert parse(project, environ={"STREAMING_CONFIG": name}).trigger.seconds == 8
-    assert parse(project, config_file=name).trigger.seconds == 8
+    assert parse(project, "--config", name).output.trigger.seconds == 8
+    assert parse(project, environ={"STREAMING_CONFIG": name}).output.trigger.seconds == 8
+    assert parse(project, config_file=name).output.trigger.seconds == 8
 
 
 def test_a_named_file_that_is_missing_is_an_error_and_a_default_one_is_not(project: Path) -> None:
     assert "'gone.conf' cannot be read" in mistakes(project, "--config", "gone.conf")
     (project / "configuration" / "run_args_streaming.conf").unlink()
-    assert parse(project).trigger == Trigger("available-now")
+    assert parse(project).output.trigger == Trigger("available-now")
 
 
 # ---- mistakes
@@ -242,6 +264,24 @@ def test_what_does_not_go_together_is_refused(project: Path, argv: Any, environ:
     assert "canary" not in message
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"DATABRICKS_RUNTIME_VERSION": "client.4.3"},
+        {"IS_SERVERLESS": "TRUE"},
+        {"DATABRICKS_SERVERLESS_COMPUTE_ID": "auto"},
+    ],
+)
+@pytest.mark.parametrize("trigger", ["5 seconds", "once"])
+def test_serverless_compute_refuses_a_trigger_it_does_not_have(
+    project: Path, environ: dict[str, str], trigger: str
+) -> None:
+    told = mistakes(project, "--trigger", trigger, environ=environ)
+    assert "serverless compute runs streams with `available-now` only" in told
+    assert parse(project, "--trigger", "available-now", environ=environ).output.trigger.is_bounded
+    assert parse(project, "--trigger", trigger, environ={"DATABRICKS_RUNTIME_VERSION": "18.1"}).output.trigger
+
+
 def test_a_folder_of_the_driver_is_refused_on_databricks(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     told = mistakes(project, environ={"DATABRICKS_RUNTIME_VERSION": "18.0"})
@@ -251,15 +291,15 @@ def test_a_folder_of_the_driver_is_refused_on_databricks(project: Path, monkeypa
 def test_a_reference_needs_no_secret_until_it_is_used(project: Path) -> None:
     config = parse(project, environ={"STREAMING_EVENT_HUBS_CONNECTION_STRING": "{{secrets/nowhere/none}}"})
     with pytest.raises(ConfigurationError, match="'none' of scope 'nowhere'"):
-        _ = config.event_hubs_identity
+        _ = config.source.authentication
 
 
 def test_the_identity_of_a_source_is_the_same_however_one_authenticates(project: Path) -> None:
-    by_string = parse(project).source_identity
+    by_string = parse(project).source.identity
     clear = {"STREAMING_EVENT_HUBS_CONNECTION_STRING": ""}
     named = ["--event-hubs-namespace", "e", "--event-hubs-name", "telemetry"]
     assert by_string == "sb://e.servicebus.windows.net/telemetry"
-    assert parse(project, *PRINCIPAL, *named, environ=clear).source_identity == by_string
+    assert parse(project, *PRINCIPAL, *named, environ=clear).source.identity == by_string
 
 
 # ---- secrets
@@ -278,12 +318,13 @@ def test_every_option_that_sounds_secret_is_declared_so() -> None:
 
 @pytest.mark.parametrize("variable", ALL_SECRETS, ids=str)
 def test_no_secret_shows_in_any_form_of_a_configuration(project: Path, variable: str) -> None:
-    field = next(option.field for option in options_of(StreamingConfig) if option.environment == variable)
-    given: dict[str, Any] = {field: Secret(ALL_SECRETS[variable])}
+    option = next(option for option in options_of(StreamingConfig) if option.environment == variable)
+    group: Any = {"source": SourceOptions, "storage": StorageOptions}[option.owner]
+    given: dict[str, Any] = {option.owner: group(**{option.field: Secret(ALL_SECRETS[variable])})}
     config = StreamingConfig(**given)
     shown = repr(config) + str(config) + repr(dataclasses.asdict(config)) + pickle.dumps(config).decode("latin-1")
     assert "canary" not in shown
-    assert getattr(config, field).reveal() == ALL_SECRETS[variable]
+    assert option.value_in(config).reveal() == ALL_SECRETS[variable]
 
 
 def test_the_key_inside_a_connection_string_is_masked_by_itself_too(project: Path) -> None:
@@ -292,9 +333,9 @@ def test_the_key_inside_a_connection_string_is_masked_by_itself_too(project: Pat
 
 
 def test_a_secret_given_as_plain_text_by_hand_is_closed() -> None:
-    config = StreamingConfig(storage_account_key=KEY)  # type: ignore[arg-type]  # a mistake that must not show it
+    config = StorageOptions(account_key=KEY)  # type: ignore[arg-type]  # a mistake that must not show it
     assert "canary" not in repr(config)
-    assert config.storage_account_key == Secret(KEY)
+    assert config.account_key == Secret(KEY)
 
 
 def test_no_secret_shows_in_a_refusal_of_all_of_them(project: Path) -> None:
@@ -368,7 +409,7 @@ def test_the_two_variables_that_were_promised_keep_their_names() -> None:
 
 def test_a_kernels_own_arguments_are_not_the_jobs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/x/ipykernel_launcher.py", "-f", "/tmp/kernel.json"])
-    assert parse_arguments(environ=ENOUGH, working_directory=project).source == "hub"
+    assert parse_arguments(environ=ENOUGH, working_directory=project).source.kind == "hub"
 
 
 @pytest.mark.parametrize("folder", [".", "src"])

@@ -16,9 +16,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
+from spark_utils.configuration.settings import Engine
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.parsing import Reason, good_rows, parse, rejected_rows
-from spark_utils.parsing.frames import Engine
 from spark_utils.parsing.jvm import engine as jvm_engine
 from spark_utils.parsing.jvm import java_reader, java_sources
 from spark_utils.parsing.jvm.engine import compile_explanation

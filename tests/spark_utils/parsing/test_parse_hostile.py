@@ -13,11 +13,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as t
 
 from devkit.hub.generator import Shares, generate
+from spark_utils.configuration.settings import Engine
 from spark_utils.errors import ConfigurationError, SchemaError
 from spark_utils.parsing import good_rows, parse, rejected_rows
 from spark_utils.parsing.arrow.engine import _judge_function, _whole_rows
 from spark_utils.parsing.columns import verdict_type
-from spark_utils.parsing.frames import Engine
 from spark_utils.parsing.reference import Good, Rejected, UnknownPolicy, compile_classifier
 from spark_utils.schemas import load_schema
 from tests.project import ROOT

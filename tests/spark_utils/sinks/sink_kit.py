@@ -11,6 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from spark_utils.parsing import good_rows
 from spark_utils.sinks.write_stream import write_stream
 
 FIRST_SECOND = 1_767_225_600
@@ -32,6 +33,10 @@ def parse(df: DataFrame) -> DataFrame:
 
 def transform(events: DataFrame) -> DataFrame:
     return events.select("event.number", "partition", "offset")
+
+
+def to_events(parsed: DataFrame) -> DataFrame:
+    return transform(good_rows(parsed))
 
 
 @dataclass
@@ -78,12 +83,12 @@ class Bench:
 
     def run(self, **options: Any) -> None:
         """Run the sink on what was sent so far, to its end."""
+        step = options.pop("transform", transform)
         given: dict[str, Any] = {
             "parse": parse,
-            "transform": transform,
+            "events": lambda parsed: step(good_rows(parsed)),
             "output_path": self.output,
             "checkpoint_path": self.checkpoint,
-            "trigger": {"availableNow": True},
         }
         query = write_stream(self.raw(), **(given | options))
         try:

@@ -15,7 +15,7 @@ from spark_utils.errors import CheckpointMismatchError
 from spark_utils.sinks import checkpoints
 from spark_utils.sinks.checkpoints import GUARD_NAME, batch_size, differences, replayed_batch
 from spark_utils.sinks.write_stream import write_stream
-from tests.spark_utils.sinks.sink_kit import Bench, parse, transform
+from tests.spark_utils.sinks.sink_kit import Bench, parse, to_events
 
 HERE = {"source": "sb://here/telemetry", "schema": "number BIGINT"}
 
@@ -120,8 +120,13 @@ def test_a_deleted_checkpoint_does_not_double_what_the_tables_hold(bench: Bench)
 
 def test_a_second_query_on_a_running_checkpoint_is_refused(bench: Bench) -> None:
     bench.send("1")
-    options: dict[str, Any] = {"output_path": bench.output, "checkpoint_path": bench.checkpoint, "query_name": "first"}
-    running = write_stream(bench.raw(), parse=parse, transform=transform, **options)
+    options: dict[str, Any] = {
+        "output_path": bench.output,
+        "checkpoint_path": bench.checkpoint,
+        "trigger": "100 ms",
+        "query_name": "first",
+    }
+    running = write_stream(bench.raw(), parse=parse, events=to_events, **options)
     try:
         running.processAllAvailable()
         with pytest.raises(CheckpointMismatchError, match="first runs already"):

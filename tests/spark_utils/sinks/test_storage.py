@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spark_utils.configuration.secrets import Secret
-from spark_utils.configuration.settings import StreamingConfig
+from spark_utils.configuration.settings import StorageOptions
 from spark_utils.errors import ConfigurationError
 from spark_utils.sinks.storage import AZURITE_ACCOUNT, configure_storage, resolve_path, storage_settings
 
@@ -17,7 +17,7 @@ HOST = "lake.dfs.core.windows.net"
 
 
 def settings(**values: Any) -> dict[str, str]:
-    found = storage_settings(StreamingConfig(**values))
+    found = storage_settings(StorageOptions(**values))
     assert "canary" not in repr(found)
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in found.items()}
 
@@ -27,27 +27,25 @@ def test_without_an_account_there_is_nothing_to_set() -> None:
 
 
 def test_an_account_without_credentials_is_left_to_unity_catalog() -> None:
-    assert settings(storage_account_name="lake") == {}
+    assert settings(account_name="lake") == {}
 
 
 def test_an_account_key_is_set_for_its_account_only() -> None:
-    assert settings(storage_account_name="lake", storage_account_key=KEY) == {
+    assert settings(account_name="lake", account_key=KEY) == {
         f"fs.azure.account.auth.type.{HOST}": "SharedKey",
         f"fs.azure.account.key.{HOST}": "canary",
     }
 
 
 def test_a_shared_access_signature_is_a_fixed_token() -> None:
-    assert settings(storage_account_name="lake", storage_sas_token=KEY) == {
+    assert settings(account_name="lake", sas_token=KEY) == {
         f"fs.azure.account.auth.type.{HOST}": "SAS",
         f"fs.azure.sas.fixed.token.{HOST}": "canary",
     }
 
 
 def test_a_service_principal_fetches_tokens_from_its_tenant() -> None:
-    found = settings(
-        storage_account_name="lake", storage_tenant_id="t", storage_client_id="c", storage_client_secret=KEY
-    )
+    found = settings(account_name="lake", tenant_id="t", client_id="c", client_secret=KEY)
     assert found == {
         f"fs.azure.account.auth.type.{HOST}": "OAuth",
         f"fs.azure.account.oauth.provider.type.{HOST}": "org.apache.hadoop.fs.azurebfs.oauth2.ClientCredsTokenProvider",
@@ -58,7 +56,7 @@ def test_a_service_principal_fetches_tokens_from_its_tenant() -> None:
 
 
 def test_azurite_needs_its_endpoint_and_no_key_of_ones_own() -> None:
-    found = settings(storage_account_name=AZURITE_ACCOUNT, storage_endpoint="127.0.0.1:10005")
+    found = settings(account_name=AZURITE_ACCOUNT, endpoint="127.0.0.1:10005")
     assert found["fs.azure.abfs.endpoint"] == "127.0.0.1:10005"
     assert found["fs.azure.always.use.https"] == "false"
     assert found["fs.azure.account.key.devstoreaccount1.dfs.core.windows.net"].startswith("Eby8vdM02x")
@@ -70,14 +68,14 @@ def test_azurite_needs_its_endpoint_and_no_key_of_ones_own() -> None:
         ("t", {}, "/work/t"),
         ("../t", {}, "/t"),
         ("my data/t", {}, "/work/my data/t"),
-        ("/t", {"storage_account_name": "lake"}, "/t"),
-        ("t", {"storage_account_name": "lake"}, f"abfss://data@{HOST}/t"),
-        ("t", {"storage_account_name": "lake", "storage_container_name": "raw"}, f"abfss://raw@{HOST}/t"),
-        ("t", {"storage_account_name": AZURITE_ACCOUNT}, "abfs://data@devstoreaccount1.dfs.core.windows.net/t"),
+        ("/t", {"account_name": "lake"}, "/t"),
+        ("t", {"account_name": "lake"}, f"abfss://data@{HOST}/t"),
+        ("t", {"account_name": "lake", "container_name": "raw"}, f"abfss://raw@{HOST}/t"),
+        ("t", {"account_name": AZURITE_ACCOUNT}, "abfs://data@devstoreaccount1.dfs.core.windows.net/t"),
     ],
 )
 def test_a_path_means_the_same_everywhere(text: str, values: dict[str, Any], expected: str) -> None:
-    assert resolve_path(text, Path("/work"), config=StreamingConfig(**values)) == expected
+    assert resolve_path(text, Path("/work"), storage=StorageOptions(**values)) == expected
 
 
 class ConnectSession:
@@ -89,11 +87,11 @@ class ConnectSession:
 
 
 def test_a_session_that_hides_hadoop_is_told_with_the_remedy() -> None:
-    config = StreamingConfig(storage_account_name="lake", storage_account_key=KEY)
+    config = StorageOptions(account_name="lake", account_key=KEY)
     with pytest.raises(ConfigurationError, match="Unity Catalog volume") as caught:
         configure_storage(ConnectSession(), config)  # type: ignore[arg-type]  # as little of a session as is looked at
     assert "canary" not in str(caught.value)
 
 
 def test_a_session_that_hides_hadoop_serves_a_job_without_an_account() -> None:
-    configure_storage(ConnectSession(), StreamingConfig())  # type: ignore[arg-type]  # it is not looked at
+    configure_storage(ConnectSession(), StorageOptions())  # type: ignore[arg-type]  # it is not looked at

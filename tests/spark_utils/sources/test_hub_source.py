@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from devkit.testing import EventHub
 from spark_utils.configuration.arguments import parse_arguments
 from spark_utils.configuration.secrets import Secret, secrets_folder
-from spark_utils.configuration.settings import StreamingConfig
+from spark_utils.configuration.settings import SourceOptions
 from spark_utils.configuration.values import StartingPosition
 from spark_utils.sources.event_hubs import parse_connection_string
 from spark_utils.sources.read_stream import read_batch, read_stream
@@ -21,8 +21,8 @@ from spark_utils.sources.read_stream import read_batch, read_stream
 BODIES = [b'{"a": 1}', b"\xff\x00", b"", None]
 
 
-def config_of(hub: EventHub, **values: Any) -> StreamingConfig:
-    return StreamingConfig(event_hubs_connection_string=Secret(hub.connection_string), **values)
+def config_of(hub: EventHub, **values: Any) -> SourceOptions:
+    return SourceOptions(event_hubs_connection_string=Secret(hub.connection_string), **values)
 
 
 def write_stream(frame: DataFrame, folder: Path) -> list[Row]:
@@ -90,7 +90,7 @@ def test_the_reference_of_the_local_hub_is_enough(
     event_hub.send([b"x"], partition=0)
     argv = ["--event-hubs-connection-string", "{{secrets/local-hub/connection-string}}", "--schema", "a INT"]
     config = parse_arguments([*argv, "--output-path", "out"], environ={}, working_directory=tmp_path)
-    assert [bytes(row.body) for row in read_batch(spark, config).collect()] == [b"x"]
+    assert [bytes(row.body) for row in read_batch(spark, config.source).collect()] == [b"x"]
 
 
 @pytest.mark.parametrize("read", [read_batch, read_stream], ids=["batch", "stream"])
@@ -99,7 +99,7 @@ def test_a_wrong_key_is_refused_by_name_and_shown_nowhere(
 ) -> None:
     key = parse_connection_string(event_hub.connection_string).parts[0].reveal()
     wrong = Secret(event_hub.connection_string.replace(key, "canary" + key))
-    frame = read(spark, StreamingConfig(event_hubs_connection_string=wrong))
+    frame = read(spark, SourceOptions(event_hubs_connection_string=wrong))
     with pytest.raises((PySparkException, Py4JJavaError)) as caught:
         write_stream(frame, tmp_path) if frame.isStreaming else frame.collect()
     shown = str(caught.value) + repr(caught.value) + "".join(capfd.readouterr())

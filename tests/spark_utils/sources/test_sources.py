@@ -13,7 +13,7 @@ from pyspark.sql.types import StructType
 from devkit.hub.generator import Shares, generate
 from devkit.hub.recording import read_events, write_events
 from spark_utils.configuration.secrets import Secret
-from spark_utils.configuration.settings import StreamingConfig
+from spark_utils.configuration.settings import SourceOptions, StorageOptions
 from spark_utils.configuration.show_config import show_config
 from spark_utils.errors import ConfigurationError
 from spark_utils.sinks.storage import configure_storage
@@ -23,13 +23,13 @@ HOSTILE = [b'{"a": 1}', b"\xff\xfe\x00", b"", b'{"b": 2}\r', "ü\u2028".encode()
 
 
 def batch(spark: SparkSession, path: Path | str) -> DataFrame:
-    return read_batch(spark, StreamingConfig(source="files", source_path=str(path)))
+    return read_batch(spark, SourceOptions(kind="files", path=str(path)))
 
 
 def stream_rows(spark: SparkSession, path: Path, checkpoint: Path) -> list[Row]:
     """Run the stream over all there is, and return what it wrote in all its runs."""
     written = checkpoint / "written"
-    frame = read_stream(spark, StreamingConfig(source="files", source_path=str(path)))
+    frame = read_stream(spark, SourceOptions(kind="files", path=str(path)))
     query = (
         frame.writeStream.format("parquet")
         .option("path", str(written))
@@ -52,7 +52,7 @@ def test_files_and_hub_give_the_same_columns_and_types(spark: SparkSession, tmp_
     connection = (
         "Endpoint=sb://127.0.0.1:1/;SharedAccessKeyName=n;SharedAccessKey=k;EntityPath=h;UseDevelopmentEmulator=true"
     )
-    options = source_options(StreamingConfig(event_hubs_connection_string=Secret(connection)))
+    options = source_options(SourceOptions(event_hubs_connection_string=Secret(connection)))
     hub = spark.readStream.format("kafka").options(**options).load().selectExpr(*SOURCE_COLUMNS)
     expected = [
         ("body", "binary"),
@@ -167,7 +167,7 @@ def test_a_path_that_does_not_exist_is_named(spark: SparkSession, tmp_path: Path
 
 
 def test_storage_credentials_reach_hadoop_and_no_setting_that_shows(spark: SparkSession) -> None:
-    config = StreamingConfig(storage_account_name="canarylake", storage_account_key=Secret("canary-key"))
+    config = StorageOptions(account_name="canarylake", account_key=Secret("canary-key"))
     configure_storage(spark, config)
     name = "fs.azure.account.key.canarylake.dfs.core.windows.net"
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()

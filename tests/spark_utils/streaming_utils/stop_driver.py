@@ -9,7 +9,7 @@ from spark_utils.session import get_session
 from spark_utils.sinks.write_stream import write_stream
 from spark_utils.streaming_utils.progress import attach_progress
 from spark_utils.streaming_utils.termination import await_termination, readable_errors
-from tests.spark_utils.sinks.sink_kit import Bench, parse, transform
+from tests.spark_utils.sinks.sink_kit import Bench, parse, to_events
 
 
 def main() -> None:
@@ -17,14 +17,13 @@ def main() -> None:
     spark = get_session("stop-driver", fast_start=True)
     bench = Bench(spark, Path(sys.argv[1]))
     attach_progress(spark)
-    trigger = {"processingTime": "0 seconds"}
     query = write_stream(
         bench.raw(),
         parse=parse,
-        transform=transform,
+        events=to_events,
         output_path=bench.output,
         checkpoint_path=bench.checkpoint,
-        trigger=trigger,
+        trigger="100 ms",
         query_name="numbers",
     )
     await_termination(query)

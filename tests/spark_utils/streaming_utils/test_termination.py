@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -17,6 +16,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import StreamFailedError
+from spark_utils.parsing import good_rows
 from spark_utils.sinks.write_stream import write_stream
 from spark_utils.streaming_utils.termination import await_termination
 from tests.project import ROOT
@@ -76,7 +76,7 @@ def test_a_failure_is_one_line_with_its_cause_and_the_log_and_without_secrets(be
 def test_a_stream_ends_by_itself_after_a_number_of_events(bench: Bench) -> None:
     for number in range(60):
         bench.send(str(number))
-    await_termination(start(bench, transform, trigger={"processingTime": "0 seconds"}), StopAfter(events=2))
+    await_termination(start(bench, transform, trigger="100 ms"), StopAfter(events=2))
     assert 2 <= len(bench.offsets("events")) < 60
 
 
@@ -91,14 +91,12 @@ def numbered_files(folder: Path) -> set[int]:
     return {int(path.stem) for path in folder.iterdir() if path.stem.isdigit() and path.suffix in ("", ".json")}
 
 
-def start(
-    bench: Bench, step: Callable[[DataFrame], DataFrame], trigger: dict[str, Any] | None = None
-) -> StreamingQuery:
+def start(bench: Bench, step: Callable[[DataFrame], DataFrame], trigger: str = "available-now") -> StreamingQuery:
     return write_stream(
         bench.raw(),
         parse=parse,
-        transform=step,
+        events=lambda parsed: step(good_rows(parsed)),
         output_path=bench.output,
         checkpoint_path=bench.checkpoint,
-        trigger=trigger or {"availableNow": True},
+        trigger=trigger,
     )
