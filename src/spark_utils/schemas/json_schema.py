@@ -10,52 +10,54 @@ string                               string; `format` date-time: timestamp, date
 integer                              bigint; `format` int8, int16, int32, int64: tinyint, smallint, int, bigint
 number                               double; `format` float, double
 boolean                              boolean
-a union with null                    nullable
-`x-spark-type`                       that type, in DDL: what JSON Schema cannot say (``decimal(10,2)``, ``variant``)
-`$ref` to ``#/$defs/…``              the type found there
+`enum`, `const` without `type`       the type of the values
+a union with null, `nullable`        nullable (`nullable` is OpenAPI's)
+`x-spark-type`                       that type, in DDL: what JSON Schema cannot say (``decimal(10,2)``)
+`$ref` to ``#/$defs/…``, ``#anchor``  the type found there, and all that stands beside the `$ref`
+`allOf`                              all of them together, and all that stands beside; inherited fields come first
+`anyOf`, `oneOf`                     the one type that all alternatives have; NOT NULL is what all of them require
 `description`                        the field's comment
 ===================================  ===============================================================================
 
-What only narrows values (`minimum`, `pattern`, `enum`…) changes no type and is not checked by a parse. A keyword that
-would change the type in a way Spark cannot hold is an error.
+What only narrows values (`minimum`, `pattern`, `minItems`…) changes no type and is not checked by a parse. A keyword
+that would change the type in a way Spark cannot hold is an error.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
+from urllib.parse import unquote
 
 from pyspark.sql import types as t
 
 from spark_utils.errors import SchemaError
-from spark_utils.schemas.ddl import parse_type_ddl, type_to_ddl
+from spark_utils.schemas.ddl import parse_type_ddl
 
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _STRUCTURE = {"type", "properties", "required", "items", "additionalProperties", "format", "$ref", "x-spark-type"}
-_STRUCTURE |= {"contentEncoding", "anyOf", "oneOf", "allOf", "$defs", "definitions"}
+_STRUCTURE |= {"contentEncoding", "anyOf", "oneOf", "allOf", "$defs", "definitions", "nullable"}
 _ANNOTATIONS = {"$schema", "$id", "$comment", "$anchor", "title", "description", "default", "examples", "deprecated"}
-_ANNOTATIONS |= {"readOnly", "writeOnly", "contentMediaType"}
+_ANNOTATIONS |= {"readOnly", "writeOnly", "contentMediaType", "example", "externalDocs", "xml", "discriminator"}
 _NARROWING = {"enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
 _NARROWING |= {"minLength", "maxLength", "pattern", "minItems", "maxItems", "uniqueItems"}
 _NARROWING |= {"minProperties", "maxProperties", "propertyNames"}
 _REFUSED = {"not", "if", "then", "else", "patternProperties", "dependentSchemas", "dependentRequired", "prefixItems"}
 _REFUSED |= {"contains", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$dynamicAnchor"}
 _KNOWN = _STRUCTURE | _ANNOTATIONS | _NARROWING | _REFUSED
-_INTEGERS: dict[str, t.DataType] = {
+INTEGERS: dict[str, t.DataType] = {
     "int8": t.ByteType(),
     "int16": t.ShortType(),
     "int32": t.IntegerType(),
     "int64": t.LongType(),
 }
-_NUMBERS: dict[str, t.DataType] = {"float": t.FloatType(), "double": t.DoubleType()}
-_STRINGS: dict[str, t.DataType] = {"date-time": t.TimestampType(), "date": t.DateType()}
-_FORMATTED = (("integer", _INTEGERS), ("number", _NUMBERS), ("string", _STRINGS))
-_WRITTEN: list[tuple[t.DataType, dict[str, Any]]] = [
-    *((each, {"type": name, "format": text}) for name, formats in _FORMATTED for text, each in formats.items()),
-    (t.BinaryType(), {"type": "string", "contentEncoding": "base64"}),
-    (t.BooleanType(), {"type": "boolean"}),
-    (t.StringType(), {"type": "string"}),
-]
+NUMBERS: dict[str, t.DataType] = {"float": t.FloatType(), "double": t.DoubleType()}
+STRINGS: dict[str, t.DataType] = {"date-time": t.TimestampType(), "date": t.DateType()}
+_TYPE_NAMES = ("object", "array", "string", "integer", "number", "boolean", "null")
+_NUMBER = {"integer", "number"}  # every integer is a number
+_KIND_OF = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", list: "array"}
 _UNKNOWN: tuple[t.DataType, bool] = (t.NullType(), True)  # stands in after a problem, so that all others are found
 
 
@@ -66,217 +68,299 @@ def schema_from_json_schema(document: dict[str, Any], *, origin: str | None = No
         SchemaError: Naming the JSON pointer of every part that cannot be a Spark type.
     """
     reader = _Reader(document)
-    result, _ = reader.read(document, "#", ())
+    result, _ = reader.read(reader.parts_of(document, "#", ()))
     if not reader.problems and not isinstance(result, t.StructType):
-        reader.problems.append(f"#: the root is {result.simpleString()}, expected an object with properties")
+        reader.problem("#", f"the root is {result.simpleString()}, expected an object with properties")
     if reader.problems or not isinstance(result, t.StructType):
         raise SchemaError(
             "; ".join(reader.problems),
             origin=origin,
-            remedy='Say the Spark type by "x-spark-type", for instance "variant", where JSON Schema cannot.',
+            remedy='Where JSON Schema cannot say the Spark type, say it by "x-spark-type", such as "decimal(10,2)".',
         )
     return result
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One schema object that must hold for a value: its own, a referenced one, a member of `allOf`."""
+
+    node: dict[str, Any]
+    pointer: str
+    inside: tuple[str, ...] = ()  # the references being followed
+
+
+_BROKEN = _Part({}, "")  # a problem was told already
 
 
 class _Reader:
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
-        self.problems: list[str] = []
+        self.problems: dict[str, None] = {}  # in order, each once: what is referenced twice is read twice
 
-    def _problem(self, pointer: str, text: str) -> tuple[t.DataType, bool]:
-        self.problems.append(f"{pointer}: {text}")
+    def problem(self, pointer: str, text: str) -> tuple[t.DataType, bool]:
+        self.problems[f"{pointer}: {text}"] = None
         return _UNKNOWN
 
-    def read(self, node: Any, pointer: str, inside: tuple[str, ...]) -> tuple[t.DataType, bool]:
-        """Return type and whether null is allowed; `inside` are the references being followed."""
+    def parts_of(self, node: Any, pointer: str, inside: tuple[str, ...]) -> list[_Part]:
+        """Return everything that must hold for a value of this schema: what it inherits, then the node itself."""
         if not isinstance(node, dict):
-            return self._problem(pointer, f"expected a schema object, found {node!r:.40}")
+            self.problem(pointer, f"expected a schema object, found {node!r:.40}")
+            return [_BROKEN]
         if "x-spark-type" in node:
-            return self._spark_type(node, pointer)
+            return [_Part(node, pointer)]
         self._check_keywords(node, pointer)
-        if "$ref" in node:
-            return self._reference(node["$ref"], pointer, inside)
-        if keyword := next((each for each in ("anyOf", "oneOf", "allOf") if each in node), None):
-            return self._union(keyword, node[keyword], pointer, inside)
-        return self._typed(node, pointer, inside)
+        parts = self._referenced(node["$ref"], pointer, inside) if "$ref" in node else []
+        for here, member in self._members(node, "allOf", pointer):
+            parts += self.parts_of(member, here, inside)
+        return [*parts, _Part(node, pointer, inside)]
 
-    def _typed(self, node: dict[str, Any], pointer: str, inside: tuple[str, ...]) -> tuple[t.DataType, bool]:
-        name, nullable = self._type_name(node, pointer)
-        match name:
-            case "object":
-                return self._object(node, pointer, inside), nullable
-            case "array":
-                return self._array(node, pointer, inside), nullable
-            case _:
-                return self._scalar(name, node, pointer), nullable
+    def read(self, parts: list[_Part]) -> tuple[t.DataType, bool]:
+        """Return type and whether null is allowed."""
+        if _BROKEN in parts:
+            return _UNKNOWN
+        if spark := next((part for part in parts if "x-spark-type" in part.node), None):
+            return self._spark_type(spark)
+        for place, part in enumerate(parts):
+            for keyword in ("anyOf", "oneOf"):
+                if keyword in part.node:
+                    without = replace(part, node={k: v for k, v in part.node.items() if k != keyword})
+                    return self._union(part, keyword, [*parts[:place], without, *parts[place + 1 :]])
+        kinds = self._kinds(parts)
+        kind = self._one_kind(kinds, parts)
+        nullable = "null" in kinds or any(part.node.get("nullable") is True for part in parts)
+        if kind is None:
+            return _UNKNOWN
+        structured = {"object": self._object, "array": self._array}.get(kind)
+        return structured(parts) if structured else self._scalar(kind, parts), nullable
 
-    def _array(self, node: dict[str, Any], pointer: str, inside: tuple[str, ...]) -> t.DataType:
-        if "items" not in node:
-            return self._problem(pointer, "an array without `items` has no element type")[0]
-        element, with_null = self.read(node["items"], f"{pointer}/items", inside)
-        return t.ArrayType(element, with_null)
+    def _kinds(self, parts: list[_Part]) -> set[str]:
+        """Return the JSON types that all parts allow; all of them when none says anything."""
+        allowed = {*_TYPE_NAMES}
+        said = [part for part in parts if "type" in part.node] or parts
+        for part in said:
+            allowed &= self._kinds_of(part)
+        return allowed
 
-    def _scalar(self, name: str, node: dict[str, Any], pointer: str) -> t.DataType:
-        match name:
-            case "string" if node.get("contentEncoding") == "base64":
+    def _kinds_of(self, part: _Part) -> set[str]:
+        node = part.node
+        if "type" in node:
+            names = node["type"] if isinstance(node["type"], list) else [node["type"]]
+            if unknown := [each for each in names if each not in _TYPE_NAMES]:
+                self.problem(f"{part.pointer}/type", f"{unknown[0]!r} is not a JSON type")
+                return {*_TYPE_NAMES}
+            return {*names, *(_NUMBER if "number" in names else ())}
+        if "properties" in node or isinstance(node.get("additionalProperties"), dict):
+            return {"object"}
+        if "items" in node:
+            return {"array"}
+        values = [node["const"]] if "const" in node else node.get("enum")
+        if not isinstance(values, list) or not values:
+            return {*_TYPE_NAMES}
+        found = {_KIND_OF.get(type(each), "null") for each in values}
+        return found | (_NUMBER if "number" in found else set())
+
+    def _one_kind(self, kinds: set[str], parts: list[_Part]) -> str | None:
+        """Return the JSON type besides null; None, with a problem, when there is not exactly one."""
+        others = kinds - {"null"}
+        if others == _NUMBER:
+            return "number"
+        if len(others) == 1:
+            return others.pop()
+        declared = [part for part in parts if "type" in part.node]
+        if any(pointer.startswith(f"{part.pointer}/type: ") for pointer in self.problems for part in declared):
+            return None
+        if not declared:
+            self.problem(parts[-1].pointer, "no `type`" if kinds == {*_TYPE_NAMES} else "its values have several types")
+        else:
+            said = " and ".join(repr(part.node["type"]) for part in declared)
+            self.problem(f"{declared[-1].pointer}/type", f"{said} cannot be one Spark type")
+        return None
+
+    def _array(self, parts: list[_Part]) -> t.DataType:
+        items = [each for part in parts if "items" in part.node for each in self._parts_at(part, "items")]
+        if not items:
+            return self.problem(parts[-1].pointer, "an array without `items` has no element type")[0]
+        return t.ArrayType(*self.read(items))
+
+    def _parts_at(self, part: _Part, *keys: str) -> list[_Part]:
+        node: Any = part.node
+        for key in keys:
+            node = node[key]
+        return self.parts_of(node, "/".join([part.pointer, *map(_token, keys)]), part.inside)
+
+    def _scalar(self, kind: str, parts: list[_Part]) -> t.DataType:
+        if kind == "boolean":
+            return t.BooleanType()
+        if kind == "string":
+            if any(part.node.get("contentEncoding") == "base64" for part in parts):
                 return t.BinaryType()
-            case "string":
-                return _STRINGS.get(str(node.get("format")), t.StringType())
-            case "integer":
-                return self._formatted(node, pointer, _INTEGERS, t.LongType())
-            case "number":
-                return self._formatted(node, pointer, {**_NUMBERS, **_INTEGERS}, t.DoubleType())
-            case "boolean":
-                return t.BooleanType()
-        return t.NullType()
+            return self._formatted(parts, STRINGS, t.StringType(), closed=False)
+        if kind == "integer":
+            return self._formatted(parts, INTEGERS, t.LongType())
+        return self._formatted(parts, {**NUMBERS, **INTEGERS}, t.DoubleType())
+
+    def _formatted(
+        self, parts: list[_Part], formats: dict[str, t.DataType], default: t.DataType, *, closed: bool = True
+    ) -> t.DataType:
+        found: dict[str, t.DataType] = {}
+        for part in parts:
+            name = part.node.get("format")
+            if isinstance(name, str) and name in formats:
+                found[name] = formats[name]
+            elif name is not None and closed:
+                self.problem(f"{part.pointer}/format", f"{name!r} is none of {', '.join(formats)}")
+        if len(found) > 1:
+            self.problem(parts[-1].pointer, f"the formats {' and '.join(found)} contradict each other")
+        return next(iter(found.values()), default)
 
     def _check_keywords(self, node: dict[str, Any], pointer: str) -> None:
         for keyword in node:
             if keyword in _REFUSED:
-                self._problem(f"{pointer}/{_token(keyword)}", f"{keyword!r} cannot be told by a Spark type")
+                self.problem(f"{pointer}/{_token(keyword)}", f"{keyword!r} cannot be expressed by a Spark type")
             elif keyword not in _KNOWN and not keyword.startswith("x-"):
                 near = difflib.get_close_matches(keyword, _KNOWN, 1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
-                self._problem(f"{pointer}/{_token(keyword)}", f"unknown keyword{hint}")
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                self.problem(f"{pointer}/{_token(keyword)}", f"unknown keyword{hint}")
+        if not isinstance(node.get("nullable", False), bool):
+            self.problem(f"{pointer}/nullable", "expected true or false")
 
-    def _spark_type(self, node: dict[str, Any], pointer: str) -> tuple[t.DataType, bool]:
-        declared = node.get("type")
-        nullable = "type" in node and (declared == "null" or (isinstance(declared, list) and "null" in declared))
+    def _spark_type(self, part: _Part) -> tuple[t.DataType, bool]:
+        declared = part.node.get("type")
+        with_null = declared == "null" or (isinstance(declared, list) and "null" in declared)
         try:
-            return parse_type_ddl(str(node["x-spark-type"])), nullable
+            data_type = parse_type_ddl(str(part.node["x-spark-type"]))
         except SchemaError as error:
-            return self._problem(f"{pointer}/x-spark-type", error.problem)
+            return self.problem(f"{part.pointer}/x-spark-type", error.problem)
+        return data_type, with_null or part.node.get("nullable") is True
 
-    def _reference(self, reference: Any, pointer: str, inside: tuple[str, ...]) -> tuple[t.DataType, bool]:
+    def _referenced(self, reference: Any, pointer: str, inside: tuple[str, ...]) -> list[_Part]:
         here = f"{pointer}/$ref"
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            return self._problem(here, f"{reference!r} is not within this document")
-        if reference in inside:
-            return self._problem(here, f"{reference} contains itself, which no Spark type can")
+        within = self._within(reference)
+        if within is None:
+            self.problem(here, f"{reference!r} is not within this document")
+        elif within in inside:
+            self.problem(here, f"{reference} contains itself, which no Spark type can")
+        elif (target := self._target(within)) is None:
+            self.problem(here, f"there is no {reference}")
+        else:
+            return self.parts_of(target, within, (*inside, within))
+        return [_BROKEN]
+
+    def _within(self, reference: Any) -> str | None:
+        """Return a reference into this document as a fragment, decoded: ``#/$defs/a b`` or ``#anchor``."""
+        if not isinstance(reference, str):
+            return None
+        base, _, fragment = reference.partition("#")
+        if base and base != str(self.document.get("$id", "")).rstrip("#"):
+            return None
+        return f"#{unquote(fragment)}"
+
+    def _target(self, fragment: str) -> Any:
+        if fragment != "#" and not fragment.startswith("#/"):
+            anchored = (each for each in _objects(self.document) if each.get("$anchor") == fragment[1:])
+            return next(anchored, None) or next((e for e in _objects(self.document) if e.get("$id") == fragment), None)
         target: Any = self.document
-        for token in reference[1:].split("/")[1:]:
+        for token in fragment.split("/")[1:]:
             part = token.replace("~1", "/").replace("~0", "~")
-            target = target.get(part) if isinstance(target, dict) else None
-        if target is None:
-            return self._problem(here, f"there is no {reference}")
-        before = len(self.problems)
-        result = self.read(target, reference, (*inside, reference))
-        self.problems[before:] = [each for each in self.problems[before:] if each not in self.problems[:before]]
-        return result
+            if isinstance(target, list):
+                target = target[int(part)] if part.isdecimal() and int(part) < len(target) else None
+            else:
+                target = target.get(part) if isinstance(target, dict) else None
+        return target
 
-    def _union(self, keyword: str, members: Any, pointer: str, inside: tuple[str, ...]) -> tuple[t.DataType, bool]:
-        here = f"{pointer}/{keyword}"
-        if not isinstance(members, list) or not members:
-            return self._problem(here, "expected a list of schemas")
-        null = [each for each in members if isinstance(each, dict) and each.get("type") == "null"]
-        others = [(number, each) for number, each in enumerate(members) if each not in null]
-        if len(others) != 1 or (keyword == "allOf" and null):
-            return self._problem(here, f"{len(others)} alternatives cannot be one Spark type")
-        number, each = others[0]
-        data_type, nullable = self.read(each, f"{here}/{number}", inside)
-        return data_type, nullable or bool(null)
+    def _members(self, node: dict[str, Any], keyword: str, pointer: str) -> Iterator[tuple[str, Any]]:
+        """Yield the members of a list of schemas, with their pointers."""
+        members = node.get(keyword, [])
+        if keyword in node and (not isinstance(members, list) or not members):
+            self.problem(f"{pointer}/{keyword}", "expected a list of schemas")
+        elif isinstance(members, list):
+            yield from ((f"{pointer}/{keyword}/{number}", member) for number, member in enumerate(members))
 
-    def _type_name(self, node: dict[str, Any], pointer: str) -> tuple[str, bool]:
-        declared = node.get("type")
-        if declared is None:
-            found = "properties" in node, "items" in node
-            if any(found):
-                return ("object" if found[0] else "array"), False
-            self._problem(pointer, "no `type`")
-            return "", True
-        names = declared if isinstance(declared, list) else [declared]
-        unknown = [each for each in names if each not in _TYPE_NAMES]
-        if unknown:
-            self._problem(f"{pointer}/type", f"{unknown[0]!r} is no JSON type")
-            return "", True
-        others = [each for each in names if each != "null"]
-        if set(others) == {"integer", "number"}:
-            others = ["number"]
-        if len(others) != 1:
-            self._problem(f"{pointer}/type", f"{declared!r} cannot be one Spark type")
-            return "", True
-        return others[0], "null" in names
+    def _union(self, part: _Part, keyword: str, beside: list[_Part]) -> tuple[t.DataType, bool]:
+        """Read each alternative together with what stands beside them: all must come to one type."""
+        alternatives = [
+            [*beside, *self.parts_of(member, here, part.inside)]
+            for here, member in self._members(part.node, keyword, part.pointer)
+        ]
+        kinds = [self._kinds(each) for each in alternatives]  # none: it contradicts what stands beside, so never holds
+        left = [(each, kind) for each, kind in zip(alternatives, kinds, strict=True) if kind - {"null"}]
+        if not left:
+            return self.problem(f"{part.pointer}/{keyword}", "no alternative is left that has a type")
+        alike = len({frozenset(kind - {"null"}) for _, kind in left}) == 1
+        results: list[tuple[t.DataType, bool] | None] = [self.read(each) for each, _ in left] if alike else [None]
+        merged = reduce(_either, results)
+        if merged is None:
+            return self.problem(f"{part.pointer}/{keyword}", f"{len(left)} alternatives cannot be one Spark type")
+        return merged[0], merged[1] or {"null"} in kinds
 
-    def _object(self, node: dict[str, Any], pointer: str, inside: tuple[str, ...]) -> t.DataType:
-        properties, additional = node.get("properties"), node.get("additionalProperties")
-        if properties is None:
-            if not isinstance(additional, dict):
-                return self._problem(pointer, "an object needs `properties`, or a schema as `additionalProperties`")[0]
-            value, with_null = self.read(additional, f"{pointer}/additionalProperties", inside)
-            return t.MapType(t.StringType(), value, with_null)
-        if isinstance(additional, dict):
-            self._problem(f"{pointer}/additionalProperties", "a schema beside `properties` is neither struct nor map")
-        if not isinstance(properties, dict):
-            return self._problem(f"{pointer}/properties", "expected an object")[0]
-        required = self._required(node, pointer, properties)
-        fields = []
-        for name, each in properties.items():
-            data_type, nullable = self.read(each, f"{pointer}/properties/{_token(name)}", inside)
-            comment = each.get("description") if isinstance(each, dict) else None
-            metadata = {"comment": comment} if comment else None
-            fields.append(t.StructField(name, data_type, nullable or name not in required, metadata))
-        return t.StructType(fields)
+    def _object(self, parts: list[_Part]) -> t.DataType:
+        having = [part for part in parts if "properties" in part.node]
+        additional = [part for part in parts if isinstance(part.node.get("additionalProperties"), dict)]
+        if not having:
+            if not additional:
+                text = "an object needs `properties`, or a schema as `additionalProperties`"
+                return self.problem(parts[-1].pointer, text)[0]
+            values = [each for part in additional for each in self._parts_at(part, "additionalProperties")]
+            return t.MapType(t.StringType(), *self.read(values))
+        for part in additional:
+            text = "a schema beside `properties` is neither struct nor map"
+            self.problem(f"{part.pointer}/additionalProperties", text)
+        properties: dict[str, list[_Part]] = {}
+        for part in having:
+            if not isinstance(part.node["properties"], dict):
+                return self.problem(f"{part.pointer}/properties", "expected an object")[0]
+            for name in part.node["properties"]:
+                properties.setdefault(name, []).extend(self._parts_at(part, "properties", name))
+        required = {name for part in parts for name in self._required(part, properties)}
+        return t.StructType([self._field(name, each, name in required) for name, each in properties.items()])
 
-    def _required(self, node: dict[str, Any], pointer: str, properties: dict[str, Any]) -> set[str]:
-        names = node.get("required", [])
+    def _field(self, name: str, parts: list[_Part], required: bool) -> t.StructField:
+        data_type, nullable = self.read(parts)
+        comment = next((part.node["description"] for part in reversed(parts) if part.node.get("description")), None)
+        return t.StructField(name, data_type, nullable or not required, {"comment": comment} if comment else None)
+
+    def _required(self, part: _Part, properties: dict[str, list[_Part]]) -> list[str]:
+        names = part.node.get("required", [])
         if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
-            self._problem(f"{pointer}/required", "expected a list of names")
-            return set()
+            self.problem(f"{part.pointer}/required", "expected a list of names")
+            return []
         for name in names:
             if name not in properties:
                 near = difflib.get_close_matches(name, properties, 1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
-                self._problem(f"{pointer}/required", f"{name!r} is no property{hint}")
-        return set(names)
-
-    def _formatted(
-        self, node: dict[str, Any], pointer: str, formats: dict[str, t.DataType], default: t.DataType
-    ) -> t.DataType:
-        name = node.get("format")
-        if name is None:
-            return default
-        if not isinstance(name, str) or name not in formats:
-            return self._problem(f"{pointer}/format", f"{name!r} is none of {', '.join(formats)}")[0]
-        return formats[name]
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                self.problem(f"{part.pointer}/required", f"unknown property {name!r}{hint}")
+        return names
 
 
-_TYPE_NAMES = ("object", "array", "string", "integer", "number", "boolean", "null")
+def _objects(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a document."""
+    if isinstance(node, dict):
+        yield node
+    for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _objects(each)
+
+
+def _either(
+    one: tuple[t.DataType, bool] | None, other: tuple[t.DataType, bool] | None
+) -> tuple[t.DataType, bool] | None:
+    """Return the type of a value that has one type or the other: the same, null where either allows it; else None."""
+    if one is None or other is None:
+        return None
+    (a, a_null), (b, b_null) = one, other
+    nullable = a_null or b_null
+    if isinstance(a, t.StructType) and isinstance(b, t.StructType) and a.names == b.names:
+        pairs = [(x, _either((x.dataType, x.nullable), (y.dataType, y.nullable))) for x, y in zip(a, b, strict=True)]
+        if any(both is None for _, both in pairs):
+            return None
+        return t.StructType([t.StructField(x.name, *both, x.metadata) for x, both in pairs if both]), nullable
+    if isinstance(a, t.ArrayType) and isinstance(b, t.ArrayType):
+        both = _either((a.elementType, a.containsNull), (b.elementType, b.containsNull))
+        return both and (t.ArrayType(*both), nullable)
+    if isinstance(a, t.MapType) and isinstance(b, t.MapType):
+        both = _either((a.valueType, a.valueContainsNull), (b.valueType, b.valueContainsNull))
+        return both and (t.MapType(a.keyType, *both), nullable)
+    return (a, nullable) if a == b else None
 
 
 def _token(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
-
-
-def schema_to_json_schema(schema: t.StructType) -> dict[str, Any]:
-    """Write a Spark schema as JSON Schema that `schema_from_json_schema` reads as the same schema."""
-    return {"$schema": DRAFT, **_struct_to_json_schema(schema)}
-
-
-def _struct_to_json_schema(struct: t.StructType) -> dict[str, Any]:
-    properties = {}
-    for each in struct.fields:
-        comment = (each.metadata or {}).get("comment")
-        properties[each.name] = {**_type_to_json_schema(each.dataType), **({"description": comment} if comment else {})}
-    required = [each.name for each in struct.fields if not each.nullable]
-    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
-
-
-def _type_to_json_schema(data_type: t.DataType) -> dict[str, Any]:
-    if isinstance(data_type, t.StructType):
-        return _struct_to_json_schema(data_type)
-    if isinstance(data_type, t.ArrayType):
-        return {"type": "array", "items": _or_null(data_type.elementType, data_type.containsNull)}
-    if isinstance(data_type, t.MapType) and data_type.keyType == t.StringType():
-        value = _or_null(data_type.valueType, data_type.valueContainsNull)
-        return {"type": "object", "additionalProperties": value}
-    written = next((schema for candidate, schema in _WRITTEN if data_type == candidate), None)
-    return dict(written) if written else {"x-spark-type": type_to_ddl(data_type).lower()}
-
-
-def _or_null(data_type: t.DataType, with_null: bool) -> dict[str, Any]:
-    schema = _type_to_json_schema(data_type)
-    if not with_null:
-        return schema
-    if "type" in schema:
-        return {**schema, "type": [schema["type"], "null"]}
-    return {**schema, "type": ["null"]}

@@ -174,8 +174,17 @@ def test_every_mistake_in_spark_json_is_named_by_its_pointer() -> None:
         ),
         ({"x-spark-type": "decimal(10,2)"}, "decimal(10,2)"),
         ({"type": "number", "x-spark-type": "decimal(10,2)"}, "decimal(10,2)"),
-        ({"x-spark-type": "variant"}, "variant"),
         ({"allOf": [{"type": "string"}]}, "string"),
+        ({"allOf": [{"type": "string"}, {"minLength": 1}]}, "string"),
+        ({"allOf": [{"type": "number"}, {"type": "integer"}]}, "bigint"),
+        ({"allOf": [{"format": "int32"}], "type": "integer"}, "int"),
+        ({"enum": ["on", "off"]}, "string"),
+        ({"const": 7}, "bigint"),
+        ({"enum": [1, 2.5]}, "double"),
+        ({"enum": [True]}, "boolean"),
+        ({"type": "string", "anyOf": [{"pattern": "a"}, {"maxLength": 3}]}, "string"),
+        ({"type": "string", "oneOf": [{"const": "a"}, {"type": "integer"}]}, "string"),
+        ({"oneOf": [{"enum": ["a"]}, {"type": "string", "maxLength": 3}]}, "string"),
     ],
 )
 def test_json_schema_says_the_type(node: dict[str, object], expected: str) -> None:
@@ -189,6 +198,11 @@ def test_json_schema_says_the_type(node: dict[str, object], expected: str) -> No
         {"anyOf": [{"type": "string"}, {"type": "null"}]},
         {"oneOf": [{"type": "null"}, {"type": "string"}]},
         {"type": ["string", "null"], "x-spark-type": "string"},
+        {"type": "string", "nullable": True},
+        {"allOf": [{"type": "string"}], "nullable": True},
+        {"x-spark-type": "string", "nullable": True},
+        {"enum": ["a", None]},
+        {"type": ["string", "null"], "anyOf": [{"maxLength": 3}, {"type": "null"}]},
     ],
 )
 def test_a_union_with_null_is_nullable(node: dict[str, object]) -> None:
@@ -228,20 +242,78 @@ def test_references_are_followed_and_descriptions_become_comments() -> None:
     assert schema == t.StructType([t.StructField("at", t.TimestampType(), True, {"comment": "when"})])
 
 
+BASE = {"type": "object", "properties": {"id": {"type": "integer", "description": "of the base"}}, "required": ["id"]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"allOf": [{"$ref": "#/$defs/base"}], "properties": {"extra": {"type": "string"}}},
+        {"$ref": "#/$defs/base", "properties": {"extra": {"type": "string"}}},
+        {"allOf": [{"$ref": "#/$defs/base"}, {"properties": {"extra": {"type": "string"}}}]},
+        {"properties": {"extra": {"type": "string"}}, "allOf": [{"$ref": "#base"}]},
+        {"properties": {"extra": {"type": "string"}}, "$ref": "#/$defs/the%20base"},
+        {"properties": {"extra": {"type": "string"}}, "$ref": "https://example.com/s.json#/$defs/base"},
+        {"properties": {"extra": {"type": "string"}}, "$ref": "#/$defs/list/allOf/0"},
+    ],
+)
+def test_what_stands_beside_a_reference_or_allof_holds_too(document: dict[str, object]) -> None:
+    definitions = {
+        "base": {"$anchor": "base", **BASE},
+        "the base": BASE,
+        "list": {"allOf": [BASE]},
+    }
+    schema = load_schema(json.dumps({"$id": "https://example.com/s.json", **document, "$defs": definitions}))
+    assert schema_to_ddl(schema) == "`id` BIGINT NOT NULL COMMENT 'of the base', `extra` STRING"
+
+
+def test_a_property_that_is_declared_twice_is_both_together() -> None:
+    document = {
+        "allOf": [{"properties": {"at": {"type": "string", "description": "inherited"}}}],
+        "properties": {"at": {"format": "date-time", "description": "own"}},
+    }
+    schema = load_schema(json.dumps(document))
+    assert schema == t.StructType([t.StructField("at", t.TimestampType(), True, {"comment": "own"})])
+
+
+def test_only_what_every_alternative_requires_is_not_null() -> None:
+    document = {
+        "properties": {"a": {"type": "string"}, "b": {"type": "string"}, "c": {"type": "string"}},
+        "anyOf": [{"required": ["a", "c"]}, {"required": ["b", "c"]}],
+    }
+    assert [nullable for _, nullable in fields(document).values()] == [True, True, False]
+
+
+def test_a_required_name_that_no_alternative_declares_is_a_mistake() -> None:
+    document = {"type": "object", "properties": {"serial": {"type": "string"}}, "anyOf": [{"required": ["Serial"]}]}
+    assert "#/anyOf/0/required: unknown property 'Serial'; did you mean 'serial'?" in problem(document)
+
+
 @pytest.mark.parametrize(
     ("node", "pointer", "said"),
     [
-        ({"type": "strin"}, "/type", "'strin' is no JSON type"),
+        ({"type": "strin"}, "/type", "'strin' is not a JSON type"),
         ({"type": ["string", "integer"]}, "/type", "cannot be one Spark type"),
         ({"type": "null"}, "/type", "cannot be one Spark type"),
         ({}, "", "no `type`"),
         (True, "", "expected a schema object"),
         ({"oneOf": [{"type": "object"}, {"type": "string"}]}, "/oneOf", "2 alternatives"),
-        ({"allOf": [{"type": "string"}, {"minLength": 1}]}, "/allOf", "2 alternatives"),
+        ({"allOf": [{"type": "string"}, {"type": "integer"}]}, "/allOf/1/type", "cannot be one Spark type"),
+        ({"allOf": [{"type": "integer", "format": "int8"}], "format": "int16"}, "", "contradict each other"),
+        ({"allOf": []}, "/allOf", "expected a list"),
+        ({"enum": ["a", 1]}, "", "several types"),
+        ({"type": "string", "nullable": "yes"}, "/nullable", "expected true or false"),
+        (
+            {"anyOf": [{"properties": {"a": {"type": "string"}}}, {"properties": {"b": {"type": "string"}}}]},
+            "/anyOf",
+            "2 alternatives",
+        ),
+        ({"type": "string", "anyOf": [{"type": "integer"}]}, "/anyOf", "no alternative is left"),
+        ({"$ref": "#nowhere"}, "/$ref", "there is no #nowhere"),
         ({"type": "array"}, "", "without `items`"),
-        ({"type": "array", "prefixItems": [], "items": {"type": "string"}}, "/prefixItems", "cannot be told"),
+        ({"type": "array", "prefixItems": [], "items": {"type": "string"}}, "/prefixItems", "cannot be expressed"),
         ({"type": "object"}, "", "needs `properties`"),
-        ({"type": "object", "patternProperties": {}}, "/patternProperties", "cannot be told"),
+        ({"type": "object", "patternProperties": {}}, "/patternProperties", "cannot be expressed"),
         ({"type": "integer", "format": "int33"}, "/format", "'int33' is none of"),
         ({"type": "integer", "format": ["int32"]}, "/format", "['int32'] is none of"),
         ({"type": "string", "formt": "date"}, "/formt", "did you mean 'format'?"),
