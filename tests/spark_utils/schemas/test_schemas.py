@@ -285,7 +285,11 @@ def test_only_what_every_alternative_requires_is_not_null() -> None:
 
 
 def test_a_required_name_that_no_alternative_declares_is_a_mistake() -> None:
-    document = {"type": "object", "properties": {"serial": {"type": "string"}}, "anyOf": [{"required": ["Serial"]}]}
+    document: dict[str, object] = {
+        "type": "object",
+        "properties": {"serial": {"type": "string"}},
+        "anyOf": [{"required": ["Serial"]}],
+    }
     assert "#/anyOf/0/required: unknown property 'Serial'; did you mean 'serial'?" in problem(document)
 
 
