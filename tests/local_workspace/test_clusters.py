@@ -14,6 +14,7 @@ from databricks.sdk.service.compute import (
     EventType,
     InitScriptInfo,
     Kind,
+    RuntimeEngine,
     State,
     UpdateClusterResource,
     WorkspaceStorageInfo,
@@ -45,7 +46,8 @@ def test_a_created_cluster_runs_with_the_defaults_of_the_service(client: Workspa
         "ClusterName": "small",
         "ClusterId": cluster.cluster_id,
     }
-    assert cluster.spark_env_vars == {"PYSPARK_PYTHON": "/databricks/python3/bin/python3"}
+    assert cluster.spark_env_vars is None
+    assert cluster.runtime_engine is None
     assert cluster.azure_attributes is not None
     assert cluster.azure_attributes.first_on_demand == 1
     assert (cluster.cluster_cores, cluster.enable_elastic_disk) == (12.0, True)
@@ -207,9 +209,10 @@ def test_an_idempotency_token_of_a_terminated_cluster_makes_another(client: Work
     ("wrong", "message"),
     [
         ({"spark_version": "1.0.x-scala2.9"}, "Invalid spark version 1.0.x-scala2.9"),
-        ({"node_type_id": "i3.xlarge"}, "Node type i3.xlarge is not supported"),
+        ({"node_type_id": "huge"}, "Node type huge is not supported"),
         ({"num_workers": None}, "Exactly 1 of"),
         ({"num_workers": -1}, "num_workers must not be negative"),
+        ({"num_workers": 0}, "not declared as a single node"),
         ({"autoscale": AutoScale(min_workers=1, max_workers=2)}, "Exactly 1 of"),
         ({"num_workers": None, "autoscale": AutoScale(min_workers=3, max_workers=2)}, "min_workers"),
         ({"autotermination_minutes": 5}, "autotermination_minutes"),
@@ -266,6 +269,41 @@ def test_a_single_node_has_no_workers_and_spark_of_its_own(client: WorkspaceClie
     cluster = client.clusters.get(made.cluster_id)
     assert (cluster.num_workers, cluster.custom_tags) == (0, {"ResourceClass": "SingleNode"})
     assert (cluster.spark_conf or {})["spark.master"] == "local[*]"
+
+
+def test_a_single_node_can_be_said_by_its_settings(client: WorkspaceClient) -> None:
+    conf = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"}
+    made = client.clusters.create(RUNTIME, node_type_id=NODE, num_workers=0, spark_conf=conf)
+    assert client.clusters.get(made.cluster_id).num_workers == 0
+
+
+def test_a_cluster_is_not_made_smaller_than_one_worker(client: WorkspaceClient) -> None:
+    cluster_id = create(client)
+    with pytest.raises(InvalidParameterValue, match="not declared as a single node"):
+        client.clusters.resize(cluster_id, num_workers=0)
+
+
+@pytest.mark.parametrize(
+    ("node", "version"),
+    [
+        ("i3.xlarge", "16.4.x-aarch64-scala2.12"),
+        ("n2-highmem-4", "15.4.x-gpu-ml-scala2.12"),
+        ("Standard_M8ms", "9.1.x-scala2.12"),
+    ],
+)
+def test_machines_and_runtimes_of_any_cloud_are_taken(client: WorkspaceClient, node: str, version: str) -> None:
+    cluster = client.clusters.create(version, node_type_id=node, num_workers=1).result()
+    assert (cluster.node_type_id, cluster.spark_version, cluster.cluster_cores) == (node, version, 8.0)
+    assert (cluster.azure_attributes is not None) == node.startswith("Standard_")
+
+
+def test_a_cluster_reads_back_with_the_variables_and_the_engine_that_it_was_given(client: WorkspaceClient) -> None:
+    variables, engine = {"A": "b"}, RuntimeEngine.PHOTON
+    made = client.clusters.create(
+        RUNTIME, node_type_id=NODE, num_workers=1, spark_env_vars=variables, runtime_engine=engine
+    )
+    cluster = client.clusters.get(made.cluster_id)
+    assert (cluster.spark_env_vars, cluster.runtime_engine) == (variables, engine)
 
 
 def test_a_cluster_for_one_user_is_for_who_made_it(client: WorkspaceClient) -> None:

@@ -63,8 +63,8 @@ def test_a_deleted_pool_is_gone(client: WorkspaceClient) -> None:
 
 
 def test_a_pool_that_cannot_be_is_refused(client: WorkspaceClient) -> None:
-    with pytest.raises(InvalidParameterValue, match=r"i3\.xlarge is not supported"):
-        client.instance_pools.create("warm", "i3.xlarge")
+    with pytest.raises(InvalidParameterValue, match=r"huge is not supported"):
+        client.instance_pools.create("warm", "huge")
     with pytest.raises(InvalidParameterValue, match="max_capacity 1"):
         client.instance_pools.create("warm", NODE, min_idle_instances=2, max_capacity=1)
     with pytest.raises(InvalidParameterValue, match="Invalid spark version"):

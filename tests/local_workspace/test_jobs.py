@@ -13,16 +13,22 @@ from databricks.sdk.service.jobs import (
     ConditionTask,
     ConditionTaskOp,
     CronSchedule,
+    GitProvider,
+    GitSource,
     JobAccessControlRequest,
     JobCluster,
+    JobEmailNotifications,
     JobParameterDefinition,
     JobPermissionLevel,
+    JobRunAs,
     JobSettings,
     NotebookTask,
     QueueSettings,
     SparkPythonTask,
+    SubmitTask,
     Task,
     TaskDependency,
+    WebhookNotifications,
 )
 
 from local_workspace import Workspace
@@ -141,3 +147,40 @@ def test_a_job_is_made_with_its_permissions_or_not_at_all(client: WorkspaceClien
     with pytest.raises(DatabricksError, match="nobody"):
         client.jobs.create(name="b", access_control_list=[nobody])
     assert [job.settings.name for job in client.jobs.list()] == ["a"]
+
+
+def test_who_a_job_runs_as_and_empty_notifications_are_read_back(client: WorkspaceClient) -> None:
+    principal = client.service_principals.create(display_name="robot")
+    run_as = JobRunAs(service_principal_name=principal.application_id)
+    settings = JobSettings(
+        name="a",
+        tasks=[task("a")],
+        run_as=run_as,
+        email_notifications=JobEmailNotifications(),
+        webhook_notifications=WebhookNotifications(),
+    )
+    job_id = client.jobs.create(**settings.as_shallow_dict()).job_id
+    job = client.jobs.get(job_id)
+    assert (job.settings.run_as, job.run_as_user_name) == (run_as, principal.application_id)
+    assert job.settings.as_dict()["email_notifications"] == job.settings.as_dict()["webhook_notifications"] == {}
+    client.jobs.reset(job_id, JobSettings(name="a", tasks=[task("a")]))
+    assert (client.jobs.get(job_id).settings.run_as, client.jobs.get(job_id).run_as_user_name) == (
+        None,
+        "engineer@localhost",
+    )
+
+
+def test_a_relative_notebook_path_needs_a_git_source(client: WorkspaceClient) -> None:
+    tasks = [Task("a", notebook_task=NotebookTask("notebooks/a"))]
+    with pytest.raises(InvalidParameterValue, match="'notebooks/a' is relative"):
+        client.jobs.create(name="a", tasks=tasks)
+    with pytest.raises(InvalidParameterValue, match="'notebooks/a' is relative"):
+        client.jobs.submit(run_name="a", tasks=[SubmitTask("a", notebook_task=NotebookTask("notebooks/a"))])
+    git = GitSource("https://example.com/a.git", GitProvider.GIT_HUB, git_branch="main")
+    assert client.jobs.create(name="a", tasks=tasks, git_source=git).job_id
+
+
+def test_a_git_source_names_its_provider(client: WorkspaceClient) -> None:
+    body = {"name": "a", "tasks": [task("a").as_dict()], "git_source": {"git_url": "https://example.com/a.git"}}
+    with pytest.raises(InvalidParameterValue, match=r"git_source\.git_provider is missing"):
+        client.api_client.do("POST", "/api/2.2/jobs/create", body=body)

@@ -108,8 +108,8 @@ def test_streams_are_found_by_their_checkpoints_newest_batch_first(
     assert batches[0]["offsets"] == ['{"hub": {"0": 2}}']
 
 
-def test_an_unknown_route_is_told_with_what_to_write(client: WorkspaceClient) -> None:
-    with pytest.raises(NotImplemented, match=r'@route\("GET", "2.0/none/such"\)'):
+def test_an_unknown_route_is_a_sentence_that_says_where_to_look(client: WorkspaceClient) -> None:
+    with pytest.raises(NotImplemented, match=r"does not support GET /api/2.0/none/such; `devkit workspace supported`"):
         client.api_client.do("GET", "/api/2.0/none/such")
 
 

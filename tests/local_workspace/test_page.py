@@ -265,3 +265,20 @@ def test_a_workspace_that_stopped_is_told(browser: Browser) -> None:
     page.get_by_role("link", name="Clusters").click()
     expect(page.locator(".problem")).to_contain_text("The workspace does not answer")
     page.close()
+
+
+def test_the_link_of_a_run_opens_it_once_signed_in(
+    stranger: Page, client: WorkspaceClient, workspace: Workspace
+) -> None:
+    client.dbfs.put("dbfs:/a.py", contents=base64.b64encode(b"print('hello')").decode())
+    job = client.jobs.create(name="Nightly", tasks=[Task("a", spark_python_task=SparkPythonTask("dbfs:/a.py"))])
+    run = client.jobs.run_now(job.job_id).result()
+    links = [run.run_page_url, f"/jobs/{job.job_id}/runs/{run.run_id}?o=1", run.tasks[0].run_page_url]
+    for link in links:
+        stranger.goto("about:blank")
+        stranger.goto(str(link))
+        stranger.get_by_label("Token").fill(workspace.token)
+        stranger.get_by_role("button", name="Open the workspace").click()
+        expect(stranger.get_by_text("hello")).to_be_visible()
+    stranger.get_by_role("link", name="Jobs").click()
+    expect(stranger.get_by_role("link", name="Nightly")).to_be_visible()

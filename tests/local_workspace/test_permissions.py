@@ -219,3 +219,17 @@ def test_the_use_of_tokens_is_granted_to_all(client: WorkspaceClient) -> None:
     answer = client.permissions.update("authorization", "tokens", access_control_list=grant)
     assert (answer.object_id, answer.object_type) == ("/authorization/tokens", "tokens")
     assert direct(answer) == {"users": "CAN_USE"}
+
+
+def test_a_warehouse_has_its_permissions_at_the_path_of_sql_too(client: WorkspaceClient) -> None:
+    warehouse = str(client.warehouses.create(name="small", cluster_size="Small").id)
+    path = f"/api/2.0/permissions/sql/warehouses/{warehouse}"
+    grant = {"access_control_list": [{"group_name": "users", "permission_level": "CAN_USE"}]}
+    answer = client.api_client.do("PATCH", path, body=grant)
+    assert answer["object_id"] == f"/sql/warehouses/{warehouse}"
+    assert client.api_client.do("GET", path) == answer == client.permissions.get("warehouses", warehouse).as_dict()
+    assert (
+        client.api_client.do("GET", f"{path}/permissionLevels")["permission_levels"][0]["permission_level"] == "CAN_USE"
+    )
+    with pytest.raises(ResourceDoesNotExist):
+        client.api_client.do("GET", "/api/2.0/permissions/sql/warehouses/none")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.errors import OperationFailed
 from databricks.sdk.service.jobs import (
     ConditionTask,
     ConditionTaskOp,
@@ -23,7 +24,7 @@ from databricks.sdk.service.jobs import (
 
 from local_workspace import Workspace
 from local_workspace.runs import graph
-from tests.local_workspace.run_kit import finished, logs, python, results, start
+from tests.local_workspace.run_kit import finished, logs, python, reached, results, start
 
 S, F, X = RunResultState.SUCCESS, RunResultState.FAILED, RunResultState.EXCLUDED
 C, UF, UC = RunResultState.CANCELED, RunResultState.UPSTREAM_FAILED, RunResultState.UPSTREAM_CANCELED
@@ -135,6 +136,31 @@ def test_what_is_missing_or_cannot_run_here_fails_with_the_reason_and_is_never_a
         assert tasks[record.task_key][1] in client.jobs.get_run_output(record.run_id).error
     assert run.state.life_cycle_state.value == "INTERNAL_ERROR"
     assert run.state.result_state is RunResultState.FAILED
+
+
+def test_a_run_with_a_failed_task_ends_internal_error_so_that_the_waiter_raises(client: WorkspaceClient) -> None:
+    job_id = client.jobs.create(name="fails", tasks=[python(client, "a", "raise ValueError('x')")]).job_id
+    waiter = client.jobs.run_now(job_id)
+    with pytest.raises(OperationFailed, match="INTERNAL_ERROR"):
+        waiter.result()
+    run = client.jobs.get_run(waiter.run_id)
+    assert (run.state.result_state, run.tasks[0].state.life_cycle_state.value) == (RunResultState.FAILED, "TERMINATED")
+    assert run.state.state_message.startswith("Task a failed with message: Workload failed")
+
+
+def test_a_running_run_has_no_message(client: WorkspaceClient) -> None:
+    run_id = start(client, python(client, "a", "import time; time.sleep(600)"))
+    run = reached(client, run_id, lambda run: run.tasks[0].state.life_cycle_state.value == "RUNNING")
+    assert not run.state.state_message
+    assert not run.tasks[0].state.state_message
+    client.jobs.cancel_run(run_id)
+    assert finished(client, run_id).state.life_cycle_state.value == "TERMINATED"
+
+
+def test_ids_of_jobs_runs_and_tasks_never_collide(client: WorkspaceClient) -> None:
+    runs = [finished(client, start(client, python(client, "a", ""))) for _ in range(3)]
+    ids = [number for run in runs for number in (run.job_id, run.run_id, run.tasks[0].run_id)]
+    assert len(set(ids)) == len(ids)
 
 
 def test_a_condition_sends_the_run_down_one_branch(client: WorkspaceClient) -> None:

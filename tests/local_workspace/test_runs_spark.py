@@ -155,8 +155,8 @@ def test_python_functions_run_on_an_existing_cluster_whose_python_is_not_here(wo
         node_type_id=client.clusters.list_node_types().node_types[0].node_type_id,
         num_workers=1,
         cluster_name="functions",
+        spark_env_vars={"PYSPARK_PYTHON": "/databricks/python3/bin/python3"},
     ).response.cluster_id  # type: ignore[attr-defined]  # the client names a function as its type
-    assert client.clusters.get(cluster).spark_env_vars == {"PYSPARK_PYTHON": "/databricks/python3/bin/python3"}
     text = """
         from pyspark.sql import SparkSession
         spark = SparkSession.builder.getOrCreate()
@@ -166,3 +166,26 @@ def test_python_functions_run_on_an_existing_cluster_whose_python_is_not_here(wo
     run = finished(client, start(client, task), within=120)
     assert results(run) == {"a": "SUCCESS"}, logs(client, run, "a")
     assert logs(client, run, "a").endswith("[2, 3]\n")
+
+
+def test_a_module_beside_a_notebook_has_the_session_of_the_task(workspace: Workspace) -> None:
+    client = workspace.client()
+    helper = b"""from databricks.sdk.runtime import *
+from databricks.sdk.runtime import dbutils, display, spark
+def found():
+    display(sql('SELECT 7 AS seven'))
+    names = [each.name for each in dbutils.fs.ls('/')]
+    return spark.range(3).count(), 'here/' in names, spark is sqlContext.sparkSession
+"""
+    client.workspace.mkdirs("/Shared/helped")
+    client.workspace.upload("/Shared/helped/helper.py", io.BytesIO(helper), format=ImportFormat.AUTO)
+    client.dbfs.mkdirs("dbfs:/here")
+    text = cells("import helper", "dbutils.notebook.exit([*helper.found(), helper.spark is spark])")
+    notebook = put_notebook(client, "/Shared/helped/notebook", text)
+    script = python(client, "script", "from databricks.sdk.runtime import display, spark; display(spark.range(1))")
+    run = finished(client, start(client, Task("a", notebook_task=NotebookTask(notebook)), script), within=120)
+    outputs = {task.task_key: client.jobs.get_run_output(task.run_id) for task in run.tasks}
+    assert results(run) == {"a": "SUCCESS", "script": "SUCCESS"}, {k: v.error_trace for k, v in outputs.items()}
+    assert outputs["a"].notebook_output.result == "[3, True, True, True]"
+    assert "<td>7</td>" in client.jobs.export_run(run.tasks[0].run_id).views[0].content
+    assert "id" in outputs["script"].logs

@@ -25,7 +25,7 @@ MAIN = """import sys
 VERSION = {!r}
 
 def run():
-    print(VERSION, *sys.argv[1:])
+    print(VERSION, *sys.argv[1:], sys.argv[0])
 
 def fail():
     raise KeyError('x')
@@ -67,7 +67,8 @@ def test_each_task_runs_the_wheel_that_it_names(client: WorkspaceClient) -> None
     run = finished(client, run_id)
     said = {each.task_key: logs(client, run, each.task_key).strip() for each in run.tasks}
     assert said == {
-        "point": "1.0 --a b", "named": "2.0 --day=mon", "function": "3.0", "files": "4.0", "serverless": "1.0",
+        "point": "1.0 --a b my-job", "named": "2.0 --day=mon my-job", "function": "3.0 my-job",
+        "files": "4.0 my-job", "serverless": "1.0 my-job",
     }  # fmt: skip
 
 

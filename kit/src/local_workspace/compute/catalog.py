@@ -1,4 +1,4 @@
-"""What can be chosen for a cluster: node types of Azure, runtimes, zones.
+"""What can be chosen for a cluster: node types and runtimes of any cloud; those of Azure are listed.
 
 Sources: https://learn.microsoft.com/azure/virtual-machines/sizes and
 https://learn.microsoft.com/azure/databricks/release-notes/runtime/
@@ -6,6 +6,7 @@ https://learn.microsoft.com/azure/databricks/release-notes/runtime/
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from databricks.sdk.service.compute import (
@@ -126,7 +127,11 @@ def _versions() -> list[SparkVersion]:
 
 NODE_TYPES: Final = {size[0]: _node_type(order, *size) for order, size in enumerate(_SIZES)}
 SPARK_VERSIONS: Final = _versions()
-_KEYS: Final = frozenset(version.key for version in SPARK_VERSIONS)
+# Azure, AWS, Google Cloud.
+_NODE_NAMES: Final = tuple(
+    map(re.compile, (r"Standard_[A-Z]\w+", r"[a-z][a-z0-9-]*\.[a-z0-9-]+", r"[a-z]\d[a-z]?-[a-z0-9-]+"))
+)
+_VERSION: Final = re.compile(r"\d{1,2}(?:\.\d)?\.x-(?:[a-z0-9]+-)*scala2\.1\d|(?:custom|dlt):\S+")
 # What a policy may write instead of a version.
 _AUTOMATIC: Final = {
     "auto:latest": "19.0.x-scala2.13",
@@ -138,23 +143,30 @@ _AUTOMATIC: Final = {
 
 
 def spark_version(asked: str | None) -> str:
-    """Return the key of a runtime, ``auto:…`` resolved.
+    """Return the key of a runtime, ``auto:…`` resolved; one that is not listed here must look like one.
 
     Raises:
-        ApiError: 400 when there is no such runtime.
+        ApiError: 400 when there can be no such runtime.
     """
-    key = _AUTOMATIC.get(asked or "", asked)
-    if key not in _KEYS:
+    key = _AUTOMATIC.get(asked or "", asked or "")
+    if not _VERSION.fullmatch(key):
         raise invalid(f"Invalid spark version {asked}. `clusters/spark-versions` lists those that exist.")
-    return str(key)
+    return key
 
 
 def node_type(asked: str | None) -> NodeType:
-    """Return a node type.
+    """Return a node type; one that is not listed here must look like one, and counts as 4 cores with 16 GiB.
 
     Raises:
-        ApiError: 400 when there is none of that name.
+        ApiError: 400 when no cloud can have one of that name.
     """
-    if asked not in NODE_TYPES:
-        raise invalid(f"Node type {asked} is not supported. Supported node types: {', '.join(NODE_TYPES)}")
-    return NODE_TYPES[str(asked)]
+    name = asked or ""
+    if not any(pattern.fullmatch(name) for pattern in _NODE_NAMES):
+        examples = "Standard_D4ds_v5 (Azure), i3.xlarge (AWS), n2-highmem-4 (Google Cloud)"
+        raise invalid(f"Node type {asked} is not supported. A node type is written like {examples}")
+    return NODE_TYPES.get(name) or _node_type(len(NODE_TYPES), name, GENERAL, 4, 16384, 0, 0)
+
+
+def is_azure(node_type_id: str) -> bool:
+    """Return whether a node type is one of Azure's."""
+    return _NODE_NAMES[0].fullmatch(node_type_id) is not None

@@ -84,7 +84,7 @@ class Lifecycle:
         """Record what happened to a cluster."""
         content: dict[str, Any] = {"cluster_id": cluster_id, "type": event.value, "details": details}
         content["timestamp"] = self._state.now() if at is None else at
-        self._events[f"{cluster_id}/{self._state.number('cluster event')}"] = typed(ClusterEvent, content)
+        self._events[f"{cluster_id}/{self._state.number()}"] = typed(ClusterEvent, content)
 
     def forget(self, cluster_id: str) -> None:
         """Forget all of a cluster."""
@@ -103,7 +103,7 @@ class Lifecycle:
         cluster.cluster_cores = driver.num_cores + count * node.num_cores
         cluster.cluster_memory_mb = driver.memory_mb + count * node.memory_mb
         cluster.last_state_loss_time, cluster.jdbc_port = at, 10000
-        cluster.spark_context_id = cluster.spark_context_id or self._state.number("spark context")
+        cluster.spark_context_id = cluster.spark_context_id or self._state.number()
         machine = {"private_ip": LOCAL, "node_id": f"driver-{cluster.cluster_id}", "start_timestamp": at}
         cluster.driver = typed(ClusterDetails, {"driver": machine}).driver
 

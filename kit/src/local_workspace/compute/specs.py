@@ -21,10 +21,10 @@ DEFAULTS: Final[Json] = {
     "autotermination_minutes": 0,
     "enable_elastic_disk": True,
     "enable_local_disk_encryption": False,
-    "spark_env_vars": {"PYSPARK_PYTHON": "/databricks/python3/bin/python3"},
 }
 AZURE: Final[Json] = {"first_on_demand": 1, "availability": "ON_DEMAND_AZURE", "spot_bid_max_price": -1.0}
-SINGLE_NODE: Final[Mapping[str, str]] = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"}
+PROFILE: Final = "spark.databricks.cluster.profile"
+SINGLE_NODE: Final[Mapping[str, str]] = {PROFILE: "singleNode", "spark.master": "local[*]"}
 PLACES: Final = ("workspace", "volumes", "dbfs", "abfss", "s3", "gcs", "file")
 
 
@@ -71,6 +71,12 @@ def _check_size(spec: Json) -> None:
         raise invalid("Exactly 1 of virtual_cluster_size, num_workers or autoscale must be specified.")
     if workers is not None and workers < 0:
         raise invalid(f"num_workers must not be negative, and is {workers}")
+    if workers == 0 and spec.get("spark_conf", {}).get(PROFILE) != "singleNode":
+        raise invalid(
+            "num_workers is 0, and the cluster is not declared as a single node. Give is_single_node: true with "
+            "kind: CLASSIC_PREVIEW, or spark_conf {spark.databricks.cluster.profile: singleNode, "
+            "spark.master: 'local[*]'} and custom_tags {ResourceClass: SingleNode}, or at least one worker."
+        )
     if autoscale is not None and not 0 <= autoscale.get("min_workers", 0) <= autoscale.get("max_workers", 0):
         raise invalid(f"autoscale.min_workers must be between 0 and max_workers, and autoscale is {autoscale}")
 
@@ -102,15 +108,15 @@ def _check_rest(spec: Json) -> None:
 
 def details(spec: Json, cluster_id: str, around: Surroundings) -> ClusterDetails:
     """Return the cluster that a checked specification describes, with what the service adds."""
-    content = {**DEFAULTS, **spec, "azure_attributes": {**AZURE, **spec.get("azure_attributes", {})}}
+    content = {**DEFAULTS, **spec}
     pool_id = spec.get("instance_pool_id")
     if pool_id is not None:
         content["node_type_id"] = around.pools[pool_id].node_type_id
+    if catalog.is_azure(content["node_type_id"]):
+        content["azure_attributes"] = {**AZURE, **spec.get("azure_attributes", {})}
     driver_pool = spec.get("driver_instance_pool_id", pool_id)
     driver_type = around.pools[driver_pool].node_type_id if driver_pool else content["node_type_id"]
     content.setdefault("driver_node_type_id", driver_type)
-    photon = "-photon-" in content["spark_version"]
-    content.setdefault("runtime_engine", "PHOTON" if photon else "STANDARD")
     if content.get("data_security_mode") in ("SINGLE_USER", "DATA_SECURITY_MODE_DEDICATED"):
         content.setdefault("single_user_name", around.user_name)
     content["cluster_id"] = cluster_id

@@ -26,8 +26,12 @@ function takeToken() {
   return true;
 }
 
+/** The view that the address names: `#/runs/7`, or a link as Databricks writes it. */
 function place() {
-  const parts = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  const here = location.hash.length > 1 ? location.hash.slice(1) : location.pathname;
+  const parts = here.split("/").filter(Boolean).map(decodeURIComponent);
+  const [, job, run] = /^\/?jobs?\/(\d+)(?:\/runs?\/(\d+))?/.exec(here) ?? [];
+  if (job) return run ? ["runs", run] : ["jobs", job];
   return Object.hasOwn(VIEWS, parts[0] ?? "") ? parts : ["jobs"];
 }
 

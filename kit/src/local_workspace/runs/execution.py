@@ -144,7 +144,7 @@ class Execution:
         try:
             with self.state.lock:
                 run = self._jobs.start(int(given.pop("job_id")), given)
-                states.show(attempt.record, Life.RUNNING, "In run")
+                states.show(attempt.record, Life.RUNNING)
         except ApiError as error:
             return states.refused(str(error), Code.RESOURCE_NOT_FOUND)
         self._jobs.wait(run, stop)
@@ -169,7 +169,7 @@ class Execution:
         if not isinstance(inputs, list):
             return states.refused(f"The inputs of the for-each task are no JSON array: {loop.inputs!r}")
         with self.state.lock:
-            states.show(record, Life.RUNNING, "In run")
+            states.show(record, Life.RUNNING)
             records = [
                 self.records.add_task(attempt.run, loop.task, iteration_of=record.run_id, index=index)
                 for index in range(len(inputs))

@@ -159,7 +159,7 @@ def _show_running(job: Job) -> None:
         record.setup_duration = max(0, job.state.now() - (record.start_time or 0))
         if job.machine.cluster_id:
             record.cluster_instance = ClusterInstance(job.machine.cluster_id, str(record.run_id))
-        states.show(record, states.Life.RUNNING, "In run")
+        states.show(record, states.Life.RUNNING)
 
 
 def _outcome(job: Job, status: int | None) -> Outcome:

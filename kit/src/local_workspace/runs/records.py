@@ -52,11 +52,11 @@ class Records:
         overriding: RunParameters,
     ) -> Run:
         """Keep a new run with a run of each of its tasks."""
-        run_id = self._state.number("run")
+        run_id = self._state.number()
         now = self._state.now()
         run = Run(
             run_id=run_id,
-            job_id=job_id if job_id is not None else self._state.number("job"),
+            job_id=job_id if job_id is not None else self._state.number(),
             run_name=settings.name,
             run_type=run_type,
             trigger=trigger,
@@ -69,8 +69,8 @@ class Records:
             job_parameters=parameters or None,
             overriding_parameters=overriding if overriding.as_dict() else None,
             schedule=settings.schedule,
-            run_page_url=f"{self._state.host}/#run/{run_id}",
         )
+        run.run_page_url = self._page(run)
         states.show(run, Life.PENDING)
         self.runs[str(run_id)] = run
         self.settings[str(run_id)] = settings
@@ -82,17 +82,22 @@ class Records:
         self, run: Run, task: Task, *, attempt: int = 0, iteration_of: int | None = None, index: int | None = None
     ) -> RunTask:
         """Keep a new run of a task: an attempt, an iteration, or one of a repair."""
-        run_id = self._state.number("run")
+        run_id = self._state.number()
         record = RunTask.from_dict(task.as_dict())
         record.run_id = run_id
         record.attempt_number = attempt
         record.start_time = self._state.now()
         record.setup_duration = 0
-        record.run_page_url = f"{self._state.host}/#run/{run.run_id}/task/{run_id}"
+        record.run_page_url = self._page(run, record)
         states.show(record, Life.BLOCKED if task.depends_on else Life.PENDING)
         self.tasks[str(run_id)] = record
         self.places[str(run_id)] = {"run": run.run_id, "iteration_of": iteration_of, "index": index}
         return record
+
+    def _page(self, run: Run, task: RunTask | None = None) -> str:
+        """Return the address at which a browser shows a run, in the form that the service has."""
+        shown = f"job/{run.job_id}/run/{task.run_id if task else run.run_id}"
+        return f"{self._state.host}/?o={self._state.identity.workspace_id}#{shown}"
 
     def all_tasks(self, run_id: int, iteration_of: int | None = None) -> list[RunTask]:
         """Return the runs of a run's tasks, every attempt; or those of the iterations of one of them."""
@@ -125,7 +130,7 @@ class Records:
     def finish_stopped(self) -> list[int]:
         """End what a stopped server left active; return the runs of tasks whose processes may still be there."""
         outcome = states.Outcome(
-            states.Result.FAILED, STOPPED, states.Code.INTERNAL_ERROR, error=STOPPED, never_ran=True
+            states.Result.FAILED, STOPPED, states.Code.INTERNAL_ERROR, error=STOPPED, internal_error=True
         )
         left = [task for task in self.tasks.values() if not states.is_ended(task)]
         for task in left:

@@ -50,7 +50,6 @@ class JobRun:
         self._results = {key: states.result_of(self._latest[key]) or Result.FAILED for key in kept}
         conditions = ((key, self._latest[key].condition_task) for key in kept)
         self._conditions = {key: condition.outcome if condition else None for key, condition in conditions}
-        self._never_ran = False
         self._messages: list[str] = []
         self._waiting = {key: None for key in self._tasks if key not in kept}
         self._running: set[str] = set()
@@ -63,7 +62,7 @@ class JobRun:
 
     def _drive(self) -> None:
         with self._state.lock:
-            states.show(self._run, Life.RUNNING, "In run")
+            states.show(self._run, Life.RUNNING)
         timer = None
         try:
             if self._timeout:
@@ -176,7 +175,6 @@ class JobRun:
         self._results[key] = outcome.result
         self._conditions[key] = outcome.condition
         if outcome.failed:
-            self._never_ran = self._never_ran or outcome.never_ran
             self._messages.append(f"Task {key} failed with message: {outcome.message}.")
 
     def _finish(self) -> None:
@@ -188,7 +186,7 @@ class JobRun:
                 outcome = states.not_run(self.stop.result)
             else:
                 outcome = Outcome(graph.result_of_run(self._results, self._needed), " ".join(self._messages))
-                outcome.never_ran = self._never_ran and outcome.result is Result.FAILED
+                outcome.internal_error = outcome.result is Result.FAILED
             if any(result is Result.UPSTREAM_FAILED for result in self._results.values()):
                 outcome.message += " This caused all downstream tasks to get skipped."
             states.end(self._run, outcome, self._state.now())

@@ -48,7 +48,7 @@ def run(state: State, task: Task, record: RunTask, stop: Stop) -> Outcome:
         [{"name": name, "value": value} for name, value in given.items()],
     )
     with state.lock:
-        states.show(record, Life.RUNNING, "In run")
+        states.show(record, Life.RUNNING)
     client, over, answers = state.service(Statements).sql, threading.Event(), list[Answer]()
 
     def answered(answer: Answer) -> None:

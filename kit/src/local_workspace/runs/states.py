@@ -58,7 +58,8 @@ class Outcome:
         code: Why, as version 2.2 of the API says it; by default what follows from the result.
         error: For ``get-output``: what went wrong.
         trace: For ``get-output``: the stack trace.
-        never_ran: Whether it could not even start: a file is missing, a cluster does not start.
+        internal_error: Whether the life cycle ends INTERNAL_ERROR: a task that could not even start (a file is missing,
+            a cluster does not start), a run with a failed task.
         output: More for ``get-output``, such as ``notebook_output``.
         condition: What a condition came to: ``true`` or ``false``.
         values: What other tasks can refer to.
@@ -69,7 +70,7 @@ class Outcome:
     code: Code | None = None
     error: str = ""
     trace: str = ""
-    never_ran: bool = False
+    internal_error: bool = False
     output: dict[str, Any] | None = None
     condition: str | None = None
     values: dict[str, Any] | None = None
@@ -79,7 +80,7 @@ class Outcome:
         """The life cycle state that belongs to it."""
         if self.result is Result.MAXIMUM_CONCURRENT_RUNS_REACHED:
             return Life.SKIPPED
-        return Life.INTERNAL_ERROR if self.never_ran else Life.TERMINATED
+        return Life.INTERNAL_ERROR if self.internal_error else Life.TERMINATED
 
     @property
     def failed(self) -> bool:
@@ -89,7 +90,7 @@ class Outcome:
 
 def refused(problem: str, code: Code = Code.INVALID_RUN_CONFIGURATION) -> Outcome:
     """Return the outcome of a task that could not start, with the reason."""
-    return Outcome(Result.FAILED, problem, code, error=problem, never_ran=True)
+    return Outcome(Result.FAILED, problem, code, error=problem, internal_error=True)
 
 
 def not_run(result: Result) -> Outcome:

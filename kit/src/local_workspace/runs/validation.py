@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from databricks.sdk.service.jobs import CronSchedule, JobSettings, SubmitTask, Task
+from databricks.sdk.service.jobs import CronSchedule, GitProvider, JobSettings, Source, SubmitTask, Task
 
 from local_workspace.errors import invalid
 from local_workspace.runs import graph
@@ -49,9 +49,12 @@ def check(settings: JobSettings) -> None:
     Raises:
         ApiError: 400 with the first thing that is wrong.
     """
-    check_tasks(settings.tasks or [], [cluster.job_cluster_key for cluster in settings.job_clusters or []])
+    keys = [cluster.job_cluster_key for cluster in settings.job_clusters or []]
+    check_tasks(settings.tasks or [], keys, from_git=settings.git_source is not None)
     check_unique("job cluster key", (cluster.job_cluster_key for cluster in settings.job_clusters or []))
     check_unique("parameter", (parameter.name for parameter in settings.parameters or []))
+    if settings.git_source and not settings.git_source.git_provider:
+        raise invalid(f"git_source.git_provider is missing: one of {', '.join(each.value for each in GitProvider)}")
     if settings.max_concurrent_runs is not None and not 0 <= settings.max_concurrent_runs <= MAXIMUM_TASKS:
         raise invalid(f"max_concurrent_runs must be from 0 to 1000, not {settings.max_concurrent_runs}")
     _check_timeout("The job", settings.timeout_seconds)
@@ -64,7 +67,7 @@ def check(settings: JobSettings) -> None:
         check_schedule(settings.schedule)
 
 
-def check_tasks(tasks: Sequence[Task], job_cluster_keys: Sequence[str]) -> None:
+def check_tasks(tasks: Sequence[Task], job_cluster_keys: Sequence[str], *, from_git: bool) -> None:
     """Check tasks: their keys, kinds, dependencies and clusters.
 
     Raises:
@@ -77,7 +80,7 @@ def check_tasks(tasks: Sequence[Task], job_cluster_keys: Sequence[str]) -> None:
             raise invalid(f"Invalid task_key {task.task_key!r}: 1 to 100 letters, digits, '-' and '_'")
     check_unique("task key", (task.task_key for task in tasks))
     for task in tasks:
-        _check_task(task, job_cluster_keys)
+        _check_task(task, job_cluster_keys, from_git=from_git)
     _check_dependencies(tasks)
 
 
@@ -107,7 +110,7 @@ def check_schedule(schedule: CronSchedule) -> None:
         raise invalid(f"Invalid timezone_id: {schedule.timezone_id!r}") from None
 
 
-def _check_task(task: Task, job_cluster_keys: Sequence[str]) -> None:
+def _check_task(task: Task, job_cluster_keys: Sequence[str], *, from_git: bool) -> None:
     kind = kind_of(task)
     _check_timeout(f"Task {task.task_key!r}", task.timeout_seconds)
     if task.job_cluster_key and task.job_cluster_key not in job_cluster_keys:
@@ -116,6 +119,12 @@ def _check_task(task: Task, job_cluster_keys: Sequence[str]) -> None:
     clusters = [name for name in ("existing_cluster_id", "new_cluster", "job_cluster_key") if getattr(task, name)]
     if len(clusters) > 1:
         raise invalid(f"Task {task.task_key!r} has {' and '.join(clusters)}: at most one says where it runs")
+    notebook = task.notebook_task
+    if notebook and not notebook.notebook_path.startswith("/") and notebook.source is not Source.GIT and not from_git:
+        raise invalid(
+            f"Task {task.task_key!r}: notebook_path {notebook.notebook_path!r} is relative. Only absolute paths are "
+            "supported, which begin with '/'; a relative one needs a git_source."
+        )
     if kind == "for_each_task":
         nested = task.for_each_task.task if task.for_each_task else None
         if nested is None:

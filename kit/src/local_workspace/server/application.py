@@ -141,14 +141,13 @@ class Application:
 
 def _is_own(path: str) -> bool:
     """Tell whether a path is no part of Databricks' API: the page, and what it and tests ask of this server."""
-    return path == "/" or path.startswith(("/page/", "/local/"))
+    return path == "/" or path.startswith(("/page/", "/local/", "/jobs/"))
 
 
 def _unknown_route(http_request: HttpRequest) -> ApiError:
-    method, path = http_request.method, http_request.path
-    written = f'@route("{method}", "{path.removeprefix("/api/")}")\ndef answer(self, request: Request) -> object: ...'
-    message = f"The local workspace does not answer {method} {path}. To add it, write in devkit/workspace/services:\n"
-    return ApiError(501, "NOT_IMPLEMENTED", message + written)
+    asked = f"{http_request.method} {http_request.path}"
+    message = f"The local workspace does not support {asked}; `devkit workspace supported` lists what it supports."
+    return ApiError(501, "NOT_IMPLEMENTED", message)
 
 
 def _read(http_request: HttpRequest, *, as_file: bool) -> Request:
@@ -209,10 +208,11 @@ def _refuse_other_hosts(http_request: HttpRequest) -> None:
 
 
 def _page(http_request: HttpRequest) -> Reply | None:
-    """Return a file of the web page: ``/``, ``/page/…``."""
-    if http_request.method != "GET" or not (http_request.path == "/" or http_request.path.startswith("/page/")):
+    """Return a file of the web page: ``/page/…``; its first one also at ``/`` and where Databricks shows jobs."""
+    is_link = http_request.path == "/" or http_request.path.startswith("/jobs/")
+    if http_request.method != "GET" or not (is_link or http_request.path.startswith("/page/")):
         return None
-    name = http_request.path.removeprefix("/page/").strip("/") or "index.html"
+    name = "index.html" if is_link else http_request.path.removeprefix("/page/")
     kind = PAGE_TYPES.get(name.rpartition(".")[2])
     file = resources.files("local_workspace").joinpath("page", name)
     if kind is None or "/" in name or not file.is_file():

@@ -203,10 +203,11 @@ class State:
         """Return one service by its class."""
         return cast(S, self.services[kind])
 
-    def number(self, kind: str) -> int:
-        """Return a number never given before for this kind of thing."""
+    def number(self) -> int:
+        """Return a number never given before, to whatever kind of thing: a job's id is no run's."""
         with self.lock:
-            counted = self._numbers.setdefault(kind, {"next": 1001})
+            highest = max((each["next"] for each in self._numbers.values()), default=1001)
+            counted = self._numbers.setdefault("all", {"next": highest})
             counted["next"] += 1
             return counted["next"] - 1
 

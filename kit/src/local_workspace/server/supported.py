@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from itertools import groupby
 from typing import Final
 
 from local_workspace.server.routing import ANY_VERSION, Route, routes_of
@@ -12,7 +11,7 @@ from local_workspace.server.state import Service
 INTRODUCTION: Final = """# What the local workspace answers
 
 Written by `devkit workspace supported --write docs/SUPPORTED.md`; a test holds it to the code. A route that is not here
-is answered with 501 and the lines to write. `*` stands for the versions 2.0, 2.1 and 2.2. An empty last column means
+is answered with 501. `*` stands for the versions 2.0, 2.1 and 2.2. An empty last column means
 that no difference from Databricks' own service is known, not that there is none. Of all routes: there is one user, an
 administrator, so permissions are kept and shown but refuse nobody; nothing is billed; rate limits do not strike unless
 a fault asks for them.
@@ -39,7 +38,10 @@ def _section(kind: type[Service]) -> str:
     title = about.split("\n", 1)[0].rstrip(".").replace("``", "`")
     source = next((line.split()[-1] for line in about.splitlines() if line.startswith("Source: ")), "")
     found = sorted(routes_of(kind), key=lambda each: (each[0].path, each[0].method))
-    rows = [_row(kind, name, [route for route, _ in group]) for name, group in groupby(found, key=lambda each: each[1])]
+    by_handler: dict[str, list[Route]] = {}
+    for route, name in found:
+        by_handler.setdefault(name, []).append(route)
+    rows = [_row(kind, name, routes) for name, routes in by_handler.items()]
     lines = [f"## {title}", "", f"Source: <{source}>", ""] if source else [f"## {title}", ""]
     return "\n".join([*lines, "| Route | What it does | Known to differ |", "|---|---|---|", *rows, ""])
 

@@ -265,12 +265,18 @@ class Clusters(Service):
             answer["next_page_token"] = token
         return answer
 
-    @route("GET", "*/clusters/spark-versions", differs="lists some of the runtimes")
+    @route(
+        "GET", "*/clusters/spark-versions", differs="lists some of the runtimes; takes every key that looks like one"
+    )
     def spark_versions(self, _request: Request) -> object:
         """Return the runtimes."""
         return {"versions": [version.as_dict() for version in catalog.SPARK_VERSIONS]}
 
-    @route("GET", "*/clusters/list-node-types", differs="lists some of Azure's machines")
+    @route(
+        "GET",
+        "*/clusters/list-node-types",
+        differs="lists some of Azure's machines; takes every name of Azure, AWS and Google Cloud",
+    )
     def list_node_types(self, _request: Request) -> object:
         """Return the machines."""
         return {"node_types": [kind.as_dict() for kind in catalog.NODE_TYPES.values()]}
@@ -320,7 +326,7 @@ class Clusters(Service):
         around = self._around(asked, cluster_type)
         spec = specs.checked(asked, around)
         made = time.strftime("%m%d-%H%M%S", time.gmtime(self.state.clock.time()))
-        cluster_id = f"{made}-local{self.state.number('cluster'):05d}"
+        cluster_id = f"{made}-local{self.state.number():05d}"
         cluster = self.clusters[cluster_id] = specs.details(spec, cluster_id, around)
         self._lifecycle.begin(
             cluster, ClusterState.PENDING, EventType.CREATING, user=around.user_name, attributes=cluster.as_dict()

@@ -48,7 +48,7 @@ class Dbfs(Service):
         """Begin an upload in blocks and return its handle."""
         path = _normal(request.required("path"))
         self._check_target(path, overwrite=request.flag("overwrite"))
-        handle = self.state.number("handle")
+        handle = self.state.number()
         self._part(handle).touch()
         self.handles[str(handle)] = {"path": path, "used": self.state.now()}
         return {"handle": handle}

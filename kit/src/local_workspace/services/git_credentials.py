@@ -40,7 +40,7 @@ class GitCredentials(Service):
         """Keep a credential; a provider has one of each name."""
         credential = CredentialInfo(credential_id=0)
         self._fill(credential, request)
-        credential.credential_id = self.state.number("git-credential")
+        credential.credential_id = self.state.number()
         self.credentials[str(credential.credential_id)] = credential
         return credential
 

@@ -31,7 +31,7 @@ class GlobalInitScripts(Service):
     @route("POST", ROOT, differs="keeps scripts, and runs none")
     def create(self, request: Request) -> object:
         """Make a script, which is disabled unless asked for otherwise, and last unless it is given a position."""
-        script_id = f"{self.state.number('global init script'):016X}"
+        script_id = f"{self.state.number():016X}"
         user, now = self.state.identity.user_name, self.state.now()
         made = {"script_id": script_id, "created_by": user, "created_at": now, "enabled": request.flag("enabled")}
         _check_content(str(request.required("script")))

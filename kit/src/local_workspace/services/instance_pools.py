@@ -58,7 +58,7 @@ class InstancePools(Service):
         self._check(request, "")
         for version in request.get("preloaded_spark_versions") or ():
             catalog.spark_version(version)
-        pool_id = f"0101-000000-pool{self.state.number('pool')}-pool-local000"
+        pool_id = f"0101-000000-pool{self.state.number()}-pool-local000"
         self.pools[pool_id] = self._made(request.json, pool_id)
         return {"instance_pool_id": pool_id}
 

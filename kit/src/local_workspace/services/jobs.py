@@ -25,7 +25,7 @@ KEYED: Final = {
     "environments": "environment_key",
 }
 PAGE: Final = 100
-WRITE_ONLY: Final = frozenset({"job_id", "idempotency_token", "access_control_list", "run_as"})
+WRITE_ONLY: Final = frozenset({"job_id", "idempotency_token", "access_control_list"})
 
 
 class Jobs(Service):
@@ -52,7 +52,7 @@ class Jobs(Service):
             return self.tokens[token]
         settings = _settings(request.json)
         settings.name = settings.name or "Untitled"
-        job_id = self.state.number("job")
+        job_id = self.state.number()
         user = self.state.identity.user_name
         self.jobs[str(job_id)] = Job(
             job_id=job_id,

@@ -15,6 +15,8 @@ from local_workspace.server.state import Service
 from local_workspace.services.scim import Scim
 
 Direct = dict[str, str]  # ``user_name/someone`` to a level
+PATH: Final = "2.0/permissions/<kind>/<object_id>"
+PATH_OF_SQL: Final = "2.0/permissions/sql/<kind>/<object_id>"  # as bundles and Terraform write it: sql/warehouses
 PRINCIPALS: Final = ("user_name", "group_name", "service_principal_name")
 OWNER: Final = "IS_OWNER"
 MANAGE: Final = "CAN_MANAGE"
@@ -107,20 +109,21 @@ class Permissions(Service):
 
     @route(
         "GET",
-        "2.0/permissions/<kind>/<object_id>",
+        PATH,
+        PATH_OF_SQL,
         differs="grants are kept, never enforced: whoever asks is an administrator; folders hand nothing down",
     )
     def get(self, request: Request) -> object:
         """Return who may do what with an object."""
         return self._answer(self._target(request))
 
-    @route("GET", "2.0/permissions/<kind>/<object_id>/permissionLevels")
+    @route("GET", f"{PATH}/permissionLevels", f"{PATH_OF_SQL}/permissionLevels")
     def levels(self, request: Request) -> object:
         """Return what can be granted on an object."""
         levels = self._target(request).kind.levels
         return {"permission_levels": [{"permission_level": x, "description": DESCRIPTIONS[x]} for x in levels]}
 
-    @route("PUT", "2.0/permissions/<kind>/<object_id>", differs="grants are kept, never enforced")
+    @route("PUT", PATH, PATH_OF_SQL, differs="grants are kept, never enforced")
     def set(self, request: Request) -> object:
         """Replace the direct permissions; a job or a pipeline must be given its owner again."""
         target = self._target(request)
@@ -131,7 +134,7 @@ class Permissions(Service):
         self.direct[target.key] = {"granted": wanted}
         return self._answer(target)
 
-    @route("PATCH", "2.0/permissions/<kind>/<object_id>", differs="grants are kept, never enforced")
+    @route("PATCH", PATH, PATH_OF_SQL, differs="grants are kept, never enforced")
     def update(self, request: Request) -> object:
         """Add to the direct permissions; a new owner leaves the old one as a manager."""
         target = self._target(request)

@@ -69,7 +69,7 @@ class Policies(Service):
     )
     def create(self, request: Request) -> object:
         """Make a policy; 400 when the name is taken or the definition malformed."""
-        policy_id = f"{self.state.number('policy'):016X}"
+        policy_id = f"{self.state.number():016X}"
         self.policies[policy_id] = self._checked(
             request, policy_id, {"created_at_timestamp": self.state.now(), "is_default": False}
         )

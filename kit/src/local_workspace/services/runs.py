@@ -87,7 +87,7 @@ class Runs(Service):
         if known is None:
             tasks = [validation.as_task(typed(SubmitTask, each)) for each in request.required("tasks")]
             content = {"name": request.get("run_name") or "Untitled", "timeout_seconds": request.get("timeout_seconds")}
-            content |= {"environments": request.get("environments")}
+            content |= {name: request.get(name) for name in ("environments", "git_source")}
             settings = typed(JobSettings, {key: value for key, value in content.items() if value is not None})
             settings.tasks = tasks
             validation.check(settings)
@@ -207,7 +207,7 @@ class Runs(Service):
         added = [self.records.add_task(run, task, attempt=attempts.get(task.task_key, -1) + 1) for task in tasks]
         states.show(run, states.Life.PENDING)
         run.end_time = None
-        repair_id = self.state.number("repair")
+        repair_id = self.state.number()
         self.records.note_repair(run, repair_id, added)
         self._drive(run, rerun)
         return {"repair_id": repair_id}

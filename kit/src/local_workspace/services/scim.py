@@ -86,7 +86,7 @@ class Scim(Service):
         content = {"active": True, **request.json} if kind != "Groups" else dict(request.json)
         if kind == "ServicePrincipals":
             content.setdefault("applicationId", str(uuid.uuid4()))
-        content["id"] = f"{2_000_000_000_000_000 + self.state.number('principal')}"
+        content["id"] = f"{2_000_000_000_000_000 + self.state.number()}"
         self._keep(kind, content)
         if kind == "Users":
             self._join(content["id"], "users")

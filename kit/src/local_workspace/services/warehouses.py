@@ -94,7 +94,7 @@ class Warehouses(Service):
     @route("POST", ROOT, differs=NO_MACHINES)
     def create(self, request: Request) -> object:
         """Make a warehouse, which starts; 400 when the name is taken."""
-        warehouse_id = f"{self.state.number('warehouse'):016x}"
+        warehouse_id = f"{self.state.number():016x}"
         self._check(request.json, warehouse_id)
         self._keep(request.json, warehouse_id)
         self._begin(warehouse_id, WarehouseState.STARTING)

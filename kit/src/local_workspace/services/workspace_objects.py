@@ -285,7 +285,7 @@ class WorkspaceObjects(Service):
     def _remember(self, path: str, kind: ObjectType, language: Language | None = None) -> ObjectInfo:
         now, before = self.state.now(), self.objects.get(path)
         info = ObjectInfo(path=path, object_type=kind, language=language)
-        info.object_id = (before and before.object_id) or self.state.number("object")
+        info.object_id = (before and before.object_id) or self.state.number()
         info.resource_id = str(info.object_id)
         if kind in (ObjectType.FILE, ObjectType.NOTEBOOK):
             info.created_at, info.modified_at = (before and before.created_at) or now, now

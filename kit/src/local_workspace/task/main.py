@@ -37,6 +37,7 @@ def main(folder: Path) -> int:
     session.show_tables(Path(request["warehouse"]))
     notebooks = NotebookRunner(context)
     session.provide_dbutils(lambda: DBUtils(context, notebooks.run_other))
+    session.provide_runtime(notebooks.names())
     runs: dict[str, Callable[[], str | None]] = {
         "notebook": notebooks.run_main,
         "python": lambda: _run_python(context),
@@ -95,7 +96,7 @@ def _run_python(context: Context) -> None:
 def _run_wheel(context: Context) -> None:
     """Call the entry point of a package: by its metadata, else the function of the package with that name."""
     package, name = context.request["package"], context.request["entry_point"]
-    sys.argv = [name, *local_arguments(context.request["parameters"], context.roots)]
+    sys.argv = [package, *local_arguments(context.request["parameters"], context.roots)]
     found = [each for each in _distributions(context) if _normal(each.metadata["Name"]) == _normal(package)]
     if not found:
         raise ModuleNotFoundError(
