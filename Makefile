@@ -5,9 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 FOR ?= 20 seconds
 OTHER := .venv-17.3-lts
+WORKERS ?= 2
+# A file's tests run in one worker, which has one session, broker and wheel; the slow folders come first.
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stream rehearse test system test-17.3-lts check bench docs wheel clean
+.PHONY: help setup run stream rehearse test test-long test-17.3-lts check bench docs wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9._-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,19 +36,18 @@ stream: setup ## the same without an end: Ctrl-C finishes the running batch and 
 rehearse: setup ## a whole deployment on a workspace of this machine: plan, apply, run, change, prune, destroy
 	@$(BIN)/devkit rehearse
 
-test: system setup ## every test on the default runtime, the quick ones first
+test: setup ## what protects a change: everything but tests/long, on WORKERS=2
 	$(BIN)/devkit warm
-	$(BIN)/python -m pytest tests/spark_utils tests/devkit/spark tests/devkit/project tests/devkit/test_cli.py tests/house
-	$(BIN)/python -m pytest tests/local_workspace tests/devkit/deploy tests/ci
-	$(BIN)/python -m pytest tests/package tests/devkit/hub tests/documentation tests/job tests/long
+	$(BIN)/python -m pytest tests --ignore=tests/long $(PARALLEL)
 
-system: # what Debian packages bring, a browser for the tests included; nothing happens where all is there
-	@if command -v apt-get >/dev/null; then bash .devcontainer/setup.sh; fi
+test-long: setup ## kills, fault schedules, soak, fuzz, README, rehearsal, npm's tools, and 17.3 LTS
+	$(BIN)/python -m pytest tests/long
+	$(MAKE) --no-print-directory test-17.3-lts
 
 test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
 	$(MAKE) --no-print-directory setup RUNTIME=17.3-lts VENV=$(OTHER)
 	$(OTHER)/bin/devkit warm
-	$(OTHER)/bin/python -m pytest tests/spark_utils tests/devkit/spark tests/job/test_job.py
+	$(OTHER)/bin/python -m pytest tests/spark_utils tests/devkit/spark tests/job/test_job.py $(PARALLEL)
 
 check: setup ## ruff and mypy (strict), and every test module loads
 	$(BIN)/ruff check .

@@ -1,3 +1,35 @@
-"""Fixtures for all tests: the plug-ins that we ship to our users."""
+"""Fixtures for all tests: the plug-ins that we ship to our users, and the wheel, built once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.project import copy_project
 
 pytest_plugins = ["spark_utils.testing", "devkit.testing", "devkit.storage.testing_azurite"]
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of one run share; each has one of its own below it."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def built_wheel(shared_folder: Path) -> Path:
+    """The job's wheel, built as it is shipped, once for all tests and workers."""
+    folder = shared_folder / "wheel"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            project = copy_project(shared_folder / "wheel-project")
+            command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "."]
+            subprocess.run(command, cwd=project, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel

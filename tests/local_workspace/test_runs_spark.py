@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +24,6 @@ from databricks.sdk.service.workspace import ImportFormat
 from local_workspace import Workspace
 from tests.local_workspace.run_kit import finished, logs, put, python, reached, results, start
 from tests.local_workspace.test_notebooks import cells, put_notebook
-from tests.project import copy_project
 
 VOLUME = "/Volumes/main/default/shop"
 ORDERS = """{"order_id": "A-1", "amount": 2}
@@ -36,20 +33,11 @@ ORDERS = """{"order_id": "A-1", "amount": 2}
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this repository, built as it is shipped."""
-    project = copy_project(tmp_path_factory.mktemp("project"))
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
-    subprocess.run(command, cwd=project, check=True, capture_output=True)
-    return next((project / "dist").glob("*.whl"))
-
-
-@pytest.fixture(scope="module")
-def workspace(wheel: Path) -> Iterator[Workspace]:
+def workspace(built_wheel: Path) -> Iterator[Workspace]:
     """One for all tests here, with the wheel, its schema and some orders deployed."""
     with Workspace() as started:
         client = started.client()
-        client.files.upload(f"{VOLUME}/{wheel.name}", io.BytesIO(wheel.read_bytes()))
+        client.files.upload(f"{VOLUME}/{built_wheel.name}", io.BytesIO(built_wheel.read_bytes()))
         client.files.upload(f"{VOLUME}/in/orders.ndjson", io.BytesIO(ORDERS.encode()))
         schema = b"order_id STRING NOT NULL, amount INT"
         client.workspace.upload("/Shared/orders.ddl", io.BytesIO(schema), format=ImportFormat.AUTO)
@@ -74,7 +62,7 @@ def cluster(client: WorkspaceClient) -> JobCluster:
 
 
 def test_the_streaming_jobs_wheel_writes_tables_that_a_notebook_with_the_same_wheel_reads(
-    workspace: Workspace, wheel: Path
+    workspace: Workspace, built_wheel: Path
 ) -> None:
     client = workspace.client()
     client.secrets.create_scope("shop")
@@ -98,9 +86,9 @@ def test_the_streaming_jobs_wheel_writes_tables_that_a_notebook_with_the_same_wh
         ),
     )
     report = Task("report", notebook_task=NotebookTask(notebook, base_parameters={"least": "3"}),
-                  depends_on=[TaskDependency("stream")], libraries=[Library(whl=f"{VOLUME}/{wheel.name}")],
+                  depends_on=[TaskDependency("stream")], libraries=[Library(whl=f"{VOLUME}/{built_wheel.name}")],
                   job_cluster_key="small")  # fmt: skip
-    run_id = start(client, stream(wheel, "orders", "available-now"), report, job_clusters=[cluster(client)])
+    run_id = start(client, stream(built_wheel, "orders", "available-now"), report, job_clusters=[cluster(client)])
     run = finished(client, run_id, within=240)
     outputs = {task.task_key: client.jobs.get_run_output(task.run_id) for task in run.tasks}
     assert results(run) == {"stream": "SUCCESS", "report": "SUCCESS"}, {k: v.error_trace for k, v in outputs.items()}
@@ -112,9 +100,9 @@ def test_the_streaming_jobs_wheel_writes_tables_that_a_notebook_with_the_same_wh
     assert made.state.value == "TERMINATED"
 
 
-def test_a_stream_runs_until_it_is_cancelled_and_finishes_its_batch(workspace: Workspace, wheel: Path) -> None:
+def test_a_stream_runs_until_it_is_cancelled_and_finishes_its_batch(workspace: Workspace, built_wheel: Path) -> None:
     client = workspace.client()
-    run_id = start(client, stream(wheel, "forever", "1 second"), job_clusters=[cluster(client)])
+    run_id = start(client, stream(built_wheel, "forever", "1 second"), job_clusters=[cluster(client)])
     log = workspace.state().path("volumes") / "main/default/shop/forever/events/_delta_log"
     until = time.monotonic() + 120
     while not list(log.glob("*.json")):
@@ -134,8 +122,7 @@ def test_a_stream_runs_until_it_is_cancelled_and_finishes_its_batch(workspace: W
 def test_spark_submit_runs_a_python_file(workspace: Workspace) -> None:
     client = workspace.client()
     file = put(client, "dbfs:/submit.py", """
-        import sys
-        from pyspark.sql import SparkSession
+                from pyspark.sql import SparkSession
         spark = SparkSession.builder.appName("submitted").getOrCreate()
         print(spark.conf.get("spark.shop.name"), sys.argv[1:], spark.range(3).count())
         """)  # fmt: skip

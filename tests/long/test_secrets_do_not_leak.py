@@ -27,8 +27,8 @@ from devkit.processes import free_port
 from devkit.storage.azurite import Azurite
 from devkit.testing import EventHub
 from spark_utils import SparkUtilsError, configure_storage, parse_arguments, preview_stream, read_stream, show_config
-from tests.job import canaries as search
 from tests.job.job import Job
+from tests.long import canaries as search
 from tests.project import ROOT
 
 EVENTS = 300

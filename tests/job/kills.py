@@ -1,6 +1,6 @@
 """`kill -9` of the job's whole process group, again and again, at every stage of a batch: nothing lost, nothing twice.
 
-The test watches the files by which a batch shows how far it is, and kills within a millisecond or so of the one it
+This watches the files by which a batch shows how far it is, and kills within a millisecond or so of the one it
 waits for. What stage the batch was really in is read from the logs that the dead process left.
 """
 
@@ -18,9 +18,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyspark.sql import SparkSession
-
-from tests.job.oracle import assert_exactly_once, positions
 from tests.project import ROOT
 
 if TYPE_CHECKING:
@@ -28,11 +25,10 @@ if TYPE_CHECKING:
 
 
 SEED = 20261121
-KILLS = int(os.environ.get("KILLS", "30"))
 EVENTS = 6000
 EVENTS_PER_TRIGGER = 20
 PATIENCE = 300.0  # seconds for a start on a busy machine
-STAGES = ("offsets", "events", "rejected", "commit", "delay")
+STAGES = ("events", "rejected", "offsets", "commit", "delay")
 
 
 class Job:
@@ -108,15 +104,14 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.001)
 
 
-def test_thirty_kills_at_any_moment_lose_nothing_and_double_nothing(
-    spark: SparkSession, make_event_hub: Callable[..., EventHub], tmp_path: Path
-) -> None:
+def kill_again_and_again(make_event_hub: Callable[..., EventHub], folder: Path, kills: int) -> Counter[str]:
+    """Kill a job so often, let it end once, and return how many kills hit it at which stage; the output is `output`."""
     hub = make_event_hub(partitions=2)
     for partition in range(2):
         bodies = (b'{"number": %d}' % n if n % 4 else b"{" for n in range(EVENTS // 2))
         hub.send(bodies, partition=partition)
-    job, rng, stages = Job(tmp_path, hub), random.Random(SEED), Counter[str]()
-    for life in range(KILLS):
+    job, rng, stages = Job(folder, hub), random.Random(SEED), Counter[str]()
+    for life in range(kills):
         stage = STAGES[life % len(STAGES)]
         sign = job.sign_of(stage, rng.randint(1, 2))
         process = job.start(EVENTS_PER_TRIGGER, "1 ms")
@@ -130,9 +125,4 @@ def test_thirty_kills_at_any_moment_lose_nothing_and_double_nothing(
 
     last = job.start(EVENTS, "available-now")
     assert last.wait(PATIENCE) == 0, job.log.read_text()[-3000:]
-
-    assert_exactly_once(found := positions(spark, f"{tmp_path}/output"), sent=EVENTS)
-    assert found.rejected.total() == EVENTS // 4
-    print(dict(stages))
-    assert stages["between the writes"] >= 3, stages
-    assert stages["between write and commit"] >= 3, stages
+    return stages

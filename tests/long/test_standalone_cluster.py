@@ -21,7 +21,6 @@ from devkit.spark.local_session import prepare
 from devkit.testing import EventHub
 from tests.job.job import POLL_SECONDS, Job
 from tests.job.oracle import assert_exactly_once, positions
-from tests.package.conftest import built_wheel  # noqa: F401 - the fixture
 from tests.project import ROOT
 
 EVENTS = 1_000
@@ -85,7 +84,7 @@ def wait_for_workers(page: str, daemons: list[subprocess.Popen]) -> None:
 
 
 @pytest.fixture(scope="module")
-def job_from_wheel(built_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811 - a fixture is used by its name
+def job_from_wheel(built_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The job's file as the wheel holds it, away from the checkout."""
     folder = tmp_path_factory.mktemp("submitted")
     with zipfile.ZipFile(built_wheel) as wheel:

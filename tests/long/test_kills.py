@@ -1,0 +1,23 @@
+"""Thirty kills of the job, at every stage of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from devkit.testing import EventHub
+from tests.job.kills import EVENTS, kill_again_and_again
+from tests.job.oracle import assert_exactly_once, positions
+
+
+def test_thirty_kills_at_any_moment_lose_nothing_and_double_nothing(
+    spark: SparkSession, make_event_hub: Callable[..., EventHub], tmp_path: Path
+) -> None:
+    stages = kill_again_and_again(make_event_hub, tmp_path, kills=30)
+    assert_exactly_once(found := positions(spark, f"{tmp_path}/output"), sent=EVENTS)
+    assert found.rejected.total() == EVENTS // 4
+    print(dict(stages))
+    assert stages["between the writes"] >= 3, stages
+    assert stages["between write and commit"] >= 3, stages
