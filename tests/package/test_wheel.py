@@ -27,6 +27,12 @@ def members(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
+def contents(wheel: Path) -> dict[str, int]:
+    """The checksum of every file that an installation has."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {each.filename: each.CRC for each in archive.infolist() if ".dist-info/" not in each.filename}
+
+
 def payload(wheel: Path) -> set[str]:
     return {name for name in members(wheel) if ".dist-info/" not in name}
 
@@ -78,3 +84,26 @@ def test_the_installed_job_runs_with_the_spark_of_the_machine(clean_environment:
     run = subprocess.run(command, cwd=tmp_path, env=machine, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert re.search(r"output[-_]path.*somewhere.*command line", run.stdout)
+
+
+def test_the_wheel_is_small(built_wheel: Path) -> None:
+    assert built_wheel.stat().st_size <= 500_000
+
+
+def test_a_change_of_the_laptops_side_leaves_the_wheel_as_it_is(built_wheel: Path, tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    for changed in ("kit/src/local_workspace/page/page.css", "kit/src/devkit/cli.py"):
+        with (project / changed).open("a", encoding="utf-8") as file:
+            file.write("\n")
+    subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=project, check=True, capture_output=True)
+    (other,) = (project / "dist").glob("*.whl")
+    assert contents(other) == contents(built_wheel)
+
+
+def test_a_change_of_the_library_changes_the_wheel(built_wheel: Path, tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    with (project / "src/spark_utils/errors.py").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=project, check=True, capture_output=True)
+    (other,) = (project / "dist").glob("*.whl")
+    assert contents(other) != contents(built_wheel)
