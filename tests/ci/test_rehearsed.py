@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
 ENVIRONMENT = "dev"
+# How a step runs on Linux: GitHub's default has no pipefail, and Azure Pipelines goes on after a command that failed.
+# Sources: https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstepsshell and
+# https://learn.microsoft.com/azure/devops/pipelines/scripts/cross-platform-scripting.
+GITHUB_SHELLS = {None: ["bash", "-e"], "bash": ["bash", "--noprofile", "--norc", "-eo", "pipefail"]}
+AZURE_SHELL = ["bash", "--noprofile", "--norc"]
 INSTALL = "Install"  # the step that tests leave out: what it installs is this environment's already
 
 
@@ -39,8 +44,10 @@ class Runner:
             "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
         }
 
-    def run(self, script: str) -> str:
-        command = ["bash", "-e", "-o", "pipefail", "-c", script]
+    def run(self, script: str, shell: Sequence[str]) -> str:
+        file = self.folder / "step.sh"
+        file.write_text(script, encoding="utf-8")
+        command = [*shell, str(file)]
         done = subprocess.run(
             command,
             cwd=self.project,
@@ -75,7 +82,7 @@ def github(runner: Runner, file: str, job: str) -> str:
         elif action == "actions/upload-artifact":
             runner.upload(given["name"], runner.project.glob(given["path"]))
         elif "run" in step and step["name"] != INSTALL:
-            said += runner.run(fill(step["run"]))
+            said += runner.run(fill(step["run"]), GITHUB_SHELLS[step.get("shell")])
         else:
             assert action in {"actions/checkout", "actions/setup-python", ""}, f"nothing here plays {action}"
     return said
@@ -86,7 +93,8 @@ def azure(runner: Runner, steps: list[dict[str, Any]]) -> str:
     said = ""
     for step in steps:
         if "script" in step and step["displayName"] != INSTALL:
-            said += runner.run(fill(step["script"]).replace("$(Pipeline.Workspace)", str(runner.artifacts)))
+            script = fill(step["script"]).replace("$(Pipeline.Workspace)", str(runner.artifacts))
+            said += runner.run(script, AZURE_SHELL)
         elif "publish" in step:
             path = runner.project / step["publish"]
             runner.upload(fill(step["artifact"]), path.glob("*") if path.is_dir() else iter([path]))
@@ -134,6 +142,17 @@ def test_github_plans_and_applies_the_wheel_that_was_built(runner: Runner, clien
     (job,) = client.jobs.list(expand_tasks=True)
     settings: dict[str, Any] = job.as_dict()["settings"]
     assert settings["tasks"][0]["libraries"][0]["whl"].endswith(".whl")
+
+
+def test_a_plan_that_fails_fails_its_step(runner: Runner) -> None:
+    file = runner.project / "configuration" / "deploy" / "environments" / "dev.yml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text + "unknown_key: 1\n", encoding="utf-8")
+    try:
+        with pytest.raises(AssertionError, match="unknown_key"):
+            github(runner, "deploy-environment.yml", "plan")
+    finally:
+        file.write_text(text, encoding="utf-8")
 
 
 def test_azure_pipelines_finds_that_nothing_differs(runner: Runner, client: WorkspaceClient) -> None:
