@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 HOME_VARIABLE = "SPARK_DEVKIT_HOME"
 
@@ -16,25 +15,14 @@ def home() -> Path:
     return Path(os.environ.get(HOME_VARIABLE) or "~/.cache/spark-devkit").expanduser()
 
 
-@contextmanager
-def exclusive(lock: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock across processes; the system lets go of it when the process dies, however it dies.
+def exclusive(lock: Path) -> FileLock:
+    """Return a lock across processes, for `with`; the system lets go of it when a process dies, however it dies.
 
     Args:
-        lock: The file that stands for the lock; it is created and stays.
-        wait: Wait for the holder to finish, or give up at once.
-
-    Yields:
-        Whether the lock is held; always true when waiting.
+        lock: The file that stands for the lock; its folder is created.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    return FileLock(lock)
 
 
 def write_atomically(path: Path, text: str) -> None:

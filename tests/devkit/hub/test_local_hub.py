@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from devkit import cache, processes
-from devkit.hub import client, kafka_java
+from devkit import processes
+from devkit.hub import client
 from devkit.hub.broker import LocalHub
 from devkit.hub.generator import generate
 from devkit.hub.settings import HubState
@@ -196,26 +196,6 @@ def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
     hub.reset()
     hub.start()
     hub.stop()
-
-
-def test_the_first_broker_leaves_a_class_archive_that_the_next_one_starts_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kafka_java.prepare()
-    (tmp_path / "jars").symlink_to(cache.home() / "jars")
-    monkeypatch.setenv(cache.HOME_VARIABLE, str(tmp_path))
-    archive = kafka_java.prepare().archive
-    assert archive is not None
-    hub = LocalHub(tmp_path / "hub")
-    with hub:
-        assert not archive.exists()
-    assert archive.exists()
-    with hub:
-        pid = hub.status().pid
-        shown = subprocess.run(["ps", "-wwo", "args", "-p", str(pid)], capture_output=True, text=True, check=True)
-        assert f"-XX:SharedArchiveFile={archive}" in shown.stdout
-        if (maps := Path(f"/proc/{pid}/maps")).exists():  # Linux
-            assert str(archive) in maps.read_text()
 
 
 def test_a_hub_that_never_was_has_no_connection_string(tmp_path: Path) -> None:

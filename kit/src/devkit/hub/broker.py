@@ -210,7 +210,6 @@ class LocalHub:
             if state is None or state.pid is None:
                 return
             terminate(state.pid, MAIN_CLASS, str(self._properties_file), patience=patience)
-            kafka_java.keep_archive(str(state.port))
             state.pid = state.started = None
             state.save(self._state_file)
 
@@ -224,7 +223,7 @@ class LocalHub:
         cache.write_private(self._properties_file, properties)
         if kafka.formatted and not (self._data / "meta.properties").exists():
             shutil.copytree(kafka.formatted, self._data, dirs_exist_ok=True)
-        command = kafka.broker_command(self._properties_file, str(port))
+        command = kafka.command(MAIN_CLASS, str(self._properties_file))
         state.pid = spawn_detached(command, log=self.log, environment=own_environment(kafka.class_path))
         state.started = time.time()
         state.save(self._state_file)
@@ -235,8 +234,6 @@ class LocalHub:
         state = self._known_state()
         while time.monotonic() < deadline:
             if not self._is_running(state):
-                if any(self.folder.glob("jvm-crash-*.log")):
-                    kafka_java.forget_archive()
                 raise self._failure("the local hub's broker ended while it started")
             if accepts_connections(state.port) and client.answers(state.connection_string(None)):
                 return

@@ -29,42 +29,16 @@ class KafkaJava:
     Attributes:
         java: The executable.
         class_path: Jars and compiled classes; handed over in the environment, so `ps` stays readable.
-        prepared: The cached folder of what is made once: compiled class, formatted data, class archive.
+        formatted: A data folder as Kafka's storage tool formats it, to be copied for a new hub.
     """
 
     java: Path
     class_path: str
-    prepared: Path | None = None
-
-    @property
-    def formatted(self) -> Path | None:
-        """A data folder as Kafka's storage tool formats it, to be copied for a new hub."""
-        return self.prepared and self.prepared / "data"
-
-    @property
-    def archive(self) -> Path | None:
-        """The broker's classes as the JVM maps them into memory (class-data sharing): starts take 0.6 of the time."""
-        return self.prepared and self.prepared / "broker.jsa"
+    formatted: Path | None = None
 
     def command(self, main_class: str, *arguments: str) -> list[str]:
         """Return the command line that runs a class."""
         return [str(self.java), *SMALL_JVM, *LOG_OPTIONS, main_class, *arguments]
-
-    def broker_command(self, properties: Path, name: str) -> list[str]:
-        """Return the broker's command line; the first one ever writes the class archive when it ends.
-
-        Args:
-            properties: The broker's.
-            name: Tells this broker's archive from one that another writes; `keep_archive` takes the same.
-        """
-        sharing = []
-        if self.archive and self.archive.exists():
-            sharing = [f"-XX:SharedArchiveFile={self.archive}", "-Xshare:auto"]
-        elif self.archive:
-            sharing = [f"-XX:ArchiveClassesAtExit={self.archive}.{name}"]
-        quiet = ["-Xlog:cds=off", "-Xlog:cds+dynamic=off"]  # an archive that does not fit is no news: it is left alone
-        crash_report = f"-XX:ErrorFile={properties.parent}/jvm-crash-%p.log"  # else it lands wherever the user stands
-        return [str(self.java), *SMALL_JVM, *sharing, *quiet, crash_report, *LOG_OPTIONS, MAIN_CLASS, str(properties)]
 
     def run(self, main_class: str, *arguments: str) -> None:
         """Run a class to its end.
@@ -87,16 +61,15 @@ class KafkaJava:
             )
 
 
-def prepare(lock_file: Path | None = None) -> KafkaJava:
+def prepare() -> KafkaJava:
     """Fetch the broker's jars, compile the authentication, format a data folder: all once, then from the cache.
 
     Raises:
         RuntimeSetupError: Java or a jar cannot be had.
     """
     java = find_java((17, 21))
-    fetched = jars.fetch(lock_file or runtimes.folder() / "local-hub.lock")
-    paths = [path.resolve() for path in fetched]  # a class archive serves one spelling of each path only
-    bare = KafkaJava(java.home / "bin" / "java", os.pathsep.join(map(str, paths)))
+    fetched = jars.fetch(runtimes.folder() / "local-hub.lock")
+    bare = KafkaJava(java.home / "bin" / "java", os.pathsep.join(map(str, fetched)))
     ingredients = hashlib.sha256(AUTHENTICATION_SOURCE.read_bytes() + bare.class_path.encode() + java.build.encode())
     prepared = cache.home() / "hub-prepared" / ingredients.hexdigest()[:16]
     with cache.exclusive(prepared.with_suffix(".lock")):
@@ -106,19 +79,8 @@ def prepare(lock_file: Path | None = None) -> KafkaJava:
                 _format_data(bare, Path(scratch) / "data")
                 Path(scratch).rename(prepared)
                 Path(scratch).mkdir()  # what the temporary folder expects to remove
-    return KafkaJava(bare.java, f"{prepared / 'authentication.jar'}{os.pathsep}{bare.class_path}", prepared)
-
-
-def keep_archive(name: str) -> None:
-    """Make the class archive that a broker wrote at its end, if it did, the one that later brokers start with."""
-    for written in (cache.home() / "hub-prepared").glob(f"*/broker.jsa.{name}"):
-        written.replace(written.with_name("broker.jsa"))
-
-
-def forget_archive() -> None:
-    """Drop the class archives: a damaged one can crash the JVM that maps it."""
-    for archive in (cache.home() / "hub-prepared").glob("*/broker.jsa"):
-        archive.unlink(missing_ok=True)
+    class_path = f"{prepared / 'authentication.jar'}{os.pathsep}{bare.class_path}"
+    return KafkaJava(bare.java, class_path, prepared / "data")
 
 
 def _format_data(kafka: KafkaJava, data: Path) -> None:

@@ -1,4 +1,4 @@
-"""Jars from a flat lock: fetched once in parallel into one cache, verified by SHA-256, offline ever after.
+"""Jars from a flat lock: fetched once into one cache, verified by SHA-256, offline ever after.
 
 There is no resolution: a lock lists every jar, one a line, as ``<sha256> <bytes> <group>:<artifact>:<version>``.
 """
@@ -6,21 +6,19 @@ There is no resolution: a lock lists every jar, one a line, as ``<sha256> <bytes
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from filelock import FileLock
+
 from devkit import cache
-from devkit.spark.download import download, sha256_of
-from devkit.spark.progress import Progress
-from devkit.spark.repository import Repository, find_repository
+from devkit.spark import ivy
+from devkit.spark.java import find_java
 from spark_utils.errors import RuntimeSetupError
 
-PARALLEL_DOWNLOADS = 6
 SHA256_DIGITS = 64
 
 
@@ -48,14 +46,9 @@ class Jar:
         return f"{self.group}:{self.artifact}:{self.version}"
 
     @property
-    def remote_path(self) -> str:
-        """The jar's path below a Maven repository's address."""
-        return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.artifact}-{self.version}.jar"
-
-    @property
     def path(self) -> Path:
         """Where the jar is cached."""
-        return cache.home() / "jars" / self.group / f"{self.artifact}-{self.version}.jar"
+        return _folder() / self.group / f"{self.artifact}-{self.version}.jar"
 
     @property
     def marker(self) -> Path:
@@ -103,7 +96,7 @@ def _parse_line(line: str, origin: str) -> Jar:
 
 
 def is_cached(jar: Jar) -> bool:
-    """Tell cheaply whether the cached jar is the locked one.
+    """Return cheaply whether the cached jar is the locked one.
 
     Size and the time of writing are compared with what the full check noted; `verify` reads every byte again.
     """
@@ -115,40 +108,28 @@ def is_cached(jar: Jar) -> bool:
     return found.st_size == jar.size and noted == _note(jar.sha256, found.st_mtime_ns)
 
 
-def fetch(
-    lock_file: Path,
-    *,
-    repository: Repository | None = None,
-    progress: Progress | None = None,
-    pause: Callable[[float], None] = time.sleep,
-) -> list[Path]:
+def fetch(lock_file: Path) -> list[Path]:
     """Return the paths of all jars of a lock, in its order; fetch those that the cache lacks.
 
     No network is touched when all are there. Several processes may call this at once: one fetches, the others
     wait and find everything.
-
-    Args:
-        lock_file: The lock.
-        repository: Where to fetch from; found by `find_repository` by default.
-        progress: How the download is shown; on standard error by default.
-        pause: Waits that many seconds before a jar is asked for again.
 
     Raises:
         RuntimeSetupError: The lock is wrong or a jar cannot be had.
     """
     jars = read_lock(lock_file)
     if not all(map(is_cached, jars)):
-        with cache.exclusive(cache.home() / "jars" / ".lock"):
+        with _locked():
             missing = [jar for jar in jars if not _adopt(jar)]
             if missing:
-                _fetch_all(missing, repository or find_repository(), progress or Progress(), pause)
+                _fetch_all(missing)
     return [jar.path for jar in jars]
 
 
 def verify(lock_file: Path) -> list[Jar]:
     """Read every byte of the cached jars of a lock; forget and return those that are missing or damaged."""
     damaged = []
-    with cache.exclusive(cache.home() / "jars" / ".lock"):
+    with _locked():
         for jar in read_lock(lock_file):
             jar.marker.unlink(missing_ok=True)
             if not _adopt(jar):
@@ -157,16 +138,18 @@ def verify(lock_file: Path) -> list[Jar]:
     return damaged
 
 
-def write_lock(lock_file: Path, coordinates: Iterable[str], *, repository: Repository | None = None) -> None:
-    """Fetch jars by coordinate and write their lock, sorted by nothing: the given order is kept.
+def write_lock(lock_file: Path, coordinates: Iterable[str]) -> None:
+    """Fetch jars by coordinate and write their lock, in the given order.
 
-    Each jar is compared with the SHA-1 that the repository publishes beside it. A comment at the head of an
+    Ivy compares each jar with the checksum that the repository publishes beside it. A comment at the head of an
     existing lock is kept.
     """
-    source = repository or find_repository()
     jars = [parse_coordinate(coordinate, f"coordinates for {lock_file.name}") for coordinate in coordinates]
-    with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
-        locked = list(pool.map(lambda jar: _lock_one(jar, source), jars))
+    with _locked(), tempfile.TemporaryDirectory(dir=_folder()) as scratch:
+        found = [(jar, path, path.stat().st_size) for jar, path in _retrieve(jars, Path(scratch))]
+        locked = [replace(jar, sha256=sha256_of(path), size=size) for jar, path, size in found]
+        for jar, (_, path, _) in zip(locked, found, strict=True):
+            _keep(jar, path)
     lines = [f"{jar.sha256} {jar.size} {jar.coordinate}" for jar in locked]
     cache.write_atomically(lock_file, "\n".join([*_head(lock_file), *lines, ""]))
 
@@ -175,36 +158,6 @@ def _head(lock_file: Path) -> list[str]:
     if not lock_file.exists():
         return ["# <sha256> <bytes> <group>:<artifact>:<version>; written by `devkit jars lock`"]
     return [line for line in lock_file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-
-
-def _lock_one(jar: Jar, repository: Repository) -> Jar:
-    content = _read(repository, jar.remote_path, jar)
-    published = _read(repository, f"{jar.remote_path}.sha1", jar).decode().split()[0]
-    if hashlib.sha1(content).hexdigest() != published:  # noqa: S324 - what Maven repositories publish
-        raise RuntimeSetupError(
-            f"{jar.coordinate} does not have the SHA-1 published beside it", origin=repository.origin
-        )
-    locked = Jar(jar.group, jar.artifact, jar.version, hashlib.sha256(content).hexdigest(), size=len(content))
-    locked.path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=locked.path.parent, delete=False) as temporary:
-        temporary.write(content)
-    Path(temporary.name).replace(locked.path)
-    return locked
-
-
-def _read(repository: Repository, path: str, jar: Jar) -> bytes:
-    try:
-        response = repository.open(path)
-        try:
-            return response.read()
-        finally:
-            response.close()
-    except OSError as error:
-        raise RuntimeSetupError(
-            f"{jar.coordinate} cannot be locked: {error} at {repository.address}/{path}",
-            origin=f"repository of {repository.origin}",
-            remedy="Check the coordinate and the repository.",
-        ) from None
 
 
 def _adopt(jar: Jar) -> bool:
@@ -225,36 +178,49 @@ def _note(sha256: str, written_ns: int) -> str:
     return f"{sha256} {written_ns}\n"
 
 
-def _fetch_all(jars: list[Jar], repository: Repository, progress: Progress, pause: Callable[[float], None]) -> None:
-    stopped = threading.Event()
-
-    def received(amount: int) -> None:
-        if stopped.is_set():
-            raise KeyboardInterrupt
-        progress.received(amount)
-
-    def fetch_one(jar: Jar) -> None:
-        jar.path.parent.mkdir(parents=True, exist_ok=True)
-        download(
-            repository,
-            jar.remote_path,
-            jar.path,
-            name=jar.coordinate,
-            sha256=jar.sha256,
-            size=jar.size,
-            received=received,
-            pause=pause,
+def _fetch_all(jars: Sequence[Jar]) -> None:
+    """Take each jar that is the locked one; of those that are not, say so at the end."""
+    different = []
+    with tempfile.TemporaryDirectory(dir=_folder()) as scratch:
+        for jar, path in _retrieve(jars, Path(scratch)):
+            if path.stat().st_size == jar.size and sha256_of(path) == jar.sha256:
+                _keep(jar, path)
+            else:
+                different.append(jar)
+    shutil.rmtree(_ivy_cache(), ignore_errors=True)  # the jars have their place; a wrong one is forgotten
+    if different:
+        raise RuntimeSetupError(
+            "; ".join(f"{jar.coordinate} does not have the locked SHA-256 {jar.sha256[:12]}…" for jar in different),
+            origin="what the repository sent",
+            remedy="Use a repository that carries the artifact as it was published.",
         )
-        _mark(jar)
-        progress.file_done()
 
-    progress.start(len(jars), sum(jar.size for jar in jars), repository.address)
-    try:
-        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
-            try:
-                list(pool.map(fetch_one, jars))
-            except KeyboardInterrupt:  # the other threads end with their current piece, which is kept
-                stopped.set()
-                raise
-    finally:
-        progress.finish()
+
+def _retrieve(jars: Sequence[Jar], folder: Path) -> list[tuple[Jar, Path]]:
+    coordinates = [(jar.group, jar.artifact, jar.version) for jar in jars]
+    ivy.retrieve(find_java(), coordinates, _ivy_cache(), folder)
+    return [(jar, folder / jar.group / jar.path.name) for jar in jars]
+
+
+def _keep(jar: Jar, path: Path) -> None:
+    jar.path.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(jar.path)
+    _mark(jar)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _folder() -> Path:
+    return cache.home() / "jars"
+
+
+def _ivy_cache() -> Path:
+    return cache.home() / "ivy"
+
+
+def _locked() -> FileLock:
+    return cache.exclusive(_folder() / ".lock")

@@ -16,6 +16,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from filelock import Timeout
+
 from devkit import cache
 from devkit.spark.java import Java
 
@@ -37,7 +39,7 @@ DUMP_SECONDS = 120
 
 
 def is_on() -> bool:
-    """Tell whether archives are used: unless ``SPARK_DEVKIT_INSTANT_START=off``."""
+    """Return whether archives are used: unless ``SPARK_DEVKIT_INSTANT_START=off``."""
     return os.environ.get(SWITCH_VARIABLE, "on").lower() not in {"off", "0", "false", "no"}
 
 
@@ -69,11 +71,12 @@ class Archive:
         """Return the JVM's flags for this run, and take the lock if it is to write the archive."""
         if reading := self.reading_flags():
             return reading
-        at_once = os.environ.get(SWITCH_VARIABLE) == WRITE_AT_ONCE
-        held = self._held.enter_context(cache.exclusive(self._path.with_suffix(".lock"), wait=False))
-        if not (held or at_once):
-            return []  # another process will write it
-        if held:
+        try:
+            self._held.enter_context(cache.exclusive(self._path.with_suffix(".lock")).acquire(timeout=0))
+        except Timeout:
+            if os.environ.get(SWITCH_VARIABLE) != WRITE_AT_ONCE:
+                return []  # another process will write it
+        else:
             for left_over in self._path.parent.glob(f"{self._path.name}*"):  # damaged, or of a run that was killed
                 left_over.unlink(missing_ok=True)
         self._writes = True
@@ -84,7 +87,7 @@ class Archive:
         return ["-Xshare:auto", f"-XX:SharedArchiveFile={self._path}", *SILENT] if self.is_whole() else []
 
     def is_whole(self) -> bool:
-        """Tell whether the archive is there, of the size and time that were noted when it was complete."""
+        """Return whether the archive is there, of the size and time that were noted when it was complete."""
         try:
             return self._note.read_text(encoding="utf-8") == self._state()
         except FileNotFoundError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from devkit import cache
-from devkit.spark.download import sha256_of
+from devkit.spark.jars import sha256_of
 from spark_utils.errors import RuntimeSetupError
 
 OLDEST_NODE: Final = 18  # what the packages of our locks ask for
