@@ -17,9 +17,9 @@ help: ## show this list
 
 setup: $(BIN)/.ready ## install Python packages and jars (done by every other target)
 
-$(BIN)/.ready: setup.py kit/pyproject.toml kit/setup.py configuration/runtimes/$(RUNTIME).conf configuration/runtimes/$(RUNTIME).lock
+$(BIN)/.ready: setup.py kit/pyproject.toml configuration/runtimes/kit.constraints.txt configuration/runtimes/$(RUNTIME).conf configuration/runtimes/$(RUNTIME).lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]' --editable ./kit --constraint configuration/runtimes/$(RUNTIME).constraints.txt
+	$(BIN)/pip install --quiet --editable . --editable './kit[dev]' --constraint configuration/runtimes/$(RUNTIME).constraints.txt
 	$(BIN)/devkit jars fetch --runtime $(RUNTIME)
 	@touch $@
 

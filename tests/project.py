@@ -17,10 +17,19 @@ def known_files() -> list[Path]:
     return [path for name in listed if (path := ROOT / name).is_file()]
 
 
+def known_links() -> list[Path]:
+    """The links to folders among what git knows: the kit's to its data in `configuration/`."""
+    return [path for path in (ROOT / "kit").rglob("*") if path.is_symlink()]
+
+
 def copy_project(folder: Path) -> Path:
     """Copy the known files, with their times, so that no build leaves anything in the checkout."""
     for path in known_files():
         copy = folder / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, copy)
+    for link in known_links():
+        copy = folder / link.relative_to(ROOT)
+        copy.unlink(missing_ok=True)
+        copy.symlink_to(link.readlink())
     return folder

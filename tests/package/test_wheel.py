@@ -7,11 +7,17 @@ import re
 import subprocess
 import sys
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pyspark
+import pytest
 
-from tests.project import ROOT, copy_project
+import devkit
+import spark_utils
+from devkit.deploy.declaration.content import wheel_digest
+from tests.package.conftest import build
+from tests.project import ROOT, copy_project, known_files
 
 SPARK_LIBRARIES = Path(pyspark.__file__).parent / "python" / "lib"
 
@@ -27,27 +33,63 @@ def members(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def contents(wheel: Path) -> dict[str, int]:
-    """The checksum of every file that an installation has."""
-    with zipfile.ZipFile(wheel) as archive:
-        return {each.filename: each.CRC for each in archive.infolist() if ".dist-info/" not in each.filename}
-
-
 def payload(wheel: Path) -> set[str]:
     return {name for name in members(wheel) if ".dist-info/" not in name}
 
 
-def test_the_wheel_holds_the_library_and_the_jobs_and_no_tests(built_wheel: Path) -> None:
-    tops = {name.split("/")[0] for name in members(built_wheel) if not re.match(r"[^/]*[.](dist-info|data)/", name)}
-    assert tops == {"spark_utils", "streaming_job.py", "transformation.py"}
-    sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
-    assert sources <= members(built_wheel)
-    held = members(built_wheel)
-    sources = {
-        f"spark_utils/parsing/jvm/java/{path.name}" for path in (ROOT / "src/spark_utils/parsing/jvm/java").iterdir()
-    }
-    assert len(sources) >= 7
-    assert sources <= held
+def test_the_wheel_holds_what_runs_on_the_cluster_and_nothing_else(built_wheel: Path) -> None:
+    sources = {path.relative_to(ROOT / "src") for path in known_files() if path.is_relative_to(ROOT / "src")}
+    assert payload(built_wheel) == {str(path) for path in sources}
+    assert {path.parts[0] for path in sources} == {"spark_utils", "streaming_job.py", "transformation.py"}
+    assert {path.suffix for path in sources} <= {".py", ".java", ".typed"}
+    (folder,) = {name.split("/")[0] for name in members(built_wheel) - payload(built_wheel)}
+    described = {name.removeprefix(f"{folder}/") for name in members(built_wheel) - payload(built_wheel)}
+    assert described == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt", "licenses/LICENSE"}
+
+
+def test_the_wheel_is_small(built_wheel: Path) -> None:
+    with zipfile.ZipFile(built_wheel) as archive:
+        assert sum(member.file_size for member in archive.infolist()) <= 500_000
+
+
+def test_a_change_under_the_kit_leaves_the_digest_that_restarts_a_stream(built_wheel: Path, tmp_path: Path) -> None:
+    digests = {}
+    for name, changed in {
+        "kit": "kit/src/devkit/cache.py",
+        "library": "src/spark_utils/names.py",
+    }.items():
+        project = copy_project(tmp_path / name)
+        with (project / changed).open("a", encoding="utf-8") as file:
+            file.write("\n")
+        digests[name] = wheel_digest(
+            build("--wheel", "--no-isolation", "--outdir", "dist", ".", project=project).read_bytes()
+        )
+    before = wheel_digest(built_wheel.read_bytes())
+    assert digests["kit"] == before
+    assert digests["library"] != before
+
+
+@pytest.mark.parametrize("fixture", ["built_wheel", "kit_wheel"])
+def test_the_metadata_is_complete(fixture: str, request: pytest.FixtureRequest) -> None:
+    metadata = message_from_string(read(request.getfixturevalue(fixture), ".dist-info/METADATA"))
+    assert metadata["License-Expression"] or metadata["License"] == "MIT"
+    for field in ("Author", "Summary", "Keywords", "Requires-Python", "License-File"):
+        assert metadata[field], field
+    assert {url.split(",")[0] for url in metadata.get_all("Project-URL", [])} >= {"Source", "Changelog"}
+    assert "Programming Language :: Python :: 3.12" in metadata.get_all("Classifier", [])
+    module = {"built_wheel": spark_utils, "kit_wheel": devkit}[fixture]
+    assert metadata["Version"] == module.__version__
+
+
+@pytest.mark.parametrize("file", [ROOT / "setup.py", ROOT / "kit/pyproject.toml"], ids=lambda file: file.name)
+def test_each_dependency_has_a_range_and_each_tool_a_pin(file: Path) -> None:
+    """A range for who installs the wheels, a pin for who develops them."""
+    named = set(re.findall(r'^\s+"([A-Za-z][\w-]*)(?:\[\w+\])?([<>=~]\S*)?",', file.read_text(), re.MULTILINE))
+    ours = {"spark-streaming-devkit"}
+    assert {name for name, range_ in named if not range_} - ours - {"databricks", "spark", "streaming"} == set()
+    pinned = "".join(path.read_text() for path in (ROOT / "configuration/runtimes").glob("*.constraints.txt")).lower()
+    unpinned = {name for name, range_ in named if range_ and not re.search(rf"^{name.lower()}[=><]", pinned, re.M)}
+    assert unpinned == set()
 
 
 def test_the_wheel_has_configargparse_as_its_only_hard_dependency(built_wheel: Path) -> None:
@@ -84,26 +126,3 @@ def test_the_installed_job_runs_with_the_spark_of_the_machine(clean_environment:
     run = subprocess.run(command, cwd=tmp_path, env=machine, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert re.search(r"output[-_]path.*somewhere.*command line", run.stdout)
-
-
-def test_the_wheel_is_small(built_wheel: Path) -> None:
-    assert built_wheel.stat().st_size <= 500_000
-
-
-def test_a_change_of_the_laptops_side_leaves_the_wheel_as_it_is(built_wheel: Path, tmp_path: Path) -> None:
-    project = copy_project(tmp_path)
-    for changed in ("kit/src/local_workspace/page/page.css", "kit/src/devkit/cli.py"):
-        with (project / changed).open("a", encoding="utf-8") as file:
-            file.write("\n")
-    subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=project, check=True, capture_output=True)
-    (other,) = (project / "dist").glob("*.whl")
-    assert contents(other) == contents(built_wheel)
-
-
-def test_a_change_of_the_library_changes_the_wheel(built_wheel: Path, tmp_path: Path) -> None:
-    project = copy_project(tmp_path)
-    with (project / "src/spark_utils/errors.py").open("a", encoding="utf-8") as file:
-        file.write("\n")
-    subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=project, check=True, capture_output=True)
-    (other,) = (project / "dist").glob("*.whl")
-    assert contents(other) != contents(built_wheel)

@@ -39,9 +39,10 @@ def is_running(pid: int | None, *marks: str) -> bool:
         process = psutil.Process(pid)
         while not _is_zombie(process) and time.monotonic() < deadline:
             # Empty for a moment at the very start of a process, and at its end, while its ports are still being closed.
-            command_line = " ".join(process.cmdline())
-            if command_line:
-                return all(mark in command_line for mark in marks)
+            with suppress(psutil.ZombieProcess):
+                command_line = " ".join(process.cmdline())
+                if command_line:
+                    return all(mark in command_line for mark in marks)
             time.sleep(0.002)
     return False
 
@@ -74,8 +75,11 @@ def _is_zombie(process: psutil.Process) -> bool:
     """Return whether it ended and nobody collected it; a child of ours is collected here."""
     if process.status() != psutil.STATUS_ZOMBIE:
         return False
-    with suppress(psutil.TimeoutExpired):
-        process.wait(0)
+    if process.ppid() == os.getpid():
+        try:
+            process.wait(0)
+        except psutil.TimeoutExpired:  # its other threads are ending, and hold its ports until then
+            return False
     return True
 
 

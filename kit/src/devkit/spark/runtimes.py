@@ -86,11 +86,9 @@ class RuntimeProfile:
 
 
 def folder() -> Path:
-    """Return the folder of the profiles: ``SPARK_DEVKIT_RUNTIMES``, this checkout's, or the installed one."""
+    """Return the folder of the profiles: ``SPARK_DEVKIT_RUNTIMES``, or the shipped one (in a checkout a link)."""
     chosen = os.environ.get(FOLDER_VARIABLE)
-    checkout = Path(__file__).parents[4] / "configuration" / "runtimes"
-    installed = Path(sys.prefix) / "share" / "spark-devkit" / "runtimes"
-    return Path(chosen) if chosen else checkout if checkout.is_dir() else installed
+    return Path(chosen) if chosen else Path(__file__).with_name("profiles").resolve()
 
 
 def load_profile(path: Path) -> RuntimeProfile:

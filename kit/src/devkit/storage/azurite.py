@@ -24,7 +24,7 @@ from devkit.storage.node import find_node, install_packages
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.sinks.storage import AZURITE_ACCOUNT
 
-LOCK: Final = Path(__file__).parents[4] / "configuration" / "azurite" / "package-lock.json"
+LOCK: Final = Path(__file__).parent / "azurite_packages" / "package-lock.json"
 PROGRAM: Final = Path("azurite", "dist", "src", "blob", "main.js")
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
