@@ -61,9 +61,8 @@ def test_a_change_under_the_kit_leaves_the_digest_that_restarts_a_stream(built_w
         project = copy_project(tmp_path / name)
         with (project / changed).open("a", encoding="utf-8") as file:
             file.write("\n")
-        digests[name] = wheel_digest(
-            build("--wheel", "--no-isolation", "--outdir", "dist", ".", project=project).read_bytes()
-        )
+        wheel = build("--wheel", "--no-isolation", "--outdir", "dist", ".", project=project)
+        digests[name] = wheel_digest(wheel.read_bytes())
     before = wheel_digest(built_wheel.read_bytes())
     assert digests["kit"] == before
     assert digests["library"] != before
