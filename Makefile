@@ -17,7 +17,7 @@ help: ## show this list
 
 setup: $(BIN)/.ready ## install Python packages and jars (done by every other target)
 
-$(BIN)/.ready: setup.py kit/pyproject.toml configuration/runtimes/kit.constraints.txt configuration/runtimes/$(RUNTIME).conf configuration/runtimes/$(RUNTIME).lock
+$(BIN)/.ready: setup.py $(wildcard src/spark_utils/parsing/jvm/java/*.java) kit/pyproject.toml configuration/runtimes/kit.constraints.txt configuration/runtimes/$(RUNTIME).conf configuration/runtimes/$(RUNTIME).lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable . --editable './kit[dev]' --constraint configuration/runtimes/$(RUNTIME).constraints.txt
 	$(BIN)/devkit jars fetch --runtime $(RUNTIME)

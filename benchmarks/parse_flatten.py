@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def lax(df: DataFrame) -> None:
 
 def ours(engine: Engine) -> Way:
     def way(df: DataFrame) -> None:
-        rejected = RejectedRows(parse(df, SCHEMA, engine=engine))
+        rejected = RejectedRows(df, partial(parse, schema=SCHEMA, engine=engine))
         write(flatten(good_rows(rejected.attach()).select("event"), PLAN))
         seen = rejected.seen()
         assert seen is not None, "nothing was seen"

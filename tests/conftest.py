@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.project import copy_project
+from tests.project import ROOT, copy_project
 
 pytest_plugins = ["spark_utils.testing", "devkit.testing", "devkit.storage.testing_azurite"]
 
@@ -33,3 +34,11 @@ def built_wheel(shared_folder: Path) -> Path:
             subprocess.run(command, cwd=project, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the reader in Java where its source is newer than what `make setup` compiled."""
+    folder = ROOT / "src/spark_utils/parsing/jvm"
+    newest = max(source.stat().st_mtime for source in folder.glob("java/*.java"))
+    if not hasattr(config, "workerinput") and not any(jar.stat().st_mtime >= newest for jar in folder.glob("*.jar")):
+        runpy.run_path(str(ROOT / "setup.py"))["build_reader"](folder)

@@ -27,7 +27,7 @@ INSIDE = {
 }
 DOORS: set[str] = set()  # modules made for it, each with a public twin of equal results
 TO_BE_MENDED = {
-    "src/spark_utils/parsing/jvm/java_reader.py",
+    "src/spark_utils/session.py",
     "src/spark_utils/sinks/hadoop_files.py",
     "src/spark_utils/sinks/observed_batch.py",
     "src/spark_utils/sinks/storage.py",

@@ -7,14 +7,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from spark_utils.configuration import secrets
-
-HOME_VARIABLE = secrets.HOME_VARIABLE
+HOME_VARIABLE = "SPARK_DEVKIT_HOME"
 
 
 def home() -> Path:
     """Return the cache folder: ``SPARK_DEVKIT_HOME``, else ``~/.cache/spark-devkit``. It may not exist yet."""
-    return secrets.cache_folder()
+    return Path(os.environ.get(HOME_VARIABLE) or "~/.cache/spark-devkit").expanduser()
 
 
 def exclusive(lock: Path) -> FileLock:

@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.parsing.reference import UnknownPolicy
 
 VERDICT_NAMES = ("event", "reason", "path", "detail", "_unknown", "_unknown_count")
-
-
 WHY_TYPE = t.StructType().add("reason", "string").add("path", "string").add("detail", "string")
-
-
-@dataclass(frozen=True)
-class Unexplained:
-    """What is known of a frame whose reasons are worked out only when somebody asks for them.
-
-    Attributes:
-        source: What was parsed; its columns passed through unchanged.
-        parse_again: The same parsing, for another frame of these columns.
-    """
-
-    source: DataFrame
-    parse_again: Callable[[DataFrame], DataFrame]
-
-
-unexplained: WeakKeyDictionary[DataFrame, Unexplained] = WeakKeyDictionary()
-"""The frames that parsing returned, by identity: whatever is made of one may have changed ``event`` or ``reason``."""
-
-
-def is_good(parsed: DataFrame) -> Column:
-    """Return the condition on good rows: no ``reason``, or, which says the same for less, an ``event``."""
-    return F.col("event").isNotNull() if parsed in unexplained else F.col("reason").isNull()
 
 
 def verdict_type(schema: t.StructType | t.VariantType, unknown: UnknownPolicy) -> t.StructType:

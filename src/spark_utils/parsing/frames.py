@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.configuration.settings import Engine, ParseOptions
 from spark_utils.errors import ConfigurationError, SchemaError
 from spark_utils.names import quote
 from spark_utils.parsing.arrow.engine import parse_with_arrow
-from spark_utils.parsing.columns import VERDICT_NAMES, is_good, verdict_type
+from spark_utils.parsing.columns import VERDICT_NAMES, verdict_type
 from spark_utils.parsing.jvm.engine import parse_on_jvm
-from spark_utils.parsing.jvm.java_reader import is_available
+from spark_utils.parsing.jvm.java_reader import JavaReader
 from spark_utils.parsing.reasons import Limits
 from spark_utils.parsing.reference import UnknownPolicy, compile_classifier
 from spark_utils.parsing.variant import parse_variant
 from spark_utils.schemas.ddl import parse_schema_ddl
+
+DEFAULT_BODY_COLUMN = "body"
+_BODY_COLUMN = "spark_utils.body_column"  # metadata of the column `event`, where bodies have another name
 
 
 def parse(
@@ -27,7 +31,7 @@ def parse(
     unknown: UnknownPolicy | None = None,
     max_body_bytes: int | None = None,
     max_depth: int | None = None,
-    body_column: str = "body",
+    body_column: str = DEFAULT_BODY_COLUMN,
 ) -> DataFrame:
     """Judge and read every body; a lossy value is a reason, never a silent null or a rounded number.
 
@@ -40,7 +44,7 @@ def parse(
             Without either, the defaults of `ParseOptions`.
         engine: ``jvm`` (a Java function reads good bodies, Python explains rejected ones when ``reason``, ``path`` or
             ``detail`` is asked for), ``arrow`` (in Python workers, needs pyarrow there), or ``auto``: ``jvm`` where the
-            session lets it be compiled, which Spark Connect does not. The verdicts are the same.
+            session lets its jar in, which is found by trying. The verdicts are the same.
         unknown: What becomes of fields that the schema does not know: ``keep`` them as JSON in ``_unknown``,
             ``count`` them in ``_unknown_count``, or ``reject`` the body.
         max_body_bytes: Largest body, in bytes.
@@ -50,7 +54,8 @@ def parse(
     Returns:
         Every row of ``df`` exactly once, with these columns added:
 
-        * ``event`` struct: the declared fields, all nullable; null when rejected;
+        * ``event`` struct: the declared fields, all nullable; **null exactly where the row is rejected**. Ask this
+          column first: the JVM engine works out ``reason`` only when it is asked for;
         * ``reason`` string: a value of ``Reason``; null when good;
         * ``path`` string: the place, such as ``readings[2].value``; null when the whole body is meant;
         * ``detail`` string: a short explanation for people, never the whole body;
@@ -60,7 +65,7 @@ def parse(
     Raises:
         ConfigurationError: an option is not one of its values, or a column is missing or in the way.
         SchemaError: the schema holds a type that JSON bodies cannot be read into.
-        RuntimeSetupError: ``jvm`` was asked for, and the session has no JVM to compile in, or it refuses.
+        RuntimeSetupError: ``jvm`` was asked for, and the session refuses the jar, or the installation lacks it.
     """
     options = (options or ParseOptions()).with_given(
         engine=engine, unknown=unknown, max_body_bytes=max_body_bytes, max_depth=max_depth
@@ -70,12 +75,16 @@ def parse(
     if isinstance(schema, str):
         schema = parse_schema_ddl(schema, origin="the schema given to parse")
     if isinstance(schema, t.VariantType):
-        return parse_variant(df, limits, body_column)
-    _check_schema(schema)
-    if engine == "auto":
-        engine = "jvm" if is_available(df.sparkSession) else "arrow"
-    run = parse_with_arrow if engine == "arrow" else parse_on_jvm
-    return run(df, schema, limits, unknown, body_column)
+        parsed = parse_variant(df, limits, body_column)
+    else:
+        _check_schema(schema)
+        if engine == "auto":
+            engine = "jvm" if JavaReader(df.sparkSession, schema, limits, unknown).is_available() else "arrow"
+        run = parse_with_arrow if engine == "arrow" else parse_on_jvm
+        parsed = run(df, schema, limits, unknown, body_column)
+    if body_column == DEFAULT_BODY_COLUMN:
+        return parsed
+    return parsed.withMetadata("event", {_BODY_COLUMN: body_column})
 
 
 def good_schema(
@@ -84,7 +93,7 @@ def good_schema(
     *,
     options: ParseOptions | None = None,
     unknown: UnknownPolicy | None = None,
-    body_column: str = "body",
+    body_column: str = DEFAULT_BODY_COLUMN,
 ) -> t.StructType:
     """Return the schema of ``good_rows(parse(df, schema))``, computed from the declared one: no frame is built.
 
@@ -97,23 +106,34 @@ def good_schema(
     """
     options = (options or ParseOptions()).with_given(unknown=unknown)
     added = {field.name: field for field in verdict_type(schema, options.unknown).fields}
+    if body_column != DEFAULT_BODY_COLUMN:
+        added["event"].metadata = {_BODY_COLUMN: body_column}
     first = [added[name] for name in ("event", "_unknown", "_unknown_count") if name in added]
     return t.StructType([*first, *(field for field in source.fields if field.name != body_column)])
 
 
-def good_rows(parsed: DataFrame, *, body_column: str = "body") -> DataFrame:
-    """Keep the rows that were read: ``event``, the unknown fields, and every column of the source but the body."""
-    drop = {"reason", "path", "detail", body_column}
+def good_rows(parsed: DataFrame, *, body_column: str | None = None) -> DataFrame:
+    """Keep the rows that were read, those with an ``event``.
+
+    Args:
+        parsed: A frame that ``parse`` returned, or one made of it. Who rejects further rows sets ``event`` to null.
+        body_column: Name of the column that holds the body; the one that ``parse`` was told, by default.
+
+    Returns:
+        ``event``, the unknown fields, and every column of the source but the body.
+    """
+    body = body_column or parsed.schema["event"].metadata.get(_BODY_COLUMN, DEFAULT_BODY_COLUMN)
+    drop = {"reason", "path", "detail", body}
     first = [name for name in ("event", "_unknown", "_unknown_count") if name in parsed.columns]
     rest = [name for name in parsed.columns if name not in drop and name not in first]
-    return parsed.where(is_good(parsed)).select(*map(quote, [*first, *rest]))
+    return parsed.where(F.col("event").isNotNull()).select(*map(quote, [*first, *rest]))
 
 
 def rejected_rows(parsed: DataFrame) -> DataFrame:
     """Keep the rows that were not read: ``reason``, ``path``, ``detail``, and every column of the source."""
     first = ["reason", "path", "detail"]
     rest = [name for name in parsed.columns if name not in VERDICT_NAMES]
-    return parsed.where(~is_good(parsed)).select(*map(quote, [*first, *rest]))
+    return parsed.where(F.col("event").isNull()).select(*map(quote, [*first, *rest]))
 
 
 def _check_columns(df: DataFrame, body_column: str) -> None:

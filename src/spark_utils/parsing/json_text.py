@@ -63,7 +63,7 @@ def read_tree(body: bytes | None, limits: Limits) -> dict[str, Any]:
         RejectedBodyError: with the reason; its path is None when the reason concerns the whole body.
     """
     text = _text_of(body, limits)
-    check_depth(text, limits.max_depth)
+    _check_depth(text, limits.max_depth)
     faults: list[object] = []
 
     def remember(constant: str) -> NotFinite:
@@ -90,30 +90,6 @@ def read_tree(body: bytes | None, limits: Limits) -> dict[str, Any]:
     return tree
 
 
-def read_proven_tree(body: bytes, limits: Limits) -> dict[str, Any]:
-    """Read a body that is known to be strict JSON without repeated keys: in less time than ``read_tree`` takes.
-
-    Returns:
-        The root object as by ``read_tree``, but numbers are ``int``, or ``bytes`` of their text where they are no
-        integers. The integer 0 may have been written ``-0``.
-
-    Raises:
-        RejectedBodyError: nested too deep, or ``NaN``, ``Infinity`` or ``-Infinity``.
-        ValueError: another number that Arrow reads and Python does not, such as ``Inf``.
-    """
-    text = body.decode("utf-8")
-    check_depth(text, limits.max_depth)
-    tree: dict[str, Any] = _PROVEN.decode(text)
-    return tree
-
-
-def _refuse_constant(constant: str) -> None:
-    raise RejectedBodyError(Reason.NOT_FINITE, f"{constant} is no JSON number")
-
-
-_PROVEN = json.JSONDecoder(parse_float=str.encode, parse_constant=_refuse_constant)  # bytes: nothing else in a tree is
-
-
 def _text_of(body: bytes | None, limits: Limits) -> str:
     if body is None:
         raise RejectedBodyError(Reason.NULL_BODY, "the event has no body")
@@ -131,7 +107,7 @@ def _text_of(body: bytes | None, limits: Limits) -> str:
     return text
 
 
-def check_depth(text: str, max_depth: int) -> None:
+def _check_depth(text: str, max_depth: int) -> None:
     """Raise ``too_deep`` when brackets outside strings nest deeper than allowed, whether or not they match."""
     if text.count("{") + text.count("[") <= max_depth:
         return
@@ -238,8 +214,6 @@ def json_text(value: Any) -> str:
     """Write a value of the tree as compact JSON, its numbers exactly as they were read."""
     if isinstance(value, NumberText):
         return str(value)
-    if isinstance(value, bytes):
-        return value.decode()
     if isinstance(value, dict):
         return "{" + ",".join(f"{_quoted(key)}:{json_text(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,16 +15,14 @@ from spark_utils.parsing.json_text import (
     json_text,
     path_length,
     path_text,
-    read_proven_tree,
     read_tree,
 )
 from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
-from spark_utils.parsing.scalars import Convert, leaf_converter, mismatch
+from spark_utils.parsing.scalars import Convert, mismatch, scalar_converter
 
 UnknownPolicy = Literal["keep", "count", "reject"]
 Unknowns = list[tuple[PathParts, Any]]
 Walk = Callable[[Any, PathParts, Unknowns], Any]
-Visit = Callable[[Any, PathParts, Unknowns], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def compile_classifier(
     """
     walk = _struct_walk(schema, ())
     bounds = limits or Limits()
-    text_of = compile_unknown_writer(bounds, unknown)
+    text_of = _unknown_writer(bounds, unknown)
 
     def judge(body: bytes | None) -> Good | Rejected:
         found: Unknowns = []
@@ -105,7 +103,7 @@ def rejection(fault: Exception) -> Rejected:
     return Rejected(Reason.INTERNAL_ERROR, None, f"{type(fault).__name__}: {excerpt(str(fault))}")
 
 
-def compile_unknown_writer(limits: Limits, unknown: UnknownPolicy) -> Callable[[Unknowns], str | None]:
+def _unknown_writer(limits: Limits, unknown: UnknownPolicy) -> Callable[[Unknowns], str | None]:
     """Prepare the writing of unknown fields as the JSON object that the column ``_unknown`` holds.
 
     Returns:
@@ -128,75 +126,6 @@ def compile_unknown_writer(limits: Limits, unknown: UnknownPolicy) -> Callable[[
     return write
 
 
-def compile_unknown_finder(schema: t.StructType, limits: Limits) -> Callable[[bytes], Unknowns]:
-    """Prepare the search for undeclared fields in bodies that are proven good but for these fields.
-
-    Returns:
-        A function from body to (path, value) pairs, in the order of ``compile_classifier``, for a body that Arrow has
-        read: strict JSON but for numbers that are not finite, and no key twice. It raises ``RejectedBodyError`` or
-        ``ValueError`` when the body nests too deep or holds a number that Python does not read.
-    """
-    visit = _visit_of(schema)
-
-    def find(body: bytes) -> Unknowns:
-        found: Unknowns = []
-        if visit is not None:
-            visit(read_proven_tree(body, limits), (), found)
-            if any(_may_be_inexact(value) for _, value in found):
-                found.clear()
-                visit(read_tree(body, limits), (), found)
-        return found
-
-    return find
-
-
-def _may_be_inexact(value: Any) -> bool:
-    """Tell whether an integer 0 is among the values: it may have been written ``-0``."""
-    if isinstance(value, dict):
-        return any(map(_may_be_inexact, value.values()))
-    if isinstance(value, list):
-        return any(map(_may_be_inexact, value))
-    return value == 0 and value is not False
-
-
-def _visit_of(data_type: t.DataType) -> Visit | None:
-    """Return the walk that looks at structs only, or None where there are none."""
-    if isinstance(data_type, t.StructType):
-        return _struct_visit(data_type)
-    if isinstance(data_type, t.ArrayType):
-        return _items_visit(_visit_of(data_type.elementType), enumerate)
-    if isinstance(data_type, t.MapType):
-        return _items_visit(_visit_of(data_type.valueType), dict.items)
-    return None
-
-
-def _struct_visit(schema: t.StructType) -> Visit:
-    inner = [(f.name, visit) for f in schema.fields if (visit := _visit_of(f.dataType))]
-    known = frozenset(schema.fieldNames())
-
-    def visit_struct(value: Any, path: PathParts, found: Unknowns) -> None:
-        for name, visit in inner:
-            child = value.get(name)
-            if child is not None:
-                visit(child, (*path, name), found)
-        if not known.issuperset(value):
-            found.extend(((*path, key), child) for key, child in value.items() if key not in known)
-
-    return visit_struct
-
-
-def _items_visit(visit: Visit | None, items: Callable[[Any], Iterable[tuple[Any, Any]]]) -> Visit | None:
-    if visit is None:
-        return None
-
-    def visit_items(value: Any, path: PathParts, found: Unknowns) -> None:
-        for key, child in items(value):
-            if child is not None:
-                visit(child, (*path, key), found)
-
-    return visit_items
-
-
 def _walk_of(data_type: t.DataType, path: PathParts) -> Walk:
     if isinstance(data_type, t.StructType):
         return _struct_walk(data_type, path)
@@ -204,17 +133,17 @@ def _walk_of(data_type: t.DataType, path: PathParts) -> Walk:
         return _array_walk(data_type, path)
     if isinstance(data_type, t.MapType):
         return _map_walk(data_type, path)
-    convert = leaf_converter(data_type)
+    convert = scalar_converter(data_type)
     if convert is None:
         raise SchemaError(
             f"{path_text(path)} has type {data_type.simpleString()}, which no JSON value is read into",
             origin="the schema given to parse",
             remedy="Use a JSON type, a timestamp, a date, a decimal, binary, or VariantType as the whole schema.",
         )
-    return _leaf_walk(convert)
+    return _scalar_walk(convert)
 
 
-def _leaf_walk(convert: Convert) -> Walk:
+def _scalar_walk(convert: Convert) -> Walk:
     def walk(value: Any, path: PathParts, found: Unknowns) -> Any:  # noqa: ARG001 - one signature for all walks
         return convert(value, path)
 

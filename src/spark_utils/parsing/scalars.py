@@ -1,15 +1,12 @@
 """One JSON scalar into one Spark type, or the reason why not.
 
-Mirrored behaviour (Arrow's JSON reader, https://arrow.apache.org/docs/cpp/json.html), so that the Arrow engine
-agrees with this module. ``java/ScalarReader.java`` reads the same for the JVM engine: change both, or neither:
+Mirrors Arrow's JSON reader (https://arrow.apache.org/docs/cpp/json.html), so that the Arrow engine agrees with this
+module. ``jvm/java/ScalarReader.java`` reads the same for the JVM engine: change both, or neither:
 
 * integers take integer notation only;
 * ``double`` and ``float`` take the nearest value that the type can represent, as every JSON reader does;
 * a decimal takes a JSON number, or a string that holds one (the usual carrier of exact amounts);
-* a timestamp is ``YYYY-MM-DD``, then optionally ``T`` or a space and ``hh``, ``hh:mm``, ``hh:mm:ss`` or
-  ``hh:mm:ss.f`` (1 to 6 digits), then ``Z`` or an offset ``+hh``, ``+hhmm`` or ``+hh:mm``.
-  Without an offset it is UTC. ``timestamp_ntz`` is the same and must not have an offset;
-* years are 0001 to 9999, after the offset is applied;
+* a timestamp or date is written as ``spark_utils.timestamps`` says; ``timestamp_ntz`` must not have an offset;
 * binary is base64 of RFC 4648, padded, without white space.
 """
 
@@ -21,7 +18,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -29,20 +26,15 @@ from pyspark.sql import types as t
 
 from spark_utils.parsing.json_text import NumberText, PathParts, excerpt, kind_of
 from spark_utils.parsing.reasons import Reason, RejectedBodyError
+from spark_utils.timestamps import has_offset, read_date, read_timestamp
 
 Convert = Callable[[Any, PathParts], Any]
-
-_TIMESTAMP = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[T ]([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
-)
 
 _LARGEST_FLOAT = 2.0**128 - 2.0**104
 _BEYOND_FLOAT = int(_LARGEST_FLOAT) + 2**103  # halfway to the next power of two: from here on a float is infinite
 
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")  # digits are never tried twice
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LONGEST_INTEGER = 30  # digits; beyond it every integer column overflows and Python's own limit is far
 _LONGEST_EXPONENT = 9  # digits; no body within the size limit has enough zeros to bring more back into range
 
@@ -59,7 +51,7 @@ def mismatch(value: Any, wanted: str, path: PathParts) -> RejectedBodyError:
     return RejectedBodyError(Reason.TYPE_MISMATCH, f"{kind_of(value)} where {wanted} is expected", path)
 
 
-def leaf_converter(data_type: t.DataType) -> Convert | None:
+def scalar_converter(data_type: t.DataType) -> Convert | None:
     """Return the strict conversion into a scalar type, or None when the type is not supported."""
     bits = INTEGER_BITS.get(type(data_type))
     if bits is not None:
@@ -171,55 +163,25 @@ def _string(value: Any, path: PathParts) -> str:
 
 
 def _timestamp(value: Any, path: PathParts) -> datetime:
-    moment = _moment(_string_for(value, "timestamp", path))
+    moment = read_timestamp(_string_for(value, "timestamp", path))
     if moment is None:
-        raise RejectedBodyError(Reason.BAD_TIMESTAMP, f"{excerpt(value)!r} is no timestamp", path)
+        raise RejectedBodyError(Reason.BAD_TIMESTAMP, f"{excerpt(value)!r} is not a timestamp", path)
     return moment
 
 
 def _timestamp_ntz(value: Any, path: PathParts) -> datetime:
-    found = _TIMESTAMP.fullmatch(_string_for(value, "timestamp_ntz", path))
-    moment = _moment(value)
-    if moment is None or found is None or found.group(8):
-        problem = f"{excerpt(value)!r} is no timestamp without offset"
+    moment = read_timestamp(_string_for(value, "timestamp_ntz", path))
+    if moment is None or has_offset(value):
+        problem = f"{excerpt(value)!r} is not a timestamp without offset"
         raise RejectedBodyError(Reason.BAD_TIMESTAMP, problem, path)
     return moment.replace(tzinfo=None)
 
 
-def _moment(text: str) -> datetime | None:
-    found = _TIMESTAMP.fullmatch(text)
-    if found is None:
-        return None
-    year, month, day, hour, minute, second = (int(found.group(part) or 0) for part in range(1, 7))
-    micros = int((found.group(7) or "").ljust(6, "0"))
-    offset = _offset(found.group(8) or "Z")
-    if offset is None:
-        return None
-    try:
-        return datetime(year, month, day, hour, minute, second, micros, tzinfo=offset).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _offset(text: str) -> timezone | None:
-    if text == "Z":
-        return UTC
-    digits = text[1:].replace(":", "").ljust(4, "0")
-    hours, minutes = int(digits[:2]), int(digits[2:])
-    if hours > 23 or minutes > 59:
-        return None
-    size = timedelta(hours=hours, minutes=minutes)
-    return timezone(-size if text[0] == "-" else size)
-
-
 def _date(value: Any, path: PathParts) -> date:
-    text = _string_for(value, "date", path)
-    if _DATE.fullmatch(text):
-        try:
-            return date(int(text[:4]), int(text[5:7]), int(text[8:]))
-        except ValueError:
-            pass  # the 30th of February: refused below like every other text that is no date
-    raise RejectedBodyError(Reason.BAD_DATE, f"{excerpt(text)!r} is no date", path)
+    day = read_date(_string_for(value, "date", path))
+    if day is None:
+        raise RejectedBodyError(Reason.BAD_DATE, f"{excerpt(value)!r} is not a date", path)
+    return day
 
 
 def _binary(value: Any, path: PathParts) -> bytes:
@@ -229,7 +191,7 @@ def _binary(value: Any, path: PathParts) -> bytes:
             return base64.b64decode(text, validate=True)
     except binascii.Error:
         pass  # refused below
-    raise RejectedBodyError(Reason.BAD_BINARY, f"{excerpt(text)!r} is no base64", path)
+    raise RejectedBodyError(Reason.BAD_BINARY, f"{excerpt(text)!r} is not base64", path)
 
 
 def _string_for(value: Any, wanted: str, path: PathParts) -> str:

@@ -19,6 +19,7 @@ from spark_utils.parsing.reasons import Limits, Reason, RejectedBodyError
 from spark_utils.parsing.reference import rejection
 
 _DOUBTFUL_TEXT = r"\\u[dD][89a-fA-F]|[eE][+]?[0-9]{3}|[0-9]{300}"  # a lone surrogate; a number beyond every double
+_TOO_MUCH = "strict JSON, which Spark's parser of variants refuses: it may be too large"
 _TEXT, _VERDICT = "_text of this body", "_verdict of this body"
 
 
@@ -29,12 +30,15 @@ def parse_variant(df: DataFrame, limits: Limits, body_column: str) -> DataFrame:
     proven = F.coalesce(_proof(text, body, limits), F.lit(False))
     slow = F.udf(_judge(limits), WHY_TYPE, useArrow=False).asNondeterministic()
     verdict = slow(F.when(~proven, F.struct(body.alias("body")))).alias(_VERDICT)
-    reason = F.col(f"{quote(_VERDICT)}.reason")
-    return staged.select("*", verdict).select(
-        *map(quote, df.columns),
-        F.when(reason.isNull(), F.try_parse_json(text)).alias("event"),
-        *(F.col(f"{quote(_VERDICT)}.{field.name}") for field in WHY_TYPE.fields),
-        F.lit(None).cast("string").alias("_unknown"),
+    why = {name: F.col(quote(_VERDICT)).getField(name) for name in WHY_TYPE.names}
+    event = F.when(why["reason"].isNull(), F.try_parse_json(text))
+    refused = F.when(F.col("event").isNull(), F.lit(Reason.INTERNAL_ERROR.value))
+    return (
+        staged.select("*", verdict)
+        .select(*map(quote, df.columns), event.alias("event"), *(column.alias(name) for name, column in why.items()))
+        .withColumn("reason", F.coalesce("reason", refused))
+        .withColumn("detail", F.coalesce("detail", F.when(F.col("event").isNull(), F.lit(_TOO_MUCH))))
+        .withColumn("_unknown", F.lit(None).cast("string"))
     )
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from typing import Any
 
 from pyspark.sql import types as t
@@ -14,10 +12,8 @@ from pyspark.sql import types as t
 from spark_utils.errors import SchemaError
 from spark_utils.names import Path, fold, format_path
 from spark_utils.schemas.ddl import parse_type_ddl
+from spark_utils.timestamps import has_offset, read_date, read_timestamp
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-# RFC 3339 with a zone, and no finer than Spark's microseconds.
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 _BIGINT = 2**63
 _EXACT_IN_DOUBLE = 2**53
 _MAXIMUM_DIGITS = 38
@@ -235,14 +231,9 @@ def _kind_of(value: Any) -> str:  # noqa: PLR0911  # one return per kind of JSON
 
 
 def _kind_of_text(text: str) -> str:
-    for pattern, kind, read in ((_TIMESTAMP, "timestamp", datetime), (_DATE, "date", date)):
-        if pattern.fullmatch(text):
-            try:
-                read.fromisoformat(text)
-            except ValueError:
-                return "string"
-            return kind
-    return "string"
+    if has_offset(text) and read_timestamp(text) is not None:  # without one, a date or a local time may be meant
+        return "timestamp"
+    return "date" if read_date(text) is not None else "string"
 
 
 def _load(sample: bytes | str) -> Any:

@@ -70,7 +70,8 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
 
     Args:
         raw: The streaming source frame: ``body``, ``key``, ``partition``, ``offset``, ``enqueued_time``, ``headers``.
-        parse: From the source frame to all its rows with a verdict (:func:`spark_utils.parsing.parse`).
+        parse: From the source frame to all its rows with a verdict, of which those whose ``event`` is null are rejected
+            (:func:`spark_utils.parsing.parse`); further columns of the source pass through.
         events: From these to the rows of ``events``, by way of :func:`spark_utils.parsing.good_rows`; applied inside
             each micro-batch, as `parse` and `rejected` are.
         rejected: From the rows with a verdict to those of ``rejected``.
@@ -187,17 +188,16 @@ class BatchWriter:
         self, batch: DataFrame, events: IdempotentWrite, rejects: IdempotentWrite, rows: int
     ) -> int | None:
         """Write the good rows, and those rejected that were picked up on the way."""
-        parsed = self.parse(batch)
-        picked_up = RejectedRows(parsed, self.to_rejected)
+        picked_up = RejectedRows(batch, self.parse, self.to_rejected)
         self._append_events(events, self.to_events(picked_up.attach()), rows)
         seen = picked_up.seen()
         if seen is None or seen.rows != rows:  # not every row went by, so it is not known which were rejected
-            rejects.append(self._few_files(self.to_rejected(parsed), rows))
+            rejects.append(self._few_files(self.to_rejected(self.parse(batch)), rows))
             return None
         if seen.collected is not None:
             rejects.append(seen.collected)
         elif seen.rejected:  # too many to collect
-            rejects.append(self._few_files(self.to_rejected(parsed), rows))
+            rejects.append(self._few_files(self.to_rejected(self.parse(batch)), rows))
         return seen.rejected
 
     def _append_events(self, events: IdempotentWrite, df: DataFrame, rows: int) -> None:

@@ -38,9 +38,9 @@ def rows_of(df: DataFrame) -> list:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_generated_values_come_out_as_the_model_says_and_back_again(spark: SparkSession, seed: int) -> None:
+def test_generated_values_come_out_as_the_model_says_and_back_again(each_spark: SparkSession, seed: int) -> None:
     schema, rows = generated(seed)
-    df = spark.createDataFrame(rows, schema)
+    df = each_spark.createDataFrame(rows, schema)
     plan = flatten_plan(schema, on_collision="number")
     flat = flatten(df, plan)
     model = [tuple(at(row, schema, path) for path, _ in leaves(schema)) for row in rows]
@@ -53,8 +53,8 @@ def test_generated_values_come_out_as_the_model_says_and_back_again(spark: Spark
     assert restored.schema.simpleString() == schema.simpleString()
 
 
-def test_json_policies_write_what_python_reads_back_nulls_included(spark: SparkSession) -> None:
-    df = spark.createDataFrame(EVENTS, READINGS)
+def test_json_policies_write_what_python_reads_back_nulls_included(each_spark: SparkSession) -> None:
+    df = each_spark.createDataFrame(EVENTS, READINGS)
     rows = flatten(df, flatten_plan(READINGS, arrays="json", maps="json")).collect()
     assert [json.loads(row.readings) if row.readings else None for row in rows] == [
         [{"v": 0.5, "samples": [[1, 2], [], None]}, {"v": None, "samples": None}, None, {"v": 1.5, "samples": []}],
@@ -64,13 +64,13 @@ def test_json_policies_write_what_python_reads_back_nulls_included(spark: SparkS
     assert json.loads(rows[0].labels) == {"x": {"a b": 1}, "y": None, "o'\\k": {"a b": 3}}
 
 
-def test_explodes_into_arrays_of_structs_of_arrays_lose_no_event(spark: SparkSession) -> None:
+def test_explodes_into_arrays_of_structs_of_arrays_lose_no_event(each_spark: SparkSession) -> None:
     plan = flatten_plan(
         READINGS,
         policies={"readings": "explode", "readings.samples": "explode", "readings.samples.element": "explode"},
         keep=["labels"],
     )
-    flat = flatten(spark.createDataFrame(EVENTS, READINGS), plan)
+    flat = flatten(each_spark.createDataFrame(EVENTS, READINGS), plan)
     assert flat.columns == ["id", "readings_v", "readings_samples_element", "labels"]
     expected = []
     for identity, readings, _ in EVENTS:
@@ -80,9 +80,9 @@ def test_explodes_into_arrays_of_structs_of_arrays_lose_no_event(spark: SparkSes
     assert flat.schema == plan.schema
 
 
-def test_an_exploded_map_gives_a_row_for_each_key_and_one_for_none(spark: SparkSession) -> None:
+def test_an_exploded_map_gives_a_row_for_each_key_and_one_for_none(each_spark: SparkSession) -> None:
     plan = flatten_plan(READINGS, policies={"labels": "explode", "readings": "drop"}, presence=True)
-    flat = flatten(spark.createDataFrame(EVENTS, READINGS), plan)
+    flat = flatten(each_spark.createDataFrame(EVENTS, READINGS), plan)
     assert flat.columns == ["id", "labels_key", "labels_value_present", "labels_value_a_b"]
     assert Counter(map(tuple, flat.collect())) == Counter(
         [
@@ -95,10 +95,10 @@ def test_an_exploded_map_gives_a_row_for_each_key_and_one_for_none(spark: SparkS
     )
 
 
-def test_positions_and_keys_that_are_not_there_give_null_and_no_error(spark: SparkSession) -> None:
+def test_positions_and_keys_that_are_not_there_give_null_and_no_error(each_spark: SparkSession) -> None:
     policies = {"readings": "index 0,9", "readings.0.samples": "index 0", "labels": "keys x,zz,o'\\k"}
-    flat = flatten(spark.createDataFrame(EVENTS, READINGS), flatten_plan(READINGS, policies=policies))
-    assert spark.conf.get("spark.sql.ansi.enabled") == "true"
+    flat = flatten(each_spark.createDataFrame(EVENTS, READINGS), flatten_plan(READINGS, policies=policies))
+    assert each_spark.conf.get("spark.sql.ansi.enabled") == "true"
     assert flat.select("readings_0_v", "readings_0_samples_0", "readings_9_v").collect() == [
         (0.5, [1, 2], None),
         (None, None, None),
@@ -111,16 +111,16 @@ def test_positions_and_keys_that_are_not_there_give_null_and_no_error(spark: Spa
     ]
 
 
-def test_keys_of_another_type_than_string_are_found(spark: SparkSession) -> None:
-    df = spark.sql("SELECT map(7, 'seven') AS m, map(DATE'2026-01-02', 1) AS d")
+def test_keys_of_another_type_than_string_are_found(each_spark: SparkSession) -> None:
+    df = each_spark.sql("SELECT map(7, 'seven') AS m, map(DATE'2026-01-02', 1) AS d")
     plan = flatten_plan(df.schema, policies={"m": "keys 7,8", "d": "keys 2026-01-02"})
     assert [tuple(row) for row in flatten(df, plan).collect()] == [("seven", None, 1)]
 
 
-def test_one_column_flattens_beside_the_others_and_comes_back(spark: SparkSession) -> None:
+def test_one_column_flattens_beside_the_others_and_comes_back(each_spark: SparkSession) -> None:
     schema = load_schema("key binary, event struct<Key: int, `a.b`: struct<c: int>>, headers array<struct<`k 1`: int>>")
     rows = [(b"k", (1, (2,)), [(3,)]), (None, None, None), (b"l", (None, None), []), (b"m", (None, (None,)), [None])]
-    df = spark.createDataFrame(rows, schema)
+    df = each_spark.createDataFrame(rows, schema)
     plan = flatten_plan(schema, column="event", on_collision="number", presence=True)
     flat = flatten(df, plan)
     assert flat.columns == ["key", "event_present", "Key_2", "a_b_present", "a_b_c", "headers"]
@@ -128,24 +128,24 @@ def test_one_column_flattens_beside_the_others_and_comes_back(spark: SparkSessio
     assert unflatten(flat, plan).schema.simpleString() == df.schema.simpleString()
 
 
-def test_without_presence_only_structs_of_nulls_come_back_as_null(spark: SparkSession) -> None:
+def test_without_presence_only_structs_of_nulls_come_back_as_null(each_spark: SparkSession) -> None:
     schema = load_schema("id int, device struct<a: int, place: struct<lat: double>>")
     rows = [(1, (1, (1.0,))), (2, (1, None)), (3, (None, (2.0,))), (4, None), (5, (None, None)), (6, (1, (None,)))]
     plan = flatten_plan(schema)
-    back = rows_of(unflatten(flatten(spark.createDataFrame(rows, schema), plan), plan))
+    back = rows_of(unflatten(flatten(each_spark.createDataFrame(rows, schema), plan), plan))
     assert back == [*rows[:4], (5, None), (6, (1, None))]
 
 
 @pytest.mark.parametrize("policy", ["json", "explode", "index 0"])
-def test_what_cannot_be_undone_is_refused_by_name(spark: SparkSession, policy: str) -> None:
+def test_what_cannot_be_undone_is_refused_by_name(each_spark: SparkSession, policy: str) -> None:
     schema = load_schema("id int, xs array<struct<a: int>>")
     plan = flatten_plan(schema, arrays=policy)
     with pytest.raises(FlattenError, match="cannot be unflattened"):
-        unflatten(flatten(spark.createDataFrame([], schema), plan), plan)
+        unflatten(flatten(each_spark.createDataFrame([], schema), plan), plan)
 
 
-def test_all_types_of_spark_pass_unchanged(spark: SparkSession) -> None:
-    df = spark.sql(
+def test_all_types_of_spark_pass_unchanged(each_spark: SparkSession) -> None:
+    df = each_spark.sql(
         "SELECT named_struct('v', parse_json('{\"a\": 1}'), 'd', 1.50BD, 'b', X'00FF', 't', TIMESTAMP'2026-01-01',"
         " 'n', TIMESTAMP_NTZ'2026-01-01', 'i', INTERVAL '1' DAY, 'x', CAST(NULL AS VOID)) AS s"
     )
@@ -156,33 +156,35 @@ def test_all_types_of_spark_pass_unchanged(spark: SparkSession) -> None:
     assert flat.drop("s_v").collect() == df.selectExpr("s.d", "s.b", "s.t", "s.n", "s.i", "s.x").collect()
 
 
-def test_deep_structs_are_reached(spark: SparkSession) -> None:
+def test_deep_structs_are_reached(each_spark: SparkSession) -> None:
     schema, value = t.StructType([t.StructField("leaf", t.LongType())]), (7,)
     for _ in range(60):
         schema, value = t.StructType([t.StructField("s", schema)]), (value,)
-    flat = flatten(spark.createDataFrame([value], schema), flatten_plan(schema))
+    flat = flatten(each_spark.createDataFrame([value], schema), flatten_plan(schema))
     assert flat.collect() == [(7,)]
     assert flat.columns == ["s_" * 60 + "leaf"]
 
 
 @pytest.mark.parametrize("leaf_count", [1_000, 10_000])
-def test_very_wide_frames_come_out_right(spark: SparkSession, leaf_count: int) -> None:
+def test_very_wide_frames_come_out_right(each_spark: SparkSession, leaf_count: int) -> None:
     inner = t.StructType([t.StructField(f"leaf {place}", t.LongType()) for place in range(100)])
     schema = t.StructType([t.StructField(f"group.{place}", inner) for place in range(leaf_count // 100)])
     row = tuple(tuple(range(start, start + 100)) for start in range(0, leaf_count, 100))
-    flat = flatten(spark.createDataFrame([row], schema), flatten_plan(schema))
+    flat = flatten(each_spark.createDataFrame([row], schema), flatten_plan(schema))
     assert flat.first() == tuple(range(leaf_count))
     assert flat.columns[0] == "group_0_leaf_0"
 
 
-def test_a_stream_gives_the_rows_of_a_batch_and_delta_takes_every_name(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_stream_gives_the_rows_of_a_batch_and_delta_takes_every_name(
+    each_spark: SparkSession, tmp_path: Path
+) -> None:
     schema, rows = generated(seed=7, structs=6, rows=20)
     schema = t.StructType([*schema.fields, *READINGS.fields])
     rows = [(*row, *EVENTS[place % len(EVENTS)]) for place, row in enumerate(rows)]
-    spark.createDataFrame(rows, schema).write.parquet(str(tmp_path / "in"))
+    each_spark.createDataFrame(rows, schema).write.parquet(str(tmp_path / "in"))
     plan = flatten_plan(schema, on_collision="number", policies={"readings": "explode"})
 
-    stream = flatten(spark.readStream.schema(schema).parquet(str(tmp_path / "in")), plan)
+    stream = flatten(each_spark.readStream.schema(schema).parquet(str(tmp_path / "in")), plan)
     query = (
         stream.writeStream.format("delta")
         .option("checkpointLocation", str(tmp_path / "checkpoint"))
@@ -190,14 +192,14 @@ def test_a_stream_gives_the_rows_of_a_batch_and_delta_takes_every_name(spark: Sp
         .start(str(tmp_path / "out"))
     )
     query.awaitTermination()
-    streamed = spark.read.format("delta").load(str(tmp_path / "out"))
-    batch = flatten(spark.read.schema(schema).parquet(str(tmp_path / "in")), plan)
+    streamed = each_spark.read.format("delta").load(str(tmp_path / "out"))
+    batch = flatten(each_spark.read.schema(schema).parquet(str(tmp_path / "in")), plan)
     assert streamed.columns == batch.columns == [each.name for each in plan.columns]
     assert Counter(map(repr, rows_of(streamed))) == Counter(map(repr, rows_of(batch)))
     assert streamed.count() == sum(len(EVENTS[place % 3][1] or [None]) for place in range(20))
 
 
-def test_names_that_spark_holds_for_the_same_are_found_to_collide(spark: SparkSession) -> None:
+def test_names_that_spark_holds_for_the_same_are_found_to_collide(each_spark: SparkSession) -> None:
     pairs = [
         ("ID", "id"),
         ("É", "é"),
@@ -209,14 +211,14 @@ def test_names_that_spark_holds_for_the_same_are_found_to_collide(spark: SparkSe
         ("ς", "Σ"),
     ]
     for one, other in pairs:
-        df = spark.createDataFrame([(1,)], t.StructType([t.StructField(one, t.IntegerType())]))
+        df = each_spark.createDataFrame([(1,)], t.StructType([t.StructField(one, t.IntegerType())]))
         same = bool(df.drop(other).columns == [])
         assert (fold(one) == fold(other)) is same, (one, other)
 
 
-def test_a_plan_read_back_from_json_flattens_the_same(spark: SparkSession) -> None:
+def test_a_plan_read_back_from_json_flattens_the_same(each_spark: SparkSession) -> None:
     plan = flatten_plan(READINGS, policies={"readings": "explode"})
-    df = spark.createDataFrame(EVENTS, READINGS)
+    df = each_spark.createDataFrame(EVENTS, READINGS)
     again = type(plan).from_json(plan.to_json())
     assert flatten(df, again).collect() == flatten(df, plan).collect()
     assert isinstance(flatten(df, again).first(), Row)

@@ -11,7 +11,6 @@ import os
 import shlex
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,9 +23,9 @@ from devkit.spark import jars, start_archive
 from devkit.spark.compiled_classes import compile_to_jar
 from devkit.spark.java import Java, find_java
 from devkit.spark.runtimes import RuntimeProfile, installed_profile, installed_spark
-from spark_utils.parsing.jvm import java_sources
-from spark_utils.session import LOG_SETTING, LOG_VARIABLE
+from spark_utils.parsing.jvm.java_reader import packaged_jar
 
+LOG_VARIABLE = "SPARK_DEVKIT_LOG"
 KEPT_LOGS = 20
 FILE_SYSTEM_SOURCE = Path(__file__).with_name("QuickLocalFileSystem.java")
 FILE_SYSTEM = {
@@ -90,20 +89,33 @@ def prepare() -> Preparation:
     profile = installed_profile()
     java = find_java(profile.java)
     spark_home = installed_spark()
-    return Preparation(profile, java, (*jars.fetch(profile.lock), _compiled(java, spark_home)), spark_home)
+    return Preparation(profile, java, (*jars.fetch(profile.lock), _compiled(java, spark_home), *_reader()), spark_home)
 
 
 def _compiled(java: Java, spark_home: Path) -> Path:
-    """Compile our Java classes, once for each Spark and source; `spark_utils` would else do it in every session."""
+    """Compile our file system, once for each Spark and source."""
     class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
-    marks = f"{class_path}\n{java_sources.package()}\n".encode() + FILE_SYSTEM_SOURCE.read_bytes()
+    marks = f"{class_path}\n".encode() + FILE_SYSTEM_SOURCE.read_bytes()
     jar = cache.home() / "compiled" / f"local-session-{hashlib.sha256(marks).hexdigest()[:16]}.jar"
     with cache.exclusive(jar.with_suffix(".lock")):
         if not jar.exists():
-            with tempfile.TemporaryDirectory() as folder:
-                sources = [*java_sources.write_sources(Path(folder)), FILE_SYSTEM_SOURCE]
-                compile_to_jar(java, class_path, sources, jar)
+            compile_to_jar(java, class_path, [FILE_SYSTEM_SOURCE], jar)
     return jar
+
+
+def _reader() -> list[Path]:
+    """Keep the wheel's reader of bodies in the cache, where a start-up archive finds it again from any environment."""
+    packaged = packaged_jar()
+    if packaged is None:
+        return []
+    content = packaged.read_bytes()
+    jar = cache.home() / "compiled" / f"{packaged.stem}-{hashlib.sha256(content).hexdigest()[:16]}.jar"
+    with cache.exclusive(jar.with_suffix(".lock")):
+        if not jar.exists():
+            draft = jar.with_suffix(".draft")
+            draft.write_bytes(content)
+            draft.rename(jar)
+    return [jar]
 
 
 @contextmanager
@@ -118,9 +130,7 @@ def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
         app_name: Names the log file.
         fast_start: Take the levers that start quicker and run slower: for cells and tests.
     """
-    from pyspark import SparkContext
-
-    if os.environ.get("SPARK_CONF_DIR") or SparkContext._gateway is not None:  # an earlier session's JVM runs already
+    if os.environ.get("SPARK_CONF_DIR"):
         yield
         return
     prepared = prepare()
@@ -133,7 +143,9 @@ def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
         yield
     _silence_query_contexts()
     if archive:
-        archive.keep_at_exit(SparkContext._gateway.proc)  # type: ignore[attr-defined]  # started inside the block
+        from pyspark import SparkContext
+
+        archive.keep_at_exit(SparkContext._gateway.proc)  # type: ignore[union-attr]  # started inside the block
 
 
 def _import_pandas() -> None:
@@ -156,16 +168,14 @@ def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> di
     empty = cache.home() / "conf" / "empty"  # Spark puts this folder on the class path, and an archive needs it empty
     empty.mkdir(parents=True, exist_ok=True)
     arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
-    log = str(_new_log(app_name))
-    told = f"--properties-file {shlex.quote(str(defaults))} --conf {shlex.quote(f'{LOG_SETTING}={log}')}"
     variables = {
         "SPARK_HOME": str(prepared.spark_home),
         "SPARK_CONF_DIR": str(empty),
         "SPARK_SCALA_VERSION": prepared.profile.scala,
-        "PYSPARK_SUBMIT_ARGS": f"{told} {arguments}",
+        "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(defaults))} {arguments}",
         "JAVA_HOME": str(prepared.java.home),
         "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
-        LOG_VARIABLE: log,
+        LOG_VARIABLE: str(_new_log(app_name)),
     }
     if not host_resolves():
         variables.setdefault("SPARK_LOCAL_IP", os.environ.get("SPARK_LOCAL_IP", "127.0.0.1"))

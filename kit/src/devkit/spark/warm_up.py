@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ def run_small_stream(folder: Path) -> int:
 
     def write(batch: DataFrame, version: int) -> None:
         bodies = batch.select(F.col("body").cast("binary").alias("body"))
-        rejected = RejectedRows(parse(bodies, t.StructType().add("a", "integer")))
+        rejected = RejectedRows(bodies, partial(parse, schema=t.StructType().add("a", "integer")))
         writer = good_rows(rejected.attach()).selectExpr("event.a").write.format("delta").mode("append")
         writer.option("txnAppId", "warm-up").option("txnVersion", version).save(str(folder / "out"))
         seen = rejected.seen()

@@ -1,17 +1,15 @@
 """Judge a batch of bodies with Arrow's JSON reader: what it cannot prove good goes to the reference, row by row.
 
-Why a batch that the reader accepts is good (measured on pyarrow 26; the tests hold it to the reference): every body
+Why a block that the reader accepts is good (measured on pyarrow 26; the tests hold it to the reference): every body
 starts with ``{`` and ends with ``}``, and they are joined by newlines, which no JSON string may hold. So at each seam
 one body's last ``}`` meets the next one's ``{``, which JSON allows between two root values only, and as many rows as
-bodies means one object per body. Rows that are set aside are read as ``{}``, which keeps every row in its place.
-What the reader lets through is checked in ``arrow_columns``.
+bodies means one object per body. What the reader lets through is checked in ``arrow/columns.py``.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 from functools import lru_cache
 
@@ -19,36 +17,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import types as t
 
-from spark_utils.parsing.arrow.bodies import Bodies, CulpritsError, UnexpectedFieldError
-from spark_utils.parsing.arrow.columns import Findings, MapNode, NewKeysError, StructNode, TooManyKeysError
+from spark_utils.parsing.arrow.bodies import Bodies, RefusedError
+from spark_utils.parsing.arrow.columns import Findings, MapNode, StructNode
 from spark_utils.parsing.arrow.slow_rows import verdicts_array
 from spark_utils.parsing.columns import schema_depth
-from spark_utils.parsing.reasons import Limits, RejectedBodyError
-from spark_utils.parsing.reference import (
-    UnknownPolicy,
-    compile_classifier,
-    compile_unknown_finder,
-    compile_unknown_writer,
-)
+from spark_utils.parsing.reasons import Limits
+from spark_utils.parsing.reference import Good, UnknownPolicy, compile_classifier
 
-# Where bodies fail, rows are read in chunks. A reading costs as much as about 100 rows, and each bad row half a chunk:
-# so m rows at once are best where m² times the share of bad rows is about 200.
-FIRST_CHUNK, SHORTEST_CHUNK, LONGEST_CHUNK = 128, 32, 2048
-CHUNK_BALANCE = 200
-ROWS_OF_PIECE = 256  # the same where the stream drifts too: a piece has its own inferred types
-DRIFT_TO_INFER = 0.3  # share of chunks with unknown fields from which types are inferred for all
+# Where bodies are refused, rows are read in blocks of this size: a reading costs as much as about 100 rows, and each
+# refused row half a block.
+BLOCK = 256
+SMALLEST_BLOCK = 8  # rows of which one is refused: judged singly rather than halved further
+MOST_ATTEMPTS = 8  # readings of one block before it is halved
+SAMPLE = 16  # rows that are looked at to learn the keys of maps and the names of unknown fields
+MOST_UNKNOWN_NAMES = 32
 BYTES_AT_ONCE = 64 * 1024 * 1024  # of bodies in one reading; also keeps offsets far from 32 bits
 
 _log = logging.getLogger(__name__)
 
 _SPACE = r"[ \t\n\r]*"
 _STRING_REST = r'(?:[^"\\]|\\.)*"'
+_LAST_NAME = re.compile(r"(?:^|[.])([A-Za-z_][A-Za-z0-9_]*)\Z")
 
 
 class ArrowReader:
     """Reads batches of bodies into one schema.
 
-    It learns as it goes (the keys of maps, whether the stream drifts or holds bad rows): keep one per worker.
+    It learns as it goes (the keys of maps, the names of unknown fields, whether bodies are refused): keep one per
+    worker.
 
     Args:
         schema: The declared fields.
@@ -62,16 +58,16 @@ class ArrowReader:
     def __init__(self, schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -> None:
         self._schema, self._limits, self._unknown = schema, limits, unknown
         self._judge = compile_classifier(schema, limits=limits, unknown=unknown)
-        self._find_unknown = compile_unknown_finder(schema, limits)
-        self._text_of = compile_unknown_writer(limits, unknown)
+        self._look = compile_classifier(schema, limits=limits)
         self._root = StructNode(schema)
-        self._maps = list(self._root.maps())
+        self._maps = [node for node in self._root.nodes() if isinstance(node, MapNode)]
         self._null_in_map = _null_in_map_pattern(self._maps)
+        self._has_decimals = any(pa.types.is_decimal(node.type) for node in self._root.nodes())
+        self._declared = {name for node in self._root.nodes() if isinstance(node, StructNode) for name in node.names}
+        self._unknown_names: set[str] = set()
         self._provable = schema_depth(schema) <= limits.max_depth
+        self._refused = False
         self.faults = 0
-        self._fails = False
-        self._drifts = False
-        self._chunk = FIRST_CHUNK
 
     def verdicts(self, bodies: pa.Array) -> pa.StructArray:
         """Judge bodies.
@@ -84,11 +80,7 @@ class ArrowReader:
         """
         if not self._provable or not len(bodies):
             return self._judged(bodies)
-        step = len(bodies)
-        if bodies.nbytes > BYTES_AT_ONCE:
-            step = max(1, step * BYTES_AT_ONCE // bodies.nbytes)
-        if self._fails and self._drifts:
-            step = min(step, ROWS_OF_PIECE)
+        step = max(1, len(bodies) * BYTES_AT_ONCE // max(bodies.nbytes, BYTES_AT_ONCE))
         pieces = [self._piece(bodies.slice(start, step)) for start in range(0, len(bodies), step)]
         return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
@@ -96,102 +88,85 @@ class ArrowReader:
         return verdicts_array(bodies.to_pylist(), self._judge, self._schema, self._unknown)
 
     def _piece(self, values: pa.Array) -> pa.StructArray:
-        bodies = Bodies(values, self._limits)
-        while True:
+        try:
+            return self._read(values)
+        except Exception as fault:  # the reference is slow, and right
+            self.faults += 1
+            _log.warning("Arrow's reader failed with %s: judging body by body", type(fault).__name__)
+            return self._judged(values)
+
+    def _read(self, values: pa.Array) -> pa.StructArray:
+        bodies, findings = Bodies(values, self._limits, has_decimals=self._has_decimals), Findings()
+        if self._unknown_names:
+            bodies.aside |= bodies.matching(_field_pattern(self._unknown_names))
+        in_blocks, self._refused = self._refused, False
+        step = BLOCK if in_blocks else len(values)
+        event = self._in_steps(bodies, 0, len(values), step, findings)
+        slow = findings.unproven | bodies.aside
+        if narrow := findings.narrow_maps - slow:
+            slow |= bodies.matching(self._null_in_map, narrow)
+        return self._assemble(values, event, sorted(slow))
+
+    def _in_steps(self, bodies: Bodies, first: int, stop: int, step: int, findings: Findings) -> pa.StructArray:
+        blocks = [self._block(bodies, start, min(start + step, stop), findings) for start in range(first, stop, step)]
+        return blocks[0] if len(blocks) == 1 else pa.concat_arrays(blocks)
+
+    def _block(self, bodies: Bodies, first: int, stop: int, findings: Findings) -> pa.StructArray:
+        """Read rows into the column ``event``; what Arrow refuses is set aside."""
+        for _ in range(MOST_ATTEMPTS):
             try:
-                return self._read(bodies)
-            except NewKeysError:
-                continue  # learned: read again, with the keys declared
-            except TooManyKeysError:
-                return self._judged(values)
-            except UnexpectedFieldError:
-                if self._drifts:  # while types are inferred, no field is unexpected
-                    return self._judged(values)
-                self._drifts = True
-            except CulpritsError:
-                self._fails = True
-                if self._drifts and len(values) > ROWS_OF_PIECE:
-                    starts = range(0, len(values), ROWS_OF_PIECE)
-                    return pa.concat_arrays([self._piece(values.slice(start, ROWS_OF_PIECE)) for start in starts])
-            except Exception as fault:  # the reference is slow, and right
-                self.faults += 1
-                _log.warning("Arrow's reader failed with %s: judging body by body", type(fault).__name__)
-                return self._judged(values)
-
-    def _read_type(self) -> pa.Schema:
-        return pa.schema(list(self._root.read_type()))
-
-    def _columns(self, bodies: Bodies) -> pa.StructArray:
-        """Read a piece as the last one went: at once, in chunks where bodies fail, with inferred fields in a drift."""
-        wanted = self._read_type()
-        if not self._fails:
-            if self._drifts:
-                bodies.set_aside_deep()
-            return bodies.read(wanted, infer=self._drifts)
-        if self._drifts:
-            bodies.set_aside_deep()
-            columns = bodies.read_in_chunks(wanted, len(bodies.values), infer=True)
-        else:
-            screened = len(bodies.aside)
-            columns = bodies.read_in_chunks(wanted, self._chunk, infer=False)
-            self._drifts = bodies.surprises * self._chunk > len(bodies.values) * DRIFT_TO_INFER
-            self._chunk = _best_chunk(len(bodies.aside) - screened, len(bodies.values))
-        self._fails = bodies.failures > 0
-        return columns
-
-    def _read(self, bodies: Bodies) -> pa.StructArray:
-        inferred = self._drifts
-        columns = self._columns(bodies)
-        findings = Findings()
-        event = self._root.finish(columns, findings, lambda positions: positions)
-        doubtful = findings.doubtful | bodies.aside
-        if findings.narrow_maps:
-            doubtful |= bodies.matching(self._null_in_map, findings.narrow_maps)
-        unknown: dict[int, tuple[str | None, int]] = {}
-        if inferred:  # only then does a reading show unknown fields; otherwise _columns has counted surprises
-            self._drifts = bool(findings.unknown_names)
-        if findings.unknown_names:
-            drifting = findings.drifting | bodies.matching(_explicit_null(findings.unknown_names))
-            if self._unknown == "reject":
-                doubtful |= drifting
+                columns = bodies.read(first, stop, pa.schema(list(self._root.read_type())))
+            except RefusedError as refusal:
+                if self._has_learned(refusal, bodies, first, stop):
+                    continue
+                self._refused = True
+                if stop - first > BLOCK or refusal.row is None or first + refusal.row in bodies.aside:
+                    break
+                bodies.aside.add(first + refusal.row)
             else:
-                unknown = self._unknown_fields(bodies, drifting - doubtful, doubtful)
-        return self._assemble(bodies, event, sorted(doubtful), unknown)
+                return self._root.finish(columns, findings, lambda positions: pc.add(positions, first))
+        if stop - first <= SMALLEST_BLOCK:
+            bodies.aside.update(range(first, stop))
+            return self._block(bodies, first, stop, findings)
+        return self._in_steps(bodies, first, stop, BLOCK if stop - first > BLOCK else -(-(stop - first) // 2), findings)
 
-    def _unknown_fields(self, bodies: Bodies, rows: set[int], doubtful: set[int]) -> dict[int, tuple[str | None, int]]:
-        unknown = {}
-        places = sorted(rows)
-        for row, body in zip(places, bodies.values.take(pa.array(places, pa.int64())).to_pylist(), strict=True):
-            try:
-                found = self._find_unknown(body)
-                unknown[row] = (self._text_of(found), len(found))
-            except (RejectedBodyError, ValueError):  # what Arrow accepts and Python does not, such as Inf
-                doubtful.add(row)
-        return unknown
+    def _has_learned(self, refusal: RefusedError, bodies: Bodies, first: int, stop: int) -> bool:
+        """Return whether the refusal taught something by which the next attempt may succeed."""
+        if refusal.is_fine_timestamp:
+            return self._root.make_finer()
+        if not refusal.is_unexpected_field:
+            return False
+        rows = [row for row in range(first, stop) if row not in bodies.aside][:SAMPLE]
+        names, has_learned = set(self._unknown_names), False
+        for body in bodies.values.take(pa.array(rows, pa.int64())).to_pylist():
+            verdict = self._look(body)
+            if isinstance(verdict, Good):
+                has_learned = self._root.learn(verdict.values) or has_learned
+                paths = json.loads(verdict.unknown or "{}", parse_int=str)
+                names.update(found[1] for path in paths if (found := _LAST_NAME.search(path)))
+        names -= self._declared
+        if len(names) <= MOST_UNKNOWN_NAMES and names > self._unknown_names:
+            self._unknown_names = names
+            bodies.aside |= bodies.matching(_field_pattern(names))
+            has_learned = True
+        return has_learned
 
-    def _assemble(
-        self, bodies: Bodies, event: pa.StructArray, slow: list[int], unknown: dict[int, tuple[str | None, int]]
-    ) -> pa.StructArray:
-        count = len(event)
-        counted = self._unknown == "count"
+    def _assemble(self, values: pa.Array, event: pa.StructArray, slow: list[int]) -> pa.StructArray:
+        """Put the reference's verdicts on slow rows among the events that are proven good."""
+        count, counted = len(event), self._unknown == "count"
         texts = [pa.nulls(count, pa.string())] * 3
         drift = pa.repeat(pa.scalar(0, pa.int32()), count) if counted else pa.nulls(count, pa.string())
-        if unknown:
-            values = [found[int(counted)] for found in unknown.values()]  # in the order of rows
-            drift = pc.replace_with_mask(drift, _mask(unknown, count), pa.array(values, drift.type))
         if slow:
-            judged = self._judged(bodies.values.take(pa.array(slow, pa.int64())))
-            mask = _mask(slow, count)
+            judged = self._judged(values.take(pa.array(slow, pa.int64())))
+            flags = [False] * count
+            for row in slow:
+                flags[row] = True
+            mask = pa.array(flags, pa.bool_())
             event = _with_slow_events(event, judged.field(0), slow, mask)
             texts = [pc.replace_with_mask(texts[0], mask, judged.field(i)) for i in (1, 2, 3)]
             drift = pc.replace_with_mask(drift, mask, judged.field(4))
         names = ["event", "reason", "path", "detail", "_unknown_count" if counted else "_unknown"]
         return pa.StructArray.from_arrays([event, *texts, drift], names)
-
-
-def _best_chunk(bad: int, rows: int) -> int:
-    best = math.sqrt(CHUNK_BALANCE * rows / max(bad, 0.5))
-    return round(min(max(best, SHORTEST_CHUNK), LONGEST_CHUNK))
 
 
 def _with_slow_events(event: pa.StructArray, judged: pa.StructArray, slow: list[int], mask: pa.Array) -> pa.StructArray:
@@ -205,36 +180,24 @@ def _with_slow_events(event: pa.StructArray, judged: pa.StructArray, slow: list[
     return pa.concat_arrays([event, judged]).take(pa.array(places, pa.int64()))
 
 
-def _mask(rows: list[int] | dict[int, tuple[str | None, int]], count: int) -> pa.Array:
-    flags = [False] * count
-    for row in rows:
-        flags[row] = True
-    return pa.array(flags, pa.bool_())
+def _field_pattern(names: set[str]) -> str:
+    """Match bodies that seem to have one of these fields."""
+    return f'"(?:{"|".join(sorted(names))})"{_SPACE}:'
 
 
 def _null_in_map_pattern(maps: list[MapNode]) -> str:
     """Match more than the bodies in which a map holds an explicit null, and few others."""
-    names = [node.name for node in maps if node.name is not None and node.scalar]
+    names = [node.name for node in maps if node.name is not None and node.is_scalar]
     if len(names) < len(maps) or not all(map(_is_raw, names)):
         return "null"
-    entries = r'(?:[^"{}]|"' + _STRING_REST + ")*"
-    return _named(names, r"\{" + entries + "null")
-
-
-def _explicit_null(names: set[str]) -> str:
-    """Match more than the bodies in which one of these fields is null, and few others."""
-    return _named(sorted(names), "null") if all(map(_is_raw, names)) else "null"
-
-
-def _named(names: list[str], value: str) -> str:
-    """Match a field by its raw name, or any name written with an escape that could stand for it."""
     raw = "|".join(re.escape(name) for name in names)
     escape = r"\\u00[2-7]" if all(name.isascii() for name in names) else r"\\u"
-    return f'(?s)"(?:{raw})"{_SPACE}:{_SPACE}{value}|{escape}{_STRING_REST}{_SPACE}:'
+    entries = r'(?:[^"{}]|"' + _STRING_REST + ")*"
+    return f'(?s)"(?:{raw})"{_SPACE}:{_SPACE}\\{{{entries}null|{escape}{_STRING_REST}{_SPACE}:'
 
 
 def _is_raw(name: str) -> bool:
-    r"""Whether the name, when not written with ``\u``, has only one form in JSON."""
+    r"""Return whether the name, when not written with ``\u``, has only one form in JSON."""
     return json.dumps(name, ensure_ascii=False) == f'"{name}"' and "/" not in name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import types as t
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Judge = Callable[[bytes | None], Good | Rejected]
-ToArrow = Callable[[Any], Any]
 
 
 def arrow_type(data_type: t.DataType) -> pa.DataType:
@@ -45,37 +44,6 @@ def arrow_type(data_type: t.DataType) -> pa.DataType:
     }[data_type.simpleString()]
 
 
-def events_array(values: Sequence[dict[str, Any] | None], schema: t.StructType) -> pa.StructArray:
-    """Build the column ``event`` from the reference's values, None where the body was rejected."""
-    import pyarrow as pa
-
-    convert = _for_arrow(schema)
-    rows = values if convert is None else [None if v is None else convert(v) for v in values]
-    return pa.array(rows, arrow_type(schema))
-
-
-def _for_arrow(data_type: t.DataType) -> ToArrow | None:
-    """Return the function that turns maps into pairs, or None where there is nothing to turn."""
-    if isinstance(data_type, t.StructType):
-        inner = {f.name: found for f in data_type.fields if (found := _for_arrow(f.dataType))}
-        return _struct_for_arrow(inner) if inner else None
-    if isinstance(data_type, t.ArrayType):
-        element = _for_arrow(data_type.elementType)
-        return None if element is None else _or_null(lambda items: [_or_null(element)(i) for i in items])
-    if isinstance(data_type, t.MapType):
-        value = _or_null(_for_arrow(data_type.valueType) or (lambda item: item))
-        return _or_null(lambda pairs: [(key, value(item)) for key, item in pairs.items()])
-    return None
-
-
-def _struct_for_arrow(inner: dict[str, ToArrow]) -> ToArrow:
-    return _or_null(lambda v: {**v, **{name: turn(v[name]) for name, turn in inner.items()}})
-
-
-def _or_null(convert: ToArrow) -> ToArrow:
-    return lambda value: None if value is None else convert(value)
-
-
 def verdicts_array(
     bodies: Sequence[bytes | None], judge: Judge, schema: t.StructType, unknown: UnknownPolicy
 ) -> pa.StructArray:
@@ -83,17 +51,19 @@ def verdicts_array(
     import pyarrow as pa
 
     verdicts = [judge(body) for body in bodies]
+    good = [verdict if isinstance(verdict, Good) else None for verdict in verdicts]
+    bad = [verdict if isinstance(verdict, Rejected) else None for verdict in verdicts]
     drift: pa.Array
     if unknown == "count":
-        drift = pa.array([v.unknown_count if isinstance(v, Good) else None for v in verdicts], pa.int32())
+        drift = pa.array([v and v.unknown_count for v in good], pa.int32())
     else:
-        drift = pa.array([v.unknown if isinstance(v, Good) else None for v in verdicts], pa.string())
+        drift = pa.array([v and v.unknown for v in good], pa.string())
     return pa.StructArray.from_arrays(
         [
-            events_array([v.values if isinstance(v, Good) else None for v in verdicts], schema),
-            pa.array([v.reason.value if isinstance(v, Rejected) else None for v in verdicts], pa.string()),
-            pa.array([v.path if isinstance(v, Rejected) else None for v in verdicts], pa.string()),
-            pa.array([v.detail if isinstance(v, Rejected) else None for v in verdicts], pa.string()),
+            pa.array([v and v.values for v in good], arrow_type(schema)),
+            pa.array([v and v.reason.value for v in bad], pa.string()),
+            pa.array([v and v.path for v in bad], pa.string()),
+            pa.array([v and v.detail for v in bad], pa.string()),
             drift,
         ],
         ["event", "reason", "path", "detail", "_unknown_count" if unknown == "count" else "_unknown"],

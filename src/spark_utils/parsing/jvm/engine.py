@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.names import quote
-from spark_utils.parsing.columns import WHY_TYPE, Unexplained, unexplained
-from spark_utils.parsing.jvm.java_reader import read_bodies
+from spark_utils.parsing.columns import WHY_TYPE
+from spark_utils.parsing.jvm.java_reader import JavaReader
 from spark_utils.parsing.reasons import Limits, Reason
 from spark_utils.parsing.reference import Good, Rejected, UnknownPolicy, compile_classifier
 
@@ -35,12 +34,12 @@ def parse_on_jvm(
 ) -> DataFrame:
     """Add the verdict columns to a frame; see ``spark_utils.parsing.parse``."""
     body, read = F.col(quote(body_column)), F.col(quote(_READ))
-    staged = df.select("*", read_bodies(df.sparkSession, body, schema, limits, unknown).alias(_READ))
+    staged = df.select("*", JavaReader(df.sparkSession, schema, limits, unknown).read(body).alias(_READ))
     rejected = F.when(read.isNull(), F.struct(body.alias("body")))
     explained = staged.select("*", _explain_udf(schema, limits, unknown)(rejected).alias(_WHY))
     why = {name: F.col(quote(_WHY)).getField(name) for name in WHY_TYPE.names}
     drift = "_unknown_count" if unknown == "count" else "_unknown"
-    parsed = explained.select(
+    return explained.select(
         *map(quote, df.columns),
         read.getField("event").alias("event"),
         why["reason"].alias("reason"),
@@ -48,9 +47,6 @@ def parse_on_jvm(
         why["detail"].alias("detail"),
         read.getField("unknown").alias(drift),
     )
-    again = partial(parse_on_jvm, schema=schema, limits=limits, unknown=unknown, body_column=body_column)
-    unexplained[parsed] = Unexplained(df, again)
-    return parsed
 
 
 def _explain_udf(schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -> Any:

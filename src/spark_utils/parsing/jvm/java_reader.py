@@ -1,146 +1,126 @@
-"""The Java function that reads good bodies, compiled when it is first needed by the compiler that Spark brings along.
+"""The Java function that reads good bodies, from a jar in the wheel, registered with the session by public calls.
 
-The wheel holds the source (``java/BodyReader.java`` and its neighbours), so nothing has to be built or installed, and
-every version of Spark and Java gets classes of its own. They reach the executors as a jar of the application, unless
-they are on the class path already, as in local sessions of the dev kit.
+So it works on a classic session and on Spark Connect alike, wherever jars are let in: standard clusters of Databricks
+ask for an allow-list, serverless takes none. ``setup.py`` compiles ``java/BodyReader.java`` and its neighbours into the
+jar, whose name is that of the Java package.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import tempfile
-import threading
-import zipfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
-from pyspark import SparkFiles
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.errors import RuntimeSetupError
+from spark_utils.names import string_literal
 from spark_utils.parsing.columns import bare_type, nullable_type
-from spark_utils.parsing.jvm.java_sources import package, write_sources
 from spark_utils.parsing.reasons import Limits
 from spark_utils.parsing.reference import UnknownPolicy
 from spark_utils.streaming_utils.root_cause import root_cause
 
+FUNCTION = "spark_utils_read_body"
 _CLASS = "BodyReader"
 _LARGEST_INT = 2**31 - 1  # bytes; no array of Java's is longer
 
 _log = logging.getLogger(__name__)
-_lock = threading.RLock()
-_available: dict[str, bool] = {}  # the id of the running application
-_loaders: dict[str, Any] = {}  # the id of the running application, and the loader of its compiled classes
+_refused: set[str] = set()  # the ids of applications, each of which has been told so once
 
 
-def read_type(schema: t.StructType, unknown: UnknownPolicy) -> t.StructType:
-    """Return what the function gives for a good body: ``event``, and its unknown fields or their number."""
-    drift = t.IntegerType() if unknown == "count" else t.StringType()
-    return t.StructType([t.StructField("event", nullable_type(schema)), t.StructField("unknown", drift)])
+class JavaReader:
+    """The reader of one schema in one session.
 
-
-def read_bodies(
-    spark: SparkSession, body: Column, schema: t.StructType, limits: Limits, unknown: UnknownPolicy
-) -> Column:
-    """Return the column of type ``read_type`` over a column of bodies; null where a body is not good.
-
-    It is declared nondeterministic, or a filter on the event would read a second time.
-
-    Raises:
-        RuntimeSetupError: the session has no JVM to compile in, such as Spark Connect's, or it refuses.
+    Args:
+        spark: A session of either kind.
+        schema: The declared fields.
+        limits: The largest size and depth.
+        unknown: What becomes of undeclared fields.
     """
-    try:
-        jvm: Any = spark.sparkContext._jvm
-        loader = _loader(spark)
+
+    def __init__(self, spark: SparkSession, schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -> None:
+        self._spark = spark
         # Without metadata, some of which Spark's JVM cannot read.
-        arguments = (bare_type(schema).json(), min(limits.max_body_bytes, _LARGEST_INT), limits.max_depth, unknown)
-        (constructor,) = loader.loadClass(f"{package()}.{_CLASS}").getConstructors()
-        reader = constructor.newInstance(_array(spark, jvm.Object, arguments))
-        returned = spark._jsparkSession.parseDataType(read_type(schema, unknown).json())
-        # By reflection: to py4j, `udf(UDF1, DataType)` and `udf(Object, DataType)` fit equally well, and it takes any.
-        kinds = [loader.loadClass(f"org.apache.spark.sql.{name}") for name in ("api.java.UDF1", "types.DataType")]
-        make = loader.loadClass("org.apache.spark.sql.functions").getMethod("udf", _array(spark, jvm.Class, kinds))
-        function = make.invoke(None, _array(spark, jvm.Object, (reader, returned)))
-        function = function.withName("read_body").asNondeterministic()
-        return Column(function.apply(_array(spark, jvm.org.apache.spark.sql.Column, [body._jc])))
-    except (Py4JError, PySparkException, AttributeError, TypeError, OSError) as refusal:
-        raise RuntimeSetupError(
-            f"bodies cannot be read in the JVM: {root_cause(refusal)}",
-            origin="parse with engine='jvm'",
-            remedy="Use engine='arrow'.",
-        ) from refusal
+        declared, largest = bare_type(schema).json(), min(limits.max_body_bytes, _LARGEST_INT)
+        self._specification = f"{largest} {limits.max_depth} {unknown}\n{declared}".encode()
+        drift = t.IntegerType() if unknown == "count" else t.StringType()
+        self._returned = t.StructType().add("event", nullable_type(schema)).add("unknown", drift)
 
+    def read(self, body: Column) -> Column:
+        """Return the struct of ``event`` and ``unknown`` over a column of bodies; null where a body is not good.
 
-def is_available(spark: SparkSession) -> bool:
-    """Tell whether bodies can be read in the JVM; on a cluster by reading one there, once per application."""
-    try:
-        application = spark.sparkContext.applicationId
-    except (PySparkException, AttributeError, NotImplementedError):
-        return False  # Spark Connect
-    with _lock:
-        if application not in _available:
-            _available.clear()
+        Raises:
+            RuntimeSetupError: The session does not let the function in, or the installation lacks its jar.
+        """
+        name = self._register()
+        # Nondeterministic by its last argument, or a filter on the event would read a second time.
+        return F.call_udf(name, body, F.lit(self._specification), F.spark_partition_id())
+
+    def is_available(self) -> bool:
+        """Return whether the session lets the function in, found by trying; a refusal is logged once."""
+        application = self._spark.conf.get("spark.app.id", "") or ""
+        if application in _refused:
+            return False
+        try:
+            self._register()
+        except RuntimeSetupError as refusal:
+            _refused.add(application)
+            _log.warning("bodies are read without the JVM, which is slower: %s", refusal.problem)
+            return False
+        return True
+
+    def _register(self) -> str:
+        """Register the function, unless the session has it, and read one body with it; return its name."""
+        jar = packaged_jar()
+        if jar is None:
+            raise RuntimeSetupError(
+                "this installation has no reader in Java",
+                origin=str(Path(__file__).parent),
+                remedy="Install it again (`make setup`) on a machine with a JDK, or use engine='arrow'.",
+            )
+        name = f"{FUNCTION}_{hashlib.sha256(jar.name.encode() + self._specification).hexdigest()[:16]}"
+        try:
+            if not self._spark.catalog.functionExists(name):
+                self._let_in(name, jar)
+        except Exception as refusal:  # of whatever kind: sessions of many makers refuse in their own ways
+            raise RuntimeSetupError(
+                f"bodies cannot be read in the JVM: {root_cause(refusal)}",
+                origin="parse",
+                remedy="Use engine='arrow', or have the jar allowed for this cluster.",
+            ) from refusal
+        return name
+
+    def _let_in(self, name: str, jar: Path) -> None:
+        """Register the function, and read a body with it unless the executor is the JVM that has the class."""
+        added = self._add(name, jar)
+        if added or not str(self._spark.conf.get("spark.master", "")).startswith("local"):
+            body = F.call_udf(name, F.lit(b"{"), F.lit(self._specification), F.spark_partition_id())
+            self._spark.range(1).select(body.isNull()).collect()
+
+    def _add(self, name: str, jar: Path) -> bool:
+        """Find the class on the class path, as local sessions have it, or add the jar; return whether it was added."""
+        ways: list[Callable[[], object]] = [
+            lambda: None,
+            lambda: self._spark.addArtifacts(str(jar)),  # Spark Connect; without effect on a classic session
+            lambda: self._spark.sql(f"ADD JAR {string_literal(str(jar))}"),
+        ]
+        for number, way in enumerate(ways):
             try:
-                _available[application] = _reads_one_body(spark)
-            except (RuntimeSetupError, Py4JError, PySparkException) as refusal:
-                _log.warning("bodies are read by Arrow, which is slower than the JVM: %s", root_cause(refusal))
-                _available[application] = False
-        return _available[application]
+                way()
+                self._spark.udf.registerJavaFunction(name, f"{jar.stem}.{_CLASS}", self._returned)
+            except Exception:
+                if number == len(ways) - 1:
+                    raise
+            else:
+                return number > 0
+        raise AssertionError("unreachable")
 
 
-def _reads_one_body(spark: SparkSession) -> bool:
-    body = F.lit(b'{"id":1}')
-    read = read_bodies(spark, body, t.StructType([t.StructField("id", t.LongType())]), Limits(), "keep")
-    if str(spark.sparkContext.master).startswith("local"):
-        return True  # the executor is this JVM
-    ((found,),) = spark.range(1).select(read.getField("event").getField("id")).collect()
-    return bool(found == 1)
-
-
-def _array(spark: SparkSession, kind: Any, values: Any) -> Any:
-    array = spark.sparkContext._gateway.new_array(kind, len(values))  # type: ignore[union-attr]
-    for place, value in enumerate(values):
-        array[place] = value
-    return array
-
-
-def _loader(spark: SparkSession) -> Any:
-    """Find the classes on the class path, or compile them, once per application, and hand them to its executors."""
-    application = spark.sparkContext.applicationId
-    with _lock:
-        if application not in _loaders:
-            _loaders.clear()
-            here = spark.sparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader()  # type: ignore[union-attr]
-            _loaders[application] = here if _knows_classes(here) else _compile(spark, here)
-        return _loaders[application]
-
-
-def _knows_classes(loader: Any) -> bool:
-    return loader.getResource(f"{package()}.{_CLASS}".replace(".", "/") + ".class") is not None
-
-
-def _compile(spark: SparkSession, parent: Any) -> Any:
-    """Compile in the driver; return the loader of the classes."""
-    jvm: Any = spark.sparkContext._jvm
-    commons = jvm.org.codehaus.commons.compiler
-    compiler = commons.CompilerFactoryFactory.getDefaultCompilerFactory(parent).newCompiler()
-    made = commons.util.resource.MapResourceCreator()
-    compiler.setClassFileCreator(made)
-    with tempfile.TemporaryDirectory() as folder:
-        sources = [jvm.java.io.File(str(source)) for source in write_sources(Path(folder))]
-        compiler.compile(_array(spark, jvm.java.io.File, sources))
-    files = {str(name): bytes(made.getMap()[name]) for name in made.getMap()}
-    classes = jvm.java.util.HashMap()
-    for name, content in files.items():
-        classes[name.removesuffix(".class").replace("/", ".")] = content
-    # Spark removes the folder of its files when it stops.
-    jar = Path(tempfile.mkdtemp(dir=SparkFiles.getRootDirectory()), f"{package()}.jar")
-    with zipfile.ZipFile(jar, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    spark.sparkContext._jsc.addJar(str(jar))
-    return commons.util.reflect.ByteArrayClassLoader(classes, parent)
+@cache
+def packaged_jar() -> Path | None:
+    """Return the jar of this installation, if it was built: ``spark_utils.parsing.vHASH.jar``."""
+    return next(iter(sorted(Path(__file__).parent.glob("*.jar"))), None)

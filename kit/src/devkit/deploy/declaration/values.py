@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from devkit.deploy.declaration.variables import VARIABLE
-from spark_utils.configuration.secrets import Reference, Resolver, find_dotenv, read_dotenv
+from spark_utils.configuration.secrets import Reference, Resolver, read_dotenv
 from spark_utils.errors import ConfigurationError
 
 MARKER: Final = ".devkit"  # the secret in an owned scope that says whose it is
@@ -79,7 +79,8 @@ class Values:
     def _env(self, name: str, _origin: str) -> bytes | None:
         value = self.environ.get(name)
         if value is None:
-            dotenv = find_dotenv(self.folder)
+            files = (parent / ".env" for parent in (self.folder, *self.folder.parents))
+            dotenv = next((file for file in files if file.is_file()), None)
             value = read_dotenv(dotenv).get(name) if dotenv else None
         return value.encode() if value else None
 

@@ -1,54 +1,64 @@
 package spark_utils.parsing;
 
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
-import org.apache.spark.sql.api.java.UDF1;
+import org.apache.spark.sql.api.java.UDF3;
 import org.apache.spark.sql.types.DataType;
 import org.apache.spark.sql.types.StructType;
 
 /**
  * Reads good bodies by one pass over their bytes, and gives back the others: the reference in Python says why they are
  * rejected. Good is what `reference.py` calls good, neither more nor less.
- *
- * <p>Compiled on the driver by Janino, the compiler that Spark brings along, so without what Janino lacks: the types
- * of interfaces are raw, and there are no lambdas.
  */
-public final class BodyReader implements UDF1 {
-    private final String schema;
-    private final int maxBodyBytes;
-    private final int maxDepth;
-    private final String unknown;
-    private transient ValueReader root;
+public final class BodyReader implements UDF3<byte[], byte[], Integer, Row> {
+    private transient volatile Specification latest;
 
     /**
-     * @param schema the declared fields, as Spark's JSON of the struct
-     * @param unknown what becomes of undeclared fields: keep, count or reject
+     * From body to (event, unknown fields), or to null where it is not good.
+     *
+     * @param specification UTF-8: the largest size and depth and what becomes of undeclared fields (keep, count or
+     *     reject), separated by spaces; a line feed; the declared fields, as Spark's JSON of the struct
+     * @param partition not read: it comes from a nondeterministic expression, so that Spark does not read a body twice
      */
-    public BodyReader(String schema, int maxBodyBytes, int maxDepth, String unknown) {
-        this.schema = schema;
-        this.maxBodyBytes = maxBodyBytes;
-        this.maxDepth = maxDepth;
-        this.unknown = unknown;
-        ValueReader.of((StructType) DataType.fromJson(schema)); // refuses what it cannot read here, on the driver
-    }
-
-    /** From body to (event, unknown fields), or to null where it is not good. */
-    public Object call(Object value) {
-        byte[] body = (byte[]) value;
-        if (body == null || body.length > maxBodyBytes) {
+    @Override
+    public Row call(byte[] body, byte[] specification, Integer partition) {
+        Specification wanted = latest;
+        if (wanted == null || !Arrays.equals(wanted.text, specification)) { // at once: a task has one array
+            wanted = new Specification(specification);
+            latest = wanted;
+        }
+        if (body == null || body.length > wanted.maxBodyBytes) {
             return null;
         }
-        if (root == null) {
-            root = ValueReader.of((StructType) DataType.fromJson(schema));
-        }
         try {
-            UnknownFields fields = new UnknownFields(unknown, maxBodyBytes);
-            JsonCursor in = new JsonCursor(body, maxDepth, fields);
+            UnknownFields fields = new UnknownFields(wanted.unknown, wanted.maxBodyBytes);
+            JsonCursor in = new JsonCursor(body, wanted.maxDepth, fields);
             in.look();
-            Object event = root.read(in);
+            Object event = wanted.root.read(in);
             in.skipSpace();
-            return in.at < body.length ? null : RowFactory.create(new Object[] {event, fields.result()});
+            return in.at < body.length ? null : RowFactory.create(event, fields.result());
         } catch (RuntimeException notGood) {
-            return null; // a Doubt, a place beyond the last byte, or a fault of this class
+            return null; // a RejectedBody, a place beyond the last byte, or a fault of this class
+        }
+    }
+
+    private static final class Specification {
+        final byte[] text;
+        final int maxBodyBytes;
+        final int maxDepth;
+        final String unknown;
+        final ValueReader root;
+
+        Specification(byte[] text) {
+            this.text = text;
+            String[] lines = new String(text, StandardCharsets.UTF_8).split("\n", 2);
+            String[] limits = lines[0].split(" ");
+            maxBodyBytes = Integer.parseInt(limits[0]);
+            maxDepth = Integer.parseInt(limits[1]);
+            unknown = limits[2];
+            root = ValueReader.of((StructType) DataType.fromJson(lines[1]));
         }
     }
 }

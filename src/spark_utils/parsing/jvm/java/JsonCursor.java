@@ -1,5 +1,6 @@
 package spark_utils.parsing;
 
+import java.nio.charset.StandardCharsets;
 import org.apache.spark.unsafe.types.UTF8String;
 
 /** A place in the bytes of one body, and the tokens of strict JSON (RFC 8259) that can be read from there. */
@@ -43,7 +44,7 @@ final class JsonCursor {
     }
 
     void open(int bracket) {
-        Doubt.unless(bytes[at] == bracket && ++depth <= maxDepth);
+        RejectedBody.unless(bytes[at] == bracket && ++depth <= maxDepth);
         at++;
     }
 
@@ -64,14 +65,14 @@ final class JsonCursor {
         if (found == ',') {
             return true;
         }
-        Doubt.unless(found == closing);
+        RejectedBody.unless(found == closing);
         depth--;
         return false;
     }
 
     /** Between key and value; stands at the value then. */
     void colon() {
-        Doubt.unless(look() == ':');
+        RejectedBody.unless(look() == ':');
         at++;
         look();
     }
@@ -86,7 +87,7 @@ final class JsonCursor {
 
     void word(String word) {
         for (int i = 0; i < word.length(); i++) {
-            Doubt.unless(bytes[at + i] == word.charAt(i));
+            RejectedBody.unless(bytes[at + i] == word.charAt(i));
         }
         at += word.length();
     }
@@ -114,7 +115,7 @@ final class JsonCursor {
     UTF8String string() {
         byte[] text = bytes;
         int first = at + 1;
-        Doubt.unless(text[at] == '"');
+        RejectedBody.unless(text[at] == '"');
         int end = first;
         while (text[end] >= ' ' && text[end] != '"' && text[end] != '\\') {
             end++;
@@ -134,7 +135,7 @@ final class JsonCursor {
                 escaped = true;
                 end += 2;
             } else {
-                Doubt.unless(bytes[end] < 0 || bytes[end] >= ' ');
+                RejectedBody.unless(bytes[end] < 0 || bytes[end] >= ' ');
                 end = bytes[end] < 0 ? Utf8.behind(bytes, end) : end + 1;
             }
         }
@@ -153,8 +154,8 @@ final class JsonCursor {
             number = number * 10 + (text[end++] - '0');
         }
         boolean isInteger = end == first + 1 || end > first && text[first] != '0' && end - first <= 19;
-        Doubt.unless(isInteger && text[end] != '.' && text[end] != 'e' && text[end] != 'E');
-        Doubt.unless(number >= 0 || negative && number == Long.MIN_VALUE); // 19 digits too many come out negative
+        RejectedBody.unless(isInteger && text[end] != '.' && text[end] != 'e' && text[end] != 'E');
+        RejectedBody.unless(number >= 0 || negative && number == Long.MIN_VALUE); // 19 digits too many come out negative
         at = end;
         return negative ? -number : number;
     }
@@ -179,7 +180,7 @@ final class JsonCursor {
         boolean isPlain = (point == first + 1 || point > first && text[first] != '0') && end != point + 1;
         if (!isPlain || text[end] == 'e' || text[end] == 'E' || end - first > MOST_EXACT_DIGITS) {
             double parsed = Double.parseDouble(numberText());
-            Doubt.unless(!Double.isInfinite(parsed));
+            RejectedBody.unless(!Double.isInfinite(parsed));
             return parsed;
         }
         at = end;
@@ -197,10 +198,10 @@ final class JsonCursor {
             while (isDigit(end)) {
                 end++;
             }
-            Doubt.unless(end > first);
+            RejectedBody.unless(end > first);
         }
         at = end;
-        return new String(bytes, 0, start, end - start);
+        return new String(bytes, start, end - start, StandardCharsets.ISO_8859_1);
     }
 
     /** Behind the digits of an integer part: at least one, and no zero before others. */
@@ -209,7 +210,7 @@ final class JsonCursor {
         while (isDigit(end)) {
             end++;
         }
-        Doubt.unless(end == first + 1 || end > first && bytes[first] != '0');
+        RejectedBody.unless(end == first + 1 || end > first && bytes[first] != '0');
         return end;
     }
 
@@ -222,7 +223,7 @@ final class JsonCursor {
         while (isDigit(end)) {
             end++;
         }
-        Doubt.unless(end > point + 1);
+        RejectedBody.unless(end > point + 1);
         return end;
     }
 

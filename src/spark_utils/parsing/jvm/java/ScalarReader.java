@@ -2,10 +2,6 @@ package spark_utils.parsing;
 
 import java.math.BigDecimal;
 import java.math.BigInteger;
-import java.time.Instant;
-import java.time.LocalDate;
-import java.time.LocalDateTime;
-import java.time.ZoneOffset;
 import java.util.Base64;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -15,7 +11,7 @@ import org.apache.spark.sql.types.DecimalType;
 import org.apache.spark.sql.types.StringType;
 import org.apache.spark.unsafe.types.UTF8String;
 
-/** Reads numbers, texts, and what texts stand for; see `leaves.py` for what each type takes. */
+/** Reads numbers, texts, and what texts stand for; see `scalars.py` for what each type takes. */
 abstract class ScalarReader extends ValueReader {
     static ValueReader of(DataType type) {
         if (type instanceof StringType) { // of any collation
@@ -35,7 +31,7 @@ abstract class ScalarReader extends ValueReader {
             return new BinaryReader();
         }
         if (name.equals("date") || name.startsWith("timestamp")) {
-            return new MomentReader(name);
+            return new TimestampReader(name);
         }
         return new IntegerReader(name);
     }
@@ -68,13 +64,13 @@ abstract class ScalarReader extends ValueReader {
             long value = in.integer();
             switch (bytes) {
                 case 1:
-                    Doubt.unless(value == (byte) value);
+                    RejectedBody.unless(value == (byte) value);
                     return Byte.valueOf((byte) value);
                 case 2:
-                    Doubt.unless(value == (short) value);
+                    RejectedBody.unless(value == (short) value);
                     return Short.valueOf((short) value);
                 case 4:
-                    Doubt.unless(value == (int) value);
+                    RejectedBody.unless(value == (int) value);
                     return Integer.valueOf((int) value);
                 default:
                     return Long.valueOf(value);
@@ -94,7 +90,7 @@ abstract class ScalarReader extends ValueReader {
                 return Double.valueOf(in.number());
             }
             float value = Float.parseFloat(in.numberText()); // rounded once, from the text
-            Doubt.unless(!Float.isInfinite(value));
+            RejectedBody.unless(!Float.isInfinite(value));
             return Float.valueOf(value);
         }
     }
@@ -102,7 +98,7 @@ abstract class ScalarReader extends ValueReader {
     /** A number, or a string that holds one: by a long where 18 digits do and there is no exponent. */
     private static final class DecimalReader extends ScalarReader {
         private static final int DIGITS_OF_LONG = 18;
-        private static final int LONGEST_EXPONENT = 9; // digits, as in leaves.py
+        private static final int LONGEST_EXPONENT = 9; // digits, as in scalars.py
         private static final Pattern NOTATION =
                 Pattern.compile("([+-]?+)([0-9]*+)\\.?+([0-9]*+)(?:[eE]([+-]?+)(?=[0-9])0*+([0-9]*+))?+");
         private final int precision;
@@ -134,7 +130,7 @@ abstract class ScalarReader extends ValueReader {
             long number = in.digits(first, point, 0);
             number = end == point ? number : in.digits(point + 1, end, number);
             number *= tens(Math.min(scale, scale - (end - point - 1)));
-            Doubt.unless(number < tens(precision));
+            RejectedBody.unless(number < tens(precision));
             return Decimal.createUnsafe(first > start ? -number : number, precision, scale);
         }
 
@@ -146,7 +142,7 @@ abstract class ScalarReader extends ValueReader {
 
         private Object exact(String literal) {
             Matcher parts = NOTATION.matcher(literal);
-            Doubt.unless(parts.matches() && parts.group(2).length() + parts.group(3).length() > 0);
+            RejectedBody.unless(parts.matches() && parts.group(2).length() + parts.group(3).length() > 0);
             String digits = parts.group(2) + parts.group(3);
             int first = 0;
             int end = digits.length();
@@ -161,7 +157,7 @@ abstract class ScalarReader extends ValueReader {
             }
             digits = digits.substring(first, end);
             long exponent = parts.group(2).length() - end + power(parts.group(4), parts.group(5));
-            Doubt.unless(digits.length() + exponent <= precision - scale && exponent >= -scale);
+            RejectedBody.unless(digits.length() + exponent <= precision - scale && exponent >= -scale);
             BigInteger unscaled = new BigInteger(digits).multiply(BigInteger.TEN.pow((int) exponent + scale));
             return new BigDecimal("-".equals(parts.group(1)) ? unscaled.negate() : unscaled, scale);
         }
@@ -187,127 +183,8 @@ abstract class ScalarReader extends ValueReader {
     private static final class BinaryReader extends ScalarReader {
         Object read(JsonCursor in) {
             UTF8String text = in.string();
-            Doubt.unless(text.numBytes() % 4 == 0);
+            RejectedBody.unless(text.numBytes() % 4 == 0);
             return Base64.getDecoder().decode(text.getBytes());
-        }
-    }
-
-    /** Dates and timestamps, in every notation that the reference takes. */
-    private static final class MomentReader extends ScalarReader {
-        private static final long FIRST = LocalDate.of(1, 1, 1).toEpochDay() * 86400;
-        private static final long BEYOND = LocalDate.of(10000, 1, 1).toEpochDay() * 86400;
-        private final boolean isDate;
-        private final boolean isLocal;
-
-        MomentReader(String name) {
-            isDate = name.equals("date");
-            isLocal = name.equals("timestamp_ntz");
-        }
-
-        Object read(JsonCursor in) {
-            int end = in.at + 1;
-            while (in.bytes[end] != '"' && in.bytes[end] != '\\') {
-                end++;
-            }
-            if (in.bytes[end] == '"') {
-                return moment(in);
-            }
-            byte[] text = in.string().getBytes(); // written with escapes
-            byte[] plain = new byte[text.length + 2];
-            System.arraycopy(text, 0, plain, 1, text.length);
-            plain[0] = '"';
-            plain[plain.length - 1] = '"';
-            JsonCursor inside = new JsonCursor(plain, 0, null);
-            Object moment = moment(inside);
-            Doubt.unless(inside.at == plain.length);
-            return moment;
-        }
-
-        private Object moment(JsonCursor in) {
-            int start = in.at + 1;
-            Doubt.unless(in.bytes[in.at] == '"');
-            long days = days(in.bytes, start);
-            in.at = start + 10;
-            int second = isDate || in.bytes[in.at] == '"' ? 0 : secondOfDay(in);
-            int nanos = !isDate && in.bytes[in.at] == '.' ? nanos(in) : 0;
-            boolean isLocalTime = in.bytes[in.at] == '"';
-            int offset = isDate || isLocalTime ? 0 : offset(in);
-            Doubt.unless(in.bytes[in.at] == '"' && (isLocalTime || !isLocal));
-            in.at++;
-            if (isDate) {
-                return LocalDate.ofEpochDay(days);
-            }
-            long seconds = days * 86400 + second - offset;
-            Doubt.unless(seconds >= FIRST && seconds < BEYOND);
-            return isLocal
-                    ? (Object) LocalDateTime.ofEpochSecond(seconds, nanos, ZoneOffset.UTC)
-                    : Instant.ofEpochSecond(seconds, nanos);
-        }
-
-        private static long days(byte[] text, int start) {
-            int year = two(text, start, 99) * 100 + two(text, start + 2, 99);
-            int month = two(text, start + 5, 12);
-            int day = two(text, start + 8, 31);
-            Doubt.unless(text[start + 4] == '-' && text[start + 7] == '-' && year > 0);
-            return LocalDate.of(year, month, day).toEpochDay();
-        }
-
-        /** From `T` or a space to behind hours, minutes or seconds; decimals follow seconds only. */
-        private static int secondOfDay(JsonCursor in) {
-            byte[] text = in.bytes;
-            int at = in.at;
-            Doubt.unless(text[at] == 'T' || text[at] == ' ');
-            int seconds = two(text, at + 1, 23) * 3600;
-            in.at = at + 3;
-            if (text[at + 3] == ':') {
-                seconds += two(text, at + 4, 59) * 60;
-                in.at = at + 6;
-                if (text[at + 6] == ':') {
-                    in.at = at + 9;
-                    return seconds + two(text, at + 7, 59);
-                }
-            }
-            Doubt.unless(text[in.at] != '.');
-            return seconds;
-        }
-
-        private static int two(byte[] text, int at, int most) {
-            int tens = text[at] - '0';
-            int ones = text[at + 1] - '0';
-            int value = tens * 10 + ones;
-            Doubt.unless(tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 && value <= most);
-            return value;
-        }
-
-        private static int nanos(JsonCursor in) {
-            int first = in.at + 1;
-            int end = in.fractionEnd(in.at);
-            Doubt.unless(end - first <= 6);
-            int value = (int) in.digits(first, end, 0);
-            for (int i = end - first; i < 9; i++) {
-                value *= 10;
-            }
-            in.at = end;
-            return value;
-        }
-
-        /** Seconds east of Greenwich: `Z`, `+hh`, `+hhmm` or `+hh:mm`. */
-        private static int offset(JsonCursor in) {
-            byte[] text = in.bytes;
-            int at = in.at;
-            if (text[at] == 'Z') {
-                in.at = at + 1;
-                return 0;
-            }
-            Doubt.unless(text[at] == '+' || text[at] == '-');
-            int size = two(text, at + 1, 23) * 3600;
-            in.at = at + 3;
-            if (text[in.at] != '"') {
-                int minutes = text[in.at] == ':' ? in.at + 1 : in.at;
-                size += two(text, minutes, 59) * 60;
-                in.at = minutes + 2;
-            }
-            return text[at] == '-' ? -size : size;
         }
     }
 }

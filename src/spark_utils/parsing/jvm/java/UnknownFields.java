@@ -16,15 +16,15 @@ final class UnknownFields {
     private static final int COPIES_OF_KEYS = 4; // as in reference.py, as are the texts
     private final String policy;
     private final long longestPaths;
-    private final List found = new ArrayList();
+    private final List<Field> found = new ArrayList<>();
 
     UnknownFields(String policy, int maxBodyBytes) {
         this.policy = policy;
         this.longestPaths = (long) COPIES_OF_KEYS * maxBodyBytes;
     }
 
-    private static final class Field {
-        final List path = new ArrayList(); // names, indices and keys, from the field up to the root
+    static final class Field {
+        final List<Object> path = new ArrayList<>(); // names, indices and keys, from the field up to the root
         byte[] value;
     }
 
@@ -32,22 +32,22 @@ final class UnknownFields {
         return found.size();
     }
 
-    void add(Collection fields) {
-        Doubt.unless(!policy.equals("reject"));
+    void add(Collection<Field> fields) {
+        RejectedBody.unless(!policy.equals("reject"));
         found.addAll(fields);
     }
 
     /** Say that the fields after the first so many stand below a field (its name), an element or an entry. */
     void below(Object part, int first) {
         for (int i = first; i < found.size(); i++) {
-            ((Field) found.get(i)).path.add(part);
+            found.get(i).path.add(part);
         }
     }
 
     /** Take back the fields after the first so many, to be added later. */
-    List cut(int first) {
-        List tail = found.subList(first, found.size());
-        List fields = new ArrayList(tail);
+    List<Field> cut(int first) {
+        List<Field> tail = found.subList(first, found.size());
+        List<Field> fields = new ArrayList<>(tail);
         tail.clear();
         return fields;
     }
@@ -60,10 +60,10 @@ final class UnknownFields {
         if (found.isEmpty()) {
             return null;
         }
-        Doubt.unless(found.size() <= COPIES_OF_KEYS || pathLengths() <= longestPaths);
+        RejectedBody.unless(found.size() <= COPIES_OF_KEYS || pathLengths() <= longestPaths);
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         for (int i = 0; i < found.size(); i++) {
-            Field field = (Field) found.get(i);
+            Field field = found.get(i);
             out.write(i == 0 ? '{' : ',');
             quote(pathText(field.path), out);
             out.write(':');
@@ -75,10 +75,8 @@ final class UnknownFields {
 
     private long pathLengths() {
         long length = 0;
-        for (int i = 0; i < found.size(); i++) {
-            List path = ((Field) found.get(i)).path;
-            for (int part = 0; part < path.size(); part++) {
-                Object name = path.get(part);
+        for (Field field : found) {
+            for (Object name : field.path) {
                 length += name instanceof UTF8String ? ((UTF8String) name).numChars() : name.toString().length();
             }
         }
@@ -86,7 +84,7 @@ final class UnknownFields {
     }
 
     /** Read the value of an unknown field, of any type, as compact JSON. */
-    static Object read(UTF8String key, JsonCursor in) {
+    static Field read(UTF8String key, JsonCursor in) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         copy(in, out);
         Field field = new Field();
@@ -95,7 +93,7 @@ final class UnknownFields {
         return field;
     }
 
-    private static byte[] pathText(List path) {
+    private static byte[] pathText(List<Object> path) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         for (int i = path.size() - 1; i >= 0; i--) {
             Object part = path.get(i);
@@ -148,14 +146,14 @@ final class UnknownFields {
     }
 
     private static void copyObject(JsonCursor in, ByteArrayOutputStream out) {
-        Set keys = new HashSet();
+        Set<UTF8String> keys = new HashSet<>();
         out.write('{');
         in.open('{');
         boolean more = !in.isEmpty('}');
         while (more) {
             in.look();
             UTF8String key = in.string();
-            Doubt.unless(keys.add(key));
+            RejectedBody.unless(keys.add(key));
             quote(key.getBytes(), out);
             in.colon();
             out.write(':');

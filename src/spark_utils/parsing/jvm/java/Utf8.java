@@ -14,19 +14,19 @@ final class Utf8 {
         int first = bytes[i] & 0xFF;
         int second = bytes[i + 1] & 0xFF;
         if (first >= 0xC2 && first <= 0xDF) {
-            Doubt.unless(isNext(second));
+            RejectedBody.unless(isNext(second));
             return i + 2;
         }
         if (first >= 0xE0 && first <= 0xEF) {
             boolean shortest = first != 0xE0 || second >= 0xA0;
             boolean whole = first != 0xED || second <= 0x9F; // no half of a surrogate pair
-            Doubt.unless(shortest && whole && isNext(second) && isNext(bytes[i + 2]));
+            RejectedBody.unless(shortest && whole && isNext(second) && isNext(bytes[i + 2]));
             return i + 3;
         }
         boolean shortest = first != 0xF0 || second >= 0x90;
         boolean inRange = first != 0xF4 || second <= 0x8F;
-        Doubt.unless(first >= 0xF0 && first <= 0xF4 && shortest && inRange);
-        Doubt.unless(isNext(second) && isNext(bytes[i + 2]) && isNext(bytes[i + 3]));
+        RejectedBody.unless(first >= 0xF0 && first <= 0xF4 && shortest && inRange);
+        RejectedBody.unless(isNext(second) && isNext(bytes[i + 2]) && isNext(bytes[i + 3]));
         return i + 4;
     }
 
@@ -44,7 +44,7 @@ final class Utf8 {
                 text[length++] = bytes[i++];
             } else if (bytes[i + 1] != 'u') {
                 int escape = ESCAPES.indexOf(bytes[i + 1]);
-                Doubt.unless(escape >= 0);
+                RejectedBody.unless(escape >= 0);
                 text[length++] = (byte) MEANINGS.charAt(escape);
                 i += 2;
             } else {
@@ -59,18 +59,18 @@ final class Utf8 {
 
     /** The four hexadecimal digits of an escape. */
     private static int unit(byte[] bytes, int i, int end) {
-        Doubt.unless(i + 6 <= end && bytes[i] == '\\' && bytes[i + 1] == 'u');
+        RejectedBody.unless(i + 6 <= end && bytes[i] == '\\' && bytes[i + 1] == 'u');
         int unit = 0;
         for (int place = i + 2; place < i + 6; place++) {
             int digit = bytes[place] < 0 ? -1 : Character.digit((char) bytes[place], 16);
-            Doubt.unless(digit >= 0);
+            RejectedBody.unless(digit >= 0);
             unit = unit * 16 + digit;
         }
         return unit;
     }
 
     private static int joined(int high, int low) {
-        Doubt.unless(high <= 0xDBFF && low >= 0xDC00 && low <= 0xDFFF);
+        RejectedBody.unless(high <= 0xDBFF && low >= 0xDC00 && low <= 0xDFFF);
         return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
     }
 

@@ -1,9 +1,9 @@
 package spark_utils.parsing;
 
 import java.util.Arrays;
-import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.apache.spark.sql.RowFactory;
@@ -38,7 +38,7 @@ abstract class ValueReader {
         private final byte[][] plainNames;
         private final ValueReader[] readers;
         private final boolean[] required;
-        private final Map places = new HashMap();
+        private final Map<UTF8String, Integer> places = new HashMap<>();
 
         StructReader(StructType type) {
             int count = type.fields().length;
@@ -52,7 +52,7 @@ abstract class ValueReader {
                 plainNames[i] = isWrittenAsIs(field.name()) ? names[i].getBytes() : null;
                 readers[i] = ValueReader.of(field.dataType());
                 required[i] = !field.nullable();
-                places.put(names[i], Integer.valueOf(i));
+                places.put(names[i], i);
             }
         }
 
@@ -73,7 +73,7 @@ abstract class ValueReader {
             }
             for (int i = 0; i < values.length; i++) {
                 if (values[i] == null || values[i] == NULL) {
-                    Doubt.unless(!required[i]);
+                    RejectedBody.unless(!required[i]);
                     values[i] = null;
                 }
             }
@@ -81,42 +81,41 @@ abstract class ValueReader {
         }
 
         private void readFields(JsonCursor in, Object[] values) {
-            Map unknown = null;
+            Map<UTF8String, UnknownFields.Field> unknown = null;
             int next = 0;
-            Map inFields = null;
+            Map<Integer, List<UnknownFields.Field>> inFields = null;
             do {
                 in.look();
                 int place = next;
                 UTF8String key = null;
                 if (next >= values.length || !in.takeKey(plainNames[next])) {
                     key = in.string();
-                    Integer found = (Integer) places.get(key);
-                    place = found == null ? -1 : found.intValue();
+                    Integer found = places.get(key);
+                    place = found == null ? -1 : found;
                 }
                 in.colon();
                 if (place < 0) {
-                    unknown = unknown == null ? new LinkedHashMap() : unknown;
-                    Doubt.unless(unknown.put(key, UnknownFields.read(key, in)) == null);
+                    unknown = unknown == null ? new LinkedHashMap<>() : unknown;
+                    RejectedBody.unless(unknown.put(key, UnknownFields.read(key, in)) == null);
                 } else {
-                    Doubt.unless(values[place] == null);
+                    RejectedBody.unless(values[place] == null);
                     int before = in.unknown.count();
                     values[place] = in.takeNull() ? NULL : readers[place].read(in);
                     next = place + 1;
                     if (in.unknown.count() > before) {
                         in.unknown.below(names[place], before);
-                        inFields = inFields == null ? new TreeMap() : inFields; // by place: in the schema's order
-                        inFields.put(Integer.valueOf(place), in.unknown.cut(before));
+                        inFields = inFields == null ? new TreeMap<>() : inFields; // by place: in the schema's order
+                        inFields.put(place, in.unknown.cut(before));
                     }
                 }
             } while (in.hasNext('}'));
             addUnknown(in, inFields, unknown);
         }
 
-        private static void addUnknown(JsonCursor in, Map inFields, Map own) {
+        private static void addUnknown(
+                JsonCursor in, Map<Integer, List<UnknownFields.Field>> inFields, Map<UTF8String, UnknownFields.Field> own) {
             if (inFields != null) {
-                for (Object fields : inFields.values()) {
-                    in.unknown.add((Collection) fields);
-                }
+                inFields.values().forEach(in.unknown::add);
             }
             if (own != null) {
                 in.unknown.add(own.values());
@@ -137,7 +136,7 @@ abstract class ValueReader {
         /** Read an element or the value of an entry, which may be null; `part` is its index or its key. */
         final Object readItem(JsonCursor in, Object part) {
             if (in.takeNull()) {
-                Doubt.unless(mayBeNull);
+                RejectedBody.unless(mayBeNull);
                 return null;
             }
             int before = in.unknown.count();
@@ -162,7 +161,7 @@ abstract class ValueReader {
                 if (count == values.length) {
                     values = Arrays.copyOf(values, 2 * count);
                 }
-                values[count] = readItem(in, Integer.valueOf(count));
+                values[count] = readItem(in, count);
                 count++;
                 more = in.hasNext(']');
             }
@@ -176,7 +175,7 @@ abstract class ValueReader {
         }
 
         Object read(JsonCursor in) {
-            Map entries = new LinkedHashMap();
+            Map<UTF8String, Object> entries = new LinkedHashMap<>();
             int count = 0;
             in.open('{');
             boolean more = !in.isEmpty('}');
@@ -188,7 +187,7 @@ abstract class ValueReader {
                 count++;
                 more = in.hasNext('}');
             }
-            Doubt.unless(entries.size() == count);
+            RejectedBody.unless(entries.size() == count);
             return entries;
         }
     }

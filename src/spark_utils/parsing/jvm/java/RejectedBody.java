@@ -1,10 +1,10 @@
 package spark_utils.parsing;
 
 /** Raised where a body turns out not to be good; one for all, without a stack trace, since it says nothing else. */
-final class Doubt extends RuntimeException {
-    private static final Doubt ONLY = new Doubt();
+final class RejectedBody extends RuntimeException {
+    private static final RejectedBody ONLY = new RejectedBody();
 
-    private Doubt() {
+    private RejectedBody() {
         super(null, null, false, false);
     }
 
