@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import json
 import re
 import time
 from pathlib import Path
@@ -32,6 +33,37 @@ def test_deploying_twice_makes_no_writing_call_the_second_time(deployer: Deploye
     again = deployer.apply()
     assert (again.changes, len(again.actions), again.orphans) == ((), COUNT, ())
     assert deployer.writes() == writes, deployer.workspace.calls
+
+
+NEVER_EQUAL = """
+resources:
+  cluster_policies:
+    limits: {name: limits, definition: {autotermination_minutes: {type: fixed, value: 15}}}
+  clusters:
+    shared:
+      cluster_name: Shared
+      spark_version: 17.3.x-scala2.13
+      node_type_id: Standard_DS3_v2
+      num_workers: 1
+      policy_id: limits
+      apply_policy_default_values: true
+  notebooks:
+    query: {file: query.ipynb}
+    marked: {file: marked.py}
+"""
+
+
+def test_what_the_service_keeps_in_its_own_way_is_equal_to_itself(deployer: Deployer, project: Project) -> None:
+    cell = {"cell_type": "code", "source": ["SELECT 2"], "metadata": {}, "outputs": [], "execution_count": None}
+    metadata = {"application/vnd.databricks.v1+notebook": {"language": "sql"}}
+    notebook = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 0}
+    project.write("query.ipynb", json.dumps(notebook))
+    project.write("marked.py", "\ufeff# Databricks notebook source\nprint(2)\n")
+    project.resources(NEVER_EQUAL)
+    deployer.apply()
+    assert deployer.verbs() == {}
+    project.resources(NEVER_EQUAL.replace("apply_policy_default_values: true", "apply_policy_default_values: false"))
+    assert deployer.verbs() == {"clusters.shared": "update"}
 
 
 def test_everything_is_found_again_on_later_pages(project: Project) -> None:
@@ -167,7 +199,7 @@ def test_a_missing_name_stops_before_anything_is_changed(deployer: Deployer, pro
 
 def test_a_missing_secret_stops_before_anything_is_changed(deployer: Deployer, project: Project) -> None:
     project.resources(JOBS + "  secret_scopes:\n    hub: {name: hub, secrets: {key: '${env.NOWHERE}'}}\n")
-    with pytest.raises(Exception, match=r"the secret \$\{env.NOWHERE\} was not found"):
+    with pytest.raises(Exception, match=r"the secret \$\{env.NOWHERE\} cannot be found"):
         deployer.apply()
     assert deployer.writes() == 0
 

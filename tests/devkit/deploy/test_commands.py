@@ -209,7 +209,7 @@ def test_mistakes_are_one_message_on_stderr(project: Project, capsys: pytest.Cap
     assert devkit("deploy", "plan", "--folder", str(project.folder)) == 1
     said = capsys.readouterr().err
     assert said.startswith("devkit: the declaration has 2 mistakes; nothing was changed:\n")
-    assert "resources/all.yml:3: 'nam' is no field here; did you mean 'name'?" in said
+    assert "resources/all.yml:3: unknown field 'nam'; did you mean 'name'?" in said
 
 
 def test_the_bundle_has_a_target_for_each_environment_and_names_local_files(

@@ -34,19 +34,19 @@ def test_an_unknown_key_deep_inside_a_body_is_found_with_its_line(project: Proje
         "resources:\n  jobs:\n    etl:\n      name: etl\n      tasks:\n        - task_key: a\n"
         "          notebook_task:\n            notebook_pat: /Shared/a\n"
     )
-    assert mistakes(project) == ["resources/all.yml:8: 'notebook_pat' is no field here; did you mean 'notebook_path'?"]
+    assert mistakes(project) == ["resources/all.yml:8: unknown field 'notebook_pat'; did you mean 'notebook_path'?"]
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("spark_version: 15.4", "'spark_version' is text, not 15.4; write it in quotes"),
-        ("num_workers: two", "'num_workers' is a whole number, not 'two'"),
-        ("enable_elastic_disk: 1", "'enable_elastic_disk' is true or false, not 1"),
+        ("spark_version: 15.4", "'spark_version' must be text, not 15.4; write it in quotes"),
+        ("num_workers: two", "'num_workers' must be a whole number, not 'two'"),
+        ("enable_elastic_disk: 1", "'enable_elastic_disk' must be true or false, not 1"),
         ("data_security_mode: SINGLE_USR", "did you mean 'SINGLE_USER'?"),
-        ("spark_conf: [a]", "'spark_conf' is a mapping, not a list"),
-        ("init_scripts: {}", "'init_scripts' is a list, not a mapping"),
-        ("autoscale: 3", "'autoscale' is a mapping, not 3"),
+        ("spark_conf: [a]", "'spark_conf' must be a mapping, not a list"),
+        ("init_scripts: {}", "'init_scripts' must be a list, not a mapping"),
+        ("autoscale: 3", "'autoscale' must be a mapping, not 3"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_a_mistake(project: Project, line: str, message: str) -> None:
@@ -59,7 +59,7 @@ def test_a_value_of_the_wrong_type_is_a_mistake(project: Project, line: str, mes
 
 def test_an_unknown_kind_names_the_nearest_one(project: Project) -> None:
     project.resources("resources:\n  cluster:\n    small: {}\n")
-    assert mistakes(project) == ["resources/all.yml:2: 'cluster' is no kind of resource; did you mean 'clusters'?"]
+    assert mistakes(project) == ["resources/all.yml:2: 'cluster' is not a kind of resource; did you mean 'clusters'?"]
 
 
 def test_mounts_are_refused_with_their_modern_replacement(project: Project) -> None:
@@ -123,20 +123,20 @@ def test_a_path_outside_of_the_projects_own_folder_is_a_mistake(project: Project
     project.write("init.sh", "")
     project.resources("resources:\n  files:\n    init: {file: init.sh, path: ../../other/init.sh}\n")
     (found,) = mistakes(project)
-    assert "lies outside of /Workspace/Shared/demo/dev" in found
+    assert "lies outside /Workspace/Shared/demo/dev" in found
 
 
 def test_a_root_that_does_not_name_project_and_environment_is_a_mistake(project: Project) -> None:
     project.environment("workspace: {root: /Workspace/Shared/all}\n")
     project.resources("")
     (found,) = mistakes(project)
-    assert "must hold the folders demo/dev" in found
+    assert "must contain the folders demo/dev" in found
 
 
 def test_a_secret_in_plain_text_is_a_mistake_that_does_not_show_it(project: Project) -> None:
     project.resources(f"resources:\n  secret_scopes:\n    hub: {{name: hub, secrets: {{key: {CANARY}}}}}\n")
     (found,) = mistakes(project)
-    assert "stands here as plain text" in found
+    assert "is written here as plain text" in found
     assert CANARY not in found
 
 
@@ -148,12 +148,14 @@ def test_a_reference_to_a_secret_is_refused_where_it_would_be_shown(project: Pro
 
 def test_a_key_that_stands_twice_is_a_mistake(project: Project) -> None:
     project.resources("resources:\n  jobs:\n    etl: {name: a}\n    etl: {name: b}\n")
-    assert mistakes(project) == ["resources/all.yml:4: 'etl' is given again; it stands at line 3 already"]
+    assert mistakes(project) == ["resources/all.yml:4: 'etl' is given again; it is already given in line 3"]
 
 
 def test_two_resources_of_one_name_are_a_mistake(project: Project) -> None:
     project.resources("resources:\n  jobs:\n    one: {name: etl}\n    two: {name: etl}\n")
-    assert mistakes(project) == ["resources/all.yml:4: the name 'etl' of jobs stands at resources/all.yml:3 already"]
+    assert mistakes(project) == [
+        "resources/all.yml:4: the name 'etl' of jobs is already declared at resources/all.yml:3"
+    ]
 
 
 def test_an_unknown_environment_names_the_nearest_one(project: Project) -> None:
@@ -166,8 +168,8 @@ def test_a_file_that_is_no_yaml_and_an_include_that_fits_nothing_are_told_togeth
     project.write("environments/dev.yml", "project: demo\ninclude: [../resources/*.yml, ../nothing/*.yml]\n")
     project.resources("resources: [\n")
     found = mistakes(project)
-    assert "environments/dev.yml:2: no file fits '../nothing/*.yml'" in found
-    assert any("this is no YAML" in each for each in found)
+    assert "environments/dev.yml:2: no file matches '../nothing/*.yml'" in found
+    assert any("invalid YAML" in each for each in found)
 
 
 def test_a_permission_without_a_principal_or_with_a_wrong_level_is_a_mistake(project: Project) -> None:
@@ -200,19 +202,19 @@ def test_a_folder_is_deployed_without_its_hidden_files(project: Project) -> None
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("resources: [1]", "resources/all.yml:1: `resources` is a mapping"),
-        ("resources: {jobs: [a]}", "resources/all.yml:1: 'jobs' is a mapping of keys"),
-        ("resources: {jobs: a}", "resources/all.yml:1: 'jobs' is a mapping of keys"),
-        ("variables: [1]", "resources/all.yml:1: `variables` is a mapping"),
-        ("include: 5", "resources/all.yml:1: `include` is a list"),
-        ("include: [[a]]", "resources/all.yml:1: `include` is a list"),
-        ("include: ['/*.yml']", "resources/all.yml:1: no file fits '/*.yml'"),
-        ("resources: &a {jobs: *a}", "resources/all.yml:1: an alias stands within what it stands for"),
-        ("resources:\n  jobs: !python/object x", "resources/all.yml:2: this is no YAML"),
+        ("resources: [1]", "resources/all.yml:1: `resources` must be a mapping"),
+        ("resources: {jobs: [a]}", "resources/all.yml:1: 'jobs' must be a mapping of keys"),
+        ("resources: {jobs: a}", "resources/all.yml:1: 'jobs' must be a mapping of keys"),
+        ("variables: [1]", "resources/all.yml:1: `variables` must be a mapping"),
+        ("include: 5", "resources/all.yml:1: `include` must be a list"),
+        ("include: [[a]]", "resources/all.yml:1: `include` must be a list"),
+        ("include: ['/*.yml']", "resources/all.yml:1: no file matches '/*.yml'"),
+        ("resources: &a {jobs: *a}", "resources/all.yml:1: an alias refers to a value that contains it"),
+        ("resources:\n  jobs: !python/object x", "resources/all.yml:2: unknown tag"),
         ("resources: {files: {a: {file: ''}}}", "resources/all.yml:1: no file in"),
-        ("resources: {files: {a: {file: null}}}", "resources/all.yml:1: files.a lacks 'file'"),
-        ("resources: {jobs: {a: {name: null}}}", "resources/all.yml:1: jobs.a lacks 'name'"),
-        ("resources: {files: {a: {file: environments/dev.yml, path: 5}}}", "resources/all.yml:1: 'path' is text"),
+        ("resources: {files: {a: {file: null}}}", "resources/all.yml:1: files.a needs 'file'"),
+        ("resources: {jobs: {a: {name: null}}}", "resources/all.yml:1: jobs.a needs 'name'"),
+        ("resources: {files: {a: {file: environments/dev.yml, path: 5}}}", "resources/all.yml:1: 'path' must be text"),
     ],
 )
 def test_a_file_of_the_wrong_shape_is_a_mistake_with_its_line(project: Project, text: str, place: str) -> None:
@@ -231,4 +233,4 @@ def test_an_environment_of_the_wrong_shape_is_a_mistake_with_its_line(project: P
 def test_a_project_that_is_no_text_is_a_mistake_with_its_line(project: Project) -> None:
     project.environment(head="project: [x]")
     project.resources("")
-    assert mistakes(project)[0] == "environments/dev.yml:1: `project` is a text"
+    assert mistakes(project)[0] == "environments/dev.yml:1: `project` must be a text"

@@ -50,7 +50,7 @@ def test_a_job_that_somebody_cloned_is_told_and_neither_changed_nor_deleted(
 def test_a_root_that_another_environment_may_lie_in_is_a_mistake(project: Project, root: str) -> None:
     project.environment(f"workspace: {{root: '{root}'}}\n", head="project: my-devkit")
     project.resources("")
-    with pytest.raises(DeclarationError, match="must hold the folders my-devkit/dev"):
+    with pytest.raises(DeclarationError, match="must contain the folders my-devkit/dev"):
         project.load()
 
 

@@ -124,7 +124,7 @@ class _Session:
 
 
 def _masked(verb: Verb) -> Verb:
-    """Let a verb run, and clean what goes wrong of every secret that was looked up."""
+    """Return a verb whose errors show no secret that was looked up."""
 
     def run(arguments: argparse.Namespace) -> int:
         from devkit.deploy.declaration.values import Values
@@ -136,7 +136,9 @@ def _masked(verb: Verb) -> Verb:
         try:
             return verb(arguments)
         except SparkUtilsError as error:
-            raise DeploymentError(redact(str(error), arguments.values.revealed).rstrip(". ")) from None
+            for name in ("problem", "origin", "remedy"):
+                setattr(error, name, redact(getattr(error, name) or "", arguments.values.revealed))
+            raise
         except Exception as error:
             from databricks.sdk.core import DatabricksError
 

@@ -30,7 +30,11 @@ class DeclarationError(ConfigurationError):
         self.mistakes = tuple(mistakes)
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         lines = "\n".join(f"  {line}" for line in mistakes)
-        super().__init__(f"the declaration has {count}; nothing was changed:\n{lines}\n ")
+        super().__init__(f"the declaration has {count}; nothing was changed:\n{lines}")
+
+    def __str__(self) -> str:
+        """Return the mistakes, a line each; the last line ends as it is."""
+        return self.problem
 
 
 class DeploymentError(SparkUtilsError):

@@ -39,7 +39,7 @@ def mistakes_of(
     for name, value in body.items():
         here = (*path, name)
         if name not in known:
-            yield f"{place(here)}: {name!r} is no field here; {suggestion(name, known)}"
+            yield f"{place(here)}: unknown field {name!r}; {suggestion(name, known)}"
         elif name in REFERENCES and isinstance(value, str):
             continue  # a name, which is looked up when the workspace is known
         else:
@@ -57,13 +57,13 @@ def _mistakes_of_value(value: Any, hint: Any, place: Place, path: tuple[str | in
         if isinstance(value, dict):
             yield from mistakes_of(value, spec_fields(hint), place, path)
         else:
-            yield f"{place(path)}: {path[-1]!r} is a mapping, not {_shown(value)}"
+            yield f"{place(path)}: {path[-1]!r} must be a mapping, not {_shown(value)}"
     elif isinstance(hint, type) and issubclass(hint, enum.Enum):
         known = [str(each.value) for each in hint]
         if value not in known:
             yield f"{place(path)}: {path[-1]!r} cannot be {_shown(value)}; {suggestion(str(value), known)}"
     elif not _fits(value, hint):
-        yield f"{place(path)}: {path[-1]!r} is {_named(hint)}, not {_shown(value)}{_quotes(value, hint)}"
+        yield f"{place(path)}: {path[-1]!r} must be {_named(hint)}, not {_shown(value)}{_quotes(value, hint)}"
 
 
 def _mistakes_of_container(
@@ -71,9 +71,11 @@ def _mistakes_of_container(
 ) -> Iterator[str]:
     if not isinstance(value, origin):
         kind = "a list" if origin is list else "a mapping"
-        yield f"{place(path)}: {path[-1]!r} is {kind}, not {_shown(value)}"
+        yield f"{place(path)}: {path[-1]!r} must be {kind}, not {_shown(value)}"
     elif origin is list:
         for index, each in enumerate(value):
+            if each is None:
+                yield f"{place((*path, index))}: item {index + 1} of {path[-1]!r} is empty"
             yield from _mistakes_of_value(each, inner[0], place, (*path, index))
     else:
         for name, each in value.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import json
@@ -27,9 +28,10 @@ def file_digest(content: bytes) -> str:
 def notebook_digest(content: bytes) -> str:
     """Return the digest of a notebook's cells, whether it is source or ``.ipynb``, with its header or without.
 
-    The service adds the header to source that lacks it, ends lines its own way, and gives an ``.ipynb`` new metadata.
+    The service adds the header to source that lacks it, ends lines its own way, drops a byte-order mark, and gives an
+    ``.ipynb`` new metadata.
     """
-    text = content.decode("utf-8", errors="replace").replace("\r\n", "\n")
+    text = content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
     cells = _cells(text)
     if cells is not None:
         return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
@@ -39,20 +41,25 @@ def notebook_digest(content: bytes) -> str:
 
 
 def is_notebook(file: Path, content: bytes) -> bool:
-    """Tell whether a local file is a notebook: an ``.ipynb``, or source whose first line says so."""
+    """Return whether a local file is a notebook: an ``.ipynb``, or source whose first line says so."""
     if file.suffix == ".ipynb":
         return True
     header = NOTEBOOK_HEADERS.get(LANGUAGES.get(file.suffix.lower(), ""))
-    return header is not None and content.startswith(header.encode())
+    return header is not None and content.removeprefix(codecs.BOM_UTF8).startswith(header.encode())
 
 
 def language_of(file: Path) -> str | None:
-    """Return the language of a notebook file by its suffix, or None when it can be no notebook."""
+    """Return the language of a notebook file by its suffix, or None if it cannot be a notebook."""
     return LANGUAGES.get(file.suffix.lower())
 
 
+def is_wheel(content: bytes) -> bool:
+    """Return whether content is a zip archive, as a wheel is."""
+    return zipfile.is_zipfile(io.BytesIO(content))
+
+
 def wheel_path(root: str, file: Path, content: bytes) -> str:
-    """Return where a wheel lies: in a folder named by its content, under its own file name, as pip demands it."""
+    """Return the path of a wheel: a folder named by its content, and its own file name, as pip demands."""
     return str(PurePosixPath(root, "wheels", wheel_digest(content), file.name))
 
 

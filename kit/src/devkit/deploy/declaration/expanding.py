@@ -12,11 +12,13 @@ from devkit.deploy.declaration.checking import suggestion
 from devkit.deploy.declaration.content import (
     file_digest,
     is_notebook,
+    is_wheel,
     language_of,
     notebook_digest,
     wheel_digest,
     wheel_path,
 )
+from devkit.deploy.declaration.job_checks import job_mistakes
 from devkit.deploy.declaration.kinds import KINDS
 from devkit.deploy.declaration.model import Desired
 from devkit.deploy.declaration.variables import secret_source
@@ -80,7 +82,7 @@ class _Expansion:
         files = _fitting(self.base, pattern)
         if len(files) != 1:
             found = "no file" if not files else f"{len(files)} files ({', '.join(each.name for each in files)})"
-            raise self.mistake(f"{found} in {self.base} fits {pattern!r}; one is needed", field)
+            raise self.mistake(f"{found} in {self.base} matches {pattern!r}; exactly one must", field)
         return files[0], files[0].read_bytes()
 
     def local(self, file: Path) -> str:
@@ -116,7 +118,8 @@ def paths_of(kind: str, key: str, body: dict[str, Any], base: Path, values: dict
         return {f"{kind}.{key}.path": "(missing)"}  # the mistake is told where the file is read
     root = _root(body, values)
     if kind == "wheels":
-        return {f"{kind}.{key}.path": wheel_path(root, found[0], found[0].read_bytes())}
+        content = found[0].read_bytes()
+        return {f"{kind}.{key}.path": wheel_path(root, found[0], content) if is_wheel(content) else "(no wheel)"}
     default = found[0].name if kind == "files" else found[0].stem
     return {f"{kind}.{key}.path": str(PurePosixPath(root, str(body.get("path") or default)))}
 
@@ -132,9 +135,14 @@ def _jobs(expansion: _Expansion) -> list[Desired]:
     if isinstance(stream, dict):
         for key in stream:
             if key not in STREAM_KEYS:
-                raise expansion.mistake(f"{key!r} is no key of a stream; {suggestion(key, STREAM_KEYS)}", "stream", key)
+                raise expansion.mistake(
+                    f"unknown key {key!r} of a stream; {suggestion(key, STREAM_KEYS)}", "stream", key
+                )
     elif not isinstance(stream, bool | None):
-        raise expansion.mistake("`stream` is true, or a mapping with `checkpoint`", "stream")
+        raise expansion.mistake("`stream` must be true, or a mapping with `checkpoint`", "stream")
+    mistakes = [f"{expansion.declared.at(*path)}: {message}" for path, message in job_mistakes(body)]
+    if mistakes:
+        raise DeclarationError(mistakes)
     health = {**DEFAULT_STREAM, **(stream if isinstance(stream, dict) else {})} if stream else None
     return [expansion.desired(str(body["name"]), body, stream=health)]
 
@@ -173,12 +181,12 @@ def _secret(expansion: _Expansion, key: str, value: Any, scope: str) -> tuple[st
     given = value if isinstance(value, dict) else {"value": value}
     unknown = [each for each in given if each not in ("value", "binary")]
     if unknown:
-        raise expansion.mistake(f"{unknown[0]!r} is no key of a secret; known are value, binary", "secrets", key)
+        raise expansion.mistake(f"unknown key {unknown[0]!r} of a secret; known are value, binary", "secrets", key)
     source = given.get("value") or f"${{secret.{scope}/{key}}}"
     if secret_source(source) is None:
         remedy = "Write ${env.NAME}, ${file.PATH}, ${keyring.SERVICE/USER}, ${key_vault.VAULT/NAME} or nothing"
         raise expansion.mistake(
-            f"the secret {key!r} stands here as plain text, which is not shown. {remedy}", "secrets", key
+            f"the secret {key!r} is written here as plain text (not shown). {remedy}", "secrets", key
         )
     return source, bool(given.get("binary"))
 
@@ -195,10 +203,12 @@ def _notebooks(expansion: _Expansion) -> list[Desired]:
 
 
 def _notebook(expansion: _Expansion, file: Path, content: bytes, path: str, key: str | None = None) -> Desired:
-    language = language_of(file)
+    language, jupyter = language_of(file), file.suffix == ".ipynb"
     if language is None:
-        raise expansion.mistake(f"{file.name} is no notebook: .py, .ipynb, .sql, .scala or .r", "file")
-    body = {"language": language, "sha256": notebook_digest(content), "jupyter": file.suffix == ".ipynb"}
+        raise expansion.mistake(f"{file.name} is not a notebook: .py, .ipynb, .sql, .scala or .r", "file")
+    body: dict[str, Any] = {"sha256": notebook_digest(content), "jupyter": jupyter}
+    if not jupyter:  # of an .ipynb the service reads it from the metadata
+        body["language"] = language
     key, local = key or expansion.declared.key, expansion.local(file)
     return expansion.desired(path, body, content=content, kind="notebooks", key=key, local=local)
 
@@ -224,14 +234,15 @@ def _folders(expansion: _Expansion) -> list[Desired]:
 
 
 def _is_plain(relative: Path) -> bool:
-    """Tell whether a file of a folder is deployed: ``.env`` and ``.git`` are the business of this machine."""
+    """Return whether a file of a folder is deployed: ``.env`` and ``.git`` are the business of this machine."""
     return not any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
 
 
 def _wheels(expansion: _Expansion) -> list[Desired]:
     file, content = expansion.read(expansion.body["file"])
-    if file.suffix != ".whl":
-        raise expansion.mistake(f"{file.name} is no wheel", "file")
+    if file.suffix != ".whl" or not is_wheel(content):
+        why = "its name must end in .whl" if file.suffix != ".whl" else "it is not a zip archive; build it again"
+        raise expansion.mistake(f"{file.name} is not a wheel: {why}", "file")
     path = wheel_path(_root(expansion.body, expansion.values), file, content)
     return [expansion.desired(path, {"content": wheel_digest(content)}, content=content, local=expansion.local(file))]
 
@@ -264,27 +275,27 @@ def _table_changes(expansion: _Expansion) -> list[Desired]:
 def _principals(expansion: _Expansion, granted: Any) -> dict[str, str]:
     """Return an access list as ``group:users`` to a level."""
     principals: dict[str, str] = {}
+    levels = KINDS[expansion.declared.kind].levels
     for index, each in enumerate(granted if isinstance(granted, list) else [granted]):
         known = (*PRINCIPALS, "level")
         named = [name for name in each if name in PRINCIPALS] if isinstance(each, dict) else []
         if len(named) != 1 or set(each) != {named[0], "level"}:
             message = "a permission has `level` and one of `user_name`, `group_name`, `service_principal_name`"
             unknown = [name for name in each if name not in known] if isinstance(each, dict) else []
-            hint = f": {unknown[0]!r} is no key; {suggestion(unknown[0], known)}" if unknown else ""
+            hint = f": unknown key {unknown[0]!r}; {suggestion(unknown[0], known)}" if unknown else ""
             raise expansion.mistake(message + hint, "permissions", index)
-        principal = f"{PRINCIPALS[named[0]]}:{each[named[0]]}"
-        principals[principal] = _level(expansion, index, each["level"])
+        principal, level = f"{PRINCIPALS[named[0]]}:{each[named[0]]}", str(each["level"])
+        if level not in levels:
+            message = f"'level' of {expansion.declared.kind} cannot be {level!r}; {suggestion(level, levels)}"
+            raise expansion.mistake(message, "permissions", index, "level")
+        if principal in principals:
+            message = f"{principal.replace(':', ' ')!r} is given again; a principal has one level"
+            raise expansion.mistake(message, "permissions", index)
+        principals[principal] = level
+    owners = [who for who, level in principals.items() if level == "IS_OWNER"]
+    if len(owners) > 1 or any(who.startswith("group:") for who in owners):
+        raise expansion.mistake("IS_OWNER is one user or service principal, not a group", "permissions")
     return principals
-
-
-def _level(expansion: _Expansion, index: int, level: Any) -> str:
-    from databricks.sdk.service.iam import PermissionLevel
-
-    known = [each.value for each in PermissionLevel]
-    if level not in known:
-        message = f"'level' cannot be {level!r}; {suggestion(str(level), known)}"
-        raise expansion.mistake(message, "permissions", index, "level")
-    return str(level)
 
 
 def _path(expansion: _Expansion, default: str) -> str:
@@ -298,7 +309,7 @@ def _within(expansion: _Expansion, path: str, root: str) -> None:
     if not root:
         raise expansion.mistake("`workspace.volume_root` is not set in the environment's file", "volume")
     if ".." in PurePosixPath(path).parts or not path.startswith(root.rstrip("/") + "/"):
-        message = f"{path} lies outside of {root}, the folder that belongs to this project and environment"
+        message = f"{path} lies outside {root}, the folder that belongs to this project and environment"
         raise expansion.mistake(message, "path")
 
 

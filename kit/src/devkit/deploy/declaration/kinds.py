@@ -18,6 +18,46 @@ OptionalText = str | None
 OptionalFlag = bool | None
 Anything = Any | None
 
+# The permission levels of each object type.
+# Source: https://docs.databricks.com/api/workspace/permissions/getpermissionlevels.
+LEVELS: Final = {
+    "instance-pools": (
+        "CAN_ATTACH_TO",
+        "CAN_MANAGE",
+    ),
+    "cluster-policies": ("CAN_USE",),
+    "clusters": (
+        "CAN_ATTACH_TO",
+        "CAN_RESTART",
+        "CAN_MANAGE",
+    ),
+    "repos": (
+        "CAN_READ",
+        "CAN_RUN",
+        "CAN_EDIT",
+        "CAN_MANAGE",
+    ),
+    "warehouses": (
+        "CAN_USE",
+        "CAN_MONITOR",
+        "CAN_VIEW",
+        "CAN_MANAGE",
+        "IS_OWNER",
+    ),
+    "jobs": (
+        "CAN_VIEW",
+        "CAN_MANAGE_RUN",
+        "CAN_MANAGE",
+        "IS_OWNER",
+    ),
+    "pipelines": (
+        "CAN_VIEW",
+        "CAN_RUN",
+        "CAN_MANAGE",
+        "IS_OWNER",
+    ),
+}
+
 
 @dataclass(frozen=True)
 class KeyVault:
@@ -40,6 +80,7 @@ class Kind:
         undeclared: Parameters of `create` that are not settings.
         permissions: The object type in the permissions service.
         replaced_by: Further fields whose change needs a new resource.
+        unreported: Fields that the service takes and never reports: only the ownership tag shows that they changed.
         more: Names and types that may be declared beside the parameters of `create`.
     """
 
@@ -51,6 +92,7 @@ class Kind:
     undeclared: frozenset[str] = frozenset()
     permissions: str = ""
     replaced_by: frozenset[str] = frozenset()
+    unreported: frozenset[str] = frozenset()
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -60,6 +102,11 @@ class Kind:
         kept = {name: hint for name, hint in taken.items() if name not in self.undeclared}
         more = {name: list[_sdk(hint)] | None if isinstance(hint, str) else hint for name, hint in self.more.items()}  # type: ignore[misc]  # a class of the SDK
         return {**kept, **more, **({"permissions": Anything} if self.permissions else {})}
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Return the permission levels that this kind has."""
+        return LEVELS[self.permissions]
 
     @cached_property
     def required(self) -> frozenset[str]:
@@ -107,6 +154,7 @@ _KINDS = (
         edit="compute:ClustersAPI.edit",
         name_field="cluster_name",
         undeclared=frozenset({"clone_from"}),
+        unreported=frozenset({"apply_policy_default_values"}),
         permissions="clusters",
         more={"libraries": "compute:Library"},
     ),

@@ -72,7 +72,7 @@ def load(environment: str, folder: Path = DEFAULT_FOLDER, base: Path | None = No
     top = _open_environment(loading)
     _include(loading, top, ENVIRONMENT_KEYS)
     settings = top.content if isinstance(top.content, dict) else {}
-    if not settings.get("project"):
+    if settings.get("project") is None:
         loading.mistakes.append(f"{top.place(())}: `project` is missing: the name that marks what this project owns")
     variables = _variables(loading, settings)
     _names(loading, variables)
@@ -126,7 +126,7 @@ def _include(loading: _Loading, document: Document, known: tuple[str, ...]) -> N
         found = _fitting(document.file.parent, pattern)
         files = sorted(Path(os.path.normpath(file)) for file in found)  # without `..`, as a reader would name them
         if not files:
-            loading.mistakes.append(f"{document.place(('include', index))}: no file fits {pattern!r}")
+            loading.mistakes.append(f"{document.place(('include', index))}: no file matches {pattern!r}")
         for file in files:
             if file.resolve() not in [each.file.resolve() for each in loading.documents]:
                 try:
@@ -147,9 +147,9 @@ def _check_keys(
     loading: _Loading, document: Document, path: tuple[str, ...], content: dict[str, Any], known: tuple[str, ...]
 ) -> None:
     for name in content:
-        if name not in known:
+        if name not in known and not (name.startswith("x-") and not path):  # a place for anchors
             where = document.place((*path, name))
-            loading.mistakes.append(f"{where}: {name!r} is no key here; {suggestion(name, known)}")
+            loading.mistakes.append(f"{where}: unknown key {name!r}; {suggestion(name, known)}")
 
 
 def _gather(loading: _Loading, document: Document, resources: dict[str, Any]) -> None:
@@ -159,7 +159,7 @@ def _gather(loading: _Loading, document: Document, resources: dict[str, Any]) ->
             loading.mistakes.append(f"{where}: {MOUNTS}")
         elif kind not in KINDS or kind in ("permissions", "secrets"):
             known = [each for each in KINDS if each not in ("permissions", "secrets")]
-            loading.mistakes.append(f"{where}: {kind!r} is no kind of resource; {suggestion(kind, known)}")
+            loading.mistakes.append(f"{where}: {kind!r} is not a kind of resource; {suggestion(kind, known)}")
         else:
             for key, body in (items or {}).items():
                 _declare(loading, document, kind, key, body)
@@ -169,7 +169,7 @@ def _declare(loading: _Loading, document: Document, kind: str, key: str, body: A
     path = ("resources", kind, key)
     earlier = next((each for each in loading.declared if (each.kind, each.key) == (kind, key)), None)
     if earlier is not None:
-        loading.mistakes.append(f"{document.place(path)}: {kind}.{key} is declared at {earlier.place} already")
+        loading.mistakes.append(f"{document.place(path)}: {kind}.{key} is already declared at {earlier.place}")
     elif not isinstance(body, dict):
         loading.mistakes.append(f"{document.place(path)}: {kind}.{key} must be a mapping of its settings")
     else:
@@ -179,9 +179,14 @@ def _declare(loading: _Loading, document: Document, kind: str, key: str, body: A
 def _variables(loading: _Loading, settings: dict[str, Any]) -> Variables:
     """Return the variables: those of the environment over the defaults of the resource files."""
     values: dict[str, Any] = {"project": settings.get("project", ""), "environment": loading.environment}
+    texts: dict[str, str] = {}
     for document in reversed(loading.documents):
         given = (document.content or {}).get("variables") if isinstance(document.content, dict) else None
-        values |= {f"var.{name}": value for name, value in (given or {}).items()}
+        for name, value in (given or {}).items():
+            values[f"var.{name}"] = value
+            texts.pop(f"var.{name}", None)
+            if ("variables", name) in document.texts:
+                texts[f"var.{name}"] = document.texts["variables", name]
     place = settings.get("workspace") or {}
     project, environment = values["project"], loading.environment
     defaults = {"root": f"/Workspace/Shared/{project}/{environment}", "repos_root": f"/Repos/{project}+{environment}"}
@@ -189,17 +194,17 @@ def _variables(loading: _Loading, settings: dict[str, Any]) -> Variables:
     for name in ROOTS:
         early = Variables(values)
         values[f"workspace.{name}"] = early.resolve(place.get(name) or defaults.get(name, ""), ("workspace", name))
-        loading.mistakes += [f"{top.place(path)}: {message}" for path, message in early.unknown]
+        loading.mistakes += [f"{top.place(path)}: {message}" for path, message in early.mistakes]
         root = values[f"workspace.{name}"]
         if root and not _is_own(str(root), str(project), loading.environment):
             remedy = "what lies in it is deleted by prune, so it must belong to one project and environment alone"
-            message = f"`{name}` must hold the folders {project}/{environment}, {root!r} does not: {remedy}"
+            message = f"`{name}` must contain the folders {project}/{environment}, and {root!r} does not: {remedy}"
             loading.mistakes.append(f"{top.place(('workspace', name))}: {message}")
-    return Variables(values)
+    return Variables(values, texts)
 
 
 def _is_own(root: str, project: str, environment: str) -> bool:
-    """Tell whether a folder belongs to one project and environment, as two folders of its path or as one.
+    """Return whether a folder belongs to one project and environment, as two folders of its path or as one.
 
     Joined by a hyphen, ``a-b`` of ``c`` and ``a`` of ``b-c`` would share one. Beneath ``/Repos`` there is one level
     of folders only, so there a ``+`` joins them, which neither name can hold.
@@ -213,7 +218,9 @@ def _is_own(root: str, project: str, environment: str) -> bool:
 
 def _names(loading: _Loading, variables: Variables) -> None:
     """Let resources name each other: ``${clusters.small.name}``, ``${wheels.job.path}``."""
-    early = Variables(variables.values)  # a name may hold variables, but not the name of another resource
+    early = Variables(
+        variables.values, variables.texts
+    )  # a name may hold variables, but not the name of another resource
     for each in loading.declared:
         body = early.resolve(each.body)
         name = body.get(KINDS[each.kind].name_field)
@@ -225,9 +232,9 @@ def _names(loading: _Loading, variables: Variables) -> None:
 def _desired(loading: _Loading, variables: Variables) -> list[Desired]:
     desired: list[Desired] = []
     for each in loading.declared:
-        variables.unknown.clear()
+        variables.mistakes.clear()
         body = variables.resolve(each.body, each.path)
-        found = [f"{each.document.place(path)}: {message}" for path, message in variables.unknown]
+        found = [f"{each.document.place(path)}: {message}" for path, message in variables.mistakes]
         found += _mistakes(each, body)
         if found:
             loading.mistakes += found
@@ -259,7 +266,7 @@ def _mistakes(declared: Declared, body: dict[str, Any]) -> list[str]:
     kind = KINDS[declared.kind]
     found = list(mistakes_of(body, kind.fields, declared.document.place, declared.path))
     missing = sorted(kind.required - {name for name, value in body.items() if value is not None})
-    found += [f"{declared.place}: {declared.kind}.{declared.key} lacks {name!r}" for name in missing]
+    found += [f"{declared.place}: {declared.kind}.{declared.key} needs {name!r}" for name in missing]
     plain = {name: value for name, value in body.items() if name not in ("permissions", "stream")}
     if declared.kind != "secret_scopes":
         found += list(_stray_secrets(declared, plain))
@@ -287,7 +294,7 @@ def _twice(desired: list[Desired]) -> list[str]:
             if earlier is not each:
                 kind, field_name, value = what
                 mistakes.append(
-                    f"{each.origin}: the {field_name} {value!r} of {kind} stands at {earlier.origin} already"
+                    f"{each.origin}: the {field_name} {value!r} of {kind} is already declared at {earlier.origin}"
                 )
     return mistakes
 

@@ -1,4 +1,4 @@
-"""The values of secrets, resolved where they are applied and shown nowhere.
+"""The values of secrets, resolved when they are applied, and never shown.
 
 ========================================  =========================================================================
 ``${env.NAME}``                           the environment variable, or the same name in the nearest file ``.env``
@@ -65,7 +65,7 @@ class Values:
         }.get(kind)
         value = look(name, origin) if look else None
         if value is None:
-            raise ConfigurationError(f"the secret {source} was not found", origin=origin, remedy=_REMEDIES.get(kind))
+            raise ConfigurationError(f"the secret {source} cannot be found", origin=origin, remedy=_REMEDIES.get(kind))
         if value:
             self.revealed.add(value.decode(errors="replace"))
             self.revealed.add(base64.b64encode(value).decode())

@@ -1,7 +1,8 @@
 """Variables in a declaration: ``${var.name}``, ``${project}``, ``${jobs.key.name}``, ``${wheels.key.path}``.
 
-A value that is one variable and nothing else takes the variable's own type. References to secrets (``${env.NAME}``)
-are left as they are: they are resolved when they are applied, and stand in secret values only.
+A value that is one variable and nothing else takes the variable's own type; within a longer text a variable stands as
+it was written. References to secrets (``${env.NAME}``) are left as they are: they are resolved when they are applied,
+and stand in secret values only.
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ class Variables:
 
     Args:
         values: By name: ``var.x``, ``project``, ``workspace.root``.
+        texts: Numbers, truth values and nulls among them as they were written.
+
+    Attributes:
+        mistakes: What could not be replaced: the path of each, and why.
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], texts: Mapping[str, str] | None = None) -> None:
         self.values = dict(values)
-        self.unknown: list[tuple[tuple[str | int, ...], str]] = []
+        self.texts = dict(texts or {})
+        self.mistakes: list[tuple[tuple[str | int, ...], str]] = []
 
     def resolve(self, content: Any, path: tuple[str | int, ...] = ()) -> Any:
-        """Return content with every variable replaced; what is unknown is kept in `unknown` with its path."""
+        """Return content with every variable replaced; what cannot be is left, and kept in `mistakes`."""
         if isinstance(content, dict):
             return {
                 str(self.resolve(name, path)): self.resolve(value, (*path, name)) for name, value in content.items()
@@ -47,19 +53,19 @@ class Variables:
         if name in self.values:
             return self.values[name]
         if name.partition(".")[0] not in SECRET_SOURCES:
-            self.unknown.append((path, f"{written} is unknown; {suggestion(name, self._near(name))}"))
+            first = name.partition(".")[0]
+            near = [each for each in self.values if each.partition(".")[0] == first] or [*self.values, *KINDS]
+            self.mistakes.append((path, f"{written} is unknown; {suggestion(name, near)}"))
         return written
 
     def _text(self, name: str, path: tuple[str | int, ...], written: str) -> str:
         value = self._value(name, path, written)
-        if isinstance(value, bool):
-            return str(value).lower()
-        return str(value)
-
-    def _near(self, name: str) -> list[str]:
-        first = name.partition(".")[0]
-        same = [each for each in self.values if each.partition(".")[0] == first]
-        return same or [*self.values, *KINDS]
+        if isinstance(value, dict | list):
+            what = "a mapping" if isinstance(value, dict) else "a list"
+            self.mistakes.append((path, f"{written} is {what}, and cannot stand within a text"))
+        elif value is None:
+            self.mistakes.append((path, f"{written} has no value; write '' for an empty text"))
+        return self.texts.get(name, str(value))
 
 
 def secret_source(text: Any) -> str | None:

@@ -70,7 +70,8 @@ def _action(match: Match, body: dict[str, Any]) -> Action:
     desired, actual = match.desired, match.actual
     if actual is None:
         return Action("create", desired, None, tuple(Change(name, None, value) for name, value in body.items()))
-    changes = (*differences(body, actual.body), *_further_principals(match))
+    reported = {name: value for name, value in body.items() if name not in KINDS[desired.kind].unreported}
+    changes = (*differences(reported, actual.body), *_further_principals(match))
     fields = {change.path.partition(".")[0].partition("[")[0] for change in changes}
     if fields & KINDS[desired.kind].replacing:
         return Action("replace", desired, actual, changes, "a field changed that the service cannot edit")

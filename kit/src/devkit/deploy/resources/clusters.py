@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
+from devkit.deploy.declaration.kinds import KINDS
 from devkit.deploy.declaration.model import Desired, Json
 from devkit.deploy.plan.differences import differences
 from devkit.deploy.plan.model import Actual
@@ -51,7 +52,8 @@ class Clusters(Service):
 
     def update(self, context: Context, desired: Desired, actual: Actual, body: dict[str, Json]) -> None:
         """Edit a cluster if more than its libraries differ, because an edit restarts it."""
-        settings = {name: value for name, value in body.items() if name != "libraries"}
+        left_out = {"libraries", *KINDS[self.kind].unreported}
+        settings = {name: value for name, value in body.items() if name not in left_out}
         if differences(settings, actual.body) or actual.owner != context.owner(desired):
             self._settle(context, actual)
             super().update(context, desired, actual, body)
