@@ -7,11 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyspark import SparkContext
 
 from devkit.spark.java import Java
 from devkit.spark.start_archive import Archive, archive_of, is_on
 
 JAVA = Java(Path("/jdk"), 17, "17.0.15 Debian")
+
+
+@pytest.fixture(autouse=True)
+def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the session that other tests share alone: it is not the one that ends here."""
+    monkeypatch.setattr(SparkContext, "_active_spark_context", None)
 
 
 @pytest.fixture
