@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from devkit.hub.azure import FLUSH_EVENTS, AzureSender
+from devkit.hub.client import Progress
 from devkit.hub.generator import Shares, generate
 from devkit.hub.recording import RecordedEvent
 from devkit.hub.sending import SendReport, send_paced
@@ -34,6 +35,31 @@ class ListSender:
 
     def clock(self) -> float:
         return self.now
+
+
+def test_a_slow_hub_that_goes_on_acknowledging_is_waited_for_however_long_it_takes() -> None:
+    clock = ListSender()
+    progress = Progress(60, clock.clock)
+    for _ in range(1_000):
+        progress.send()
+    for _ in range(999):
+        clock.pause(59)
+        assert not progress.stalled
+        progress.acknowledge()
+
+
+def test_a_hub_that_acknowledges_nothing_for_too_long_stands_still() -> None:
+    clock = ListSender()
+    progress = Progress(60, clock.clock)
+    clock.pause(1_000)  # nothing was due all the while
+    progress.send()
+    clock.pause(60)
+    assert not progress.stalled
+    clock.pause(0.1)
+    assert progress.stalled
+    progress.acknowledge()
+    clock.pause(1_000)
+    assert not progress.stalled
 
 
 def test_a_rate_is_kept() -> None:

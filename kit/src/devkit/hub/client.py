@@ -6,7 +6,7 @@ Why that client: docs/decisions/0002-hub-client.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spark_utils.errors import ConfigurationError, RuntimeSetupError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 ANSWER_SECONDS = 10.0
-DELIVERY_SECONDS = 60.0
+STALL_SECONDS = 60.0  # without one acknowledgement; how long all of them take together is the machine's affair
 ANY_PARTITION = -1  # librdkafka's: the key decides
 POLL_EVERY = 1_000  # events between two looks at the delivery reports
 
@@ -51,18 +51,50 @@ def kafka_settings(connection: ConnectionString) -> dict[str, Any]:
     }
 
 
+class Progress:
+    """Counts what is sent and acknowledged, and notices when nothing moves any more.
+
+    Args:
+        limit: Seconds without an acknowledgement, while one is due, after which it stands still.
+        clock: Gives seconds.
+    """
+
+    def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.sent = self.acknowledged = 0
+        self.limit = limit
+        self._clock = clock
+        self._moved = clock()
+
+    def send(self) -> None:
+        """Count an event that was sent; the first one due starts the clock."""
+        if self.sent == self.acknowledged:
+            self._moved = self._clock()
+        self.sent += 1
+
+    def acknowledge(self) -> None:
+        """Count an acknowledgement."""
+        self.acknowledged += 1
+        self._moved = self._clock()
+
+    @property
+    def stalled(self) -> bool:
+        """Whether an acknowledgement is due and none came for too long."""
+        return self.acknowledged < self.sent and self._clock() - self._moved > self.limit
+
+
 class EventSender:
     """Sends events to one event hub, batched; ``close`` (or the end of ``with``) waits until all are acknowledged.
 
     Args:
         connection_string: Of the event hub, with its ``EntityPath``.
         hub: The event hub, when the connection string names none.
+        stall_seconds: How long the hub may acknowledge nothing before sending fails.
 
     Raises:
         ConfigurationError: No event hub is named.
     """
 
-    def __init__(self, connection_string: str, hub: str | None = None) -> None:
+    def __init__(self, connection_string: str, hub: str | None = None, *, stall_seconds: float = STALL_SECONDS) -> None:
         from confluent_kafka import Producer
 
         connection = parse_connection_string(connection_string)
@@ -74,8 +106,7 @@ class EventSender:
         self.hub = named
         self._failure: KafkaError | None = None
         self._refused: str | None = None
-        self._sent = 0
-        self.acknowledged = 0
+        self._progress = Progress(stall_seconds)
         self._producer = Producer(
             kafka_settings(connection)
             | {
@@ -83,10 +114,11 @@ class EventSender:
                 "linger.ms": 20,
                 "batch.size": 1_000_000,
                 "message.max.bytes": 1_048_576,
+                "enable.idempotence": True,  # a request that is repeated on a slow machine doubles nothing
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 262_144,
                 "partitioner": "murmur2_random",  # the one of Java clients, and so of Spark
-                "message.timeout.ms": int(DELIVERY_SECONDS * 1000),
+                "message.timeout.ms": 0,  # an event may wait behind many others; `Progress` tells when nothing moves
                 "on_delivery": self._delivered,
                 "error_cb": self._noted,
             }
@@ -117,10 +149,15 @@ class EventSender:
                 self._raise_failure()
             except KafkaException as error:
                 raise self._error(str(error.args[0].str())) from None
-        self._sent += 1
-        if self._sent % POLL_EVERY == 0:
+        self._progress.send()
+        if self._progress.sent % POLL_EVERY == 0:
             self._producer.poll(0)
             self._raise_failure()
+
+    @property
+    def acknowledged(self) -> int:
+        """How many events the hub has taken."""
+        return self._progress.acknowledged
 
     def pause(self, seconds: float) -> None:
         """Let time pass, taking delivery reports meanwhile."""
@@ -135,12 +172,9 @@ class EventSender:
         Raises:
             RuntimeSetupError: An event was refused, or the hub does not answer.
         """
-        deadline = time.monotonic() + DELIVERY_SECONDS + 5
-        while self._producer.flush(0.2) and time.monotonic() < deadline:
+        while self._producer.flush(0.2):
             self._raise_failure()
         self._raise_failure()
-        if self.acknowledged < self._sent:
-            raise self._error("the hub did not acknowledge in time")
 
     def __enter__(self) -> EventSender:
         """Return itself."""
@@ -155,7 +189,7 @@ class EventSender:
 
     def _delivered(self, failure: KafkaError | None, _message: Message) -> None:
         if failure is None:
-            self.acknowledged += 1
+            self._progress.acknowledge()
         else:
             self._failure = self._failure or failure
 
@@ -172,6 +206,9 @@ class EventSender:
             raise self._error(self._refused)
         if self._failure is not None:
             raise self._error(self._failure.str())
+        if self._progress.stalled:
+            self._producer.purge()
+            raise self._error(f"nothing was acknowledged for {self._progress.limit:g} s")
 
     def _error(self, reason: str) -> RuntimeSetupError:
         return RuntimeSetupError(
