@@ -16,6 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -32,10 +33,12 @@ from spark_utils.configuration.config_files import (
 from spark_utils.configuration.explain import explain
 from spark_utils.configuration.options import ENVIRONMENT_PREFIX, Option, inner_group, options_of
 from spark_utils.configuration.secrets import Secret
-from spark_utils.configuration.settings import StreamingConfig
+from spark_utils.configuration.settings import StorageOptions, StreamingConfig
 from spark_utils.configuration.settings_checks import check_settings
 from spark_utils.errors import ConfigurationError
-from spark_utils.sinks.storage import resolve_path
+from spark_utils.sinks.storage import AZURITE_ACCOUNT, resolve_path
+from spark_utils.sources.clouds import PUBLIC, cloud_of
+from spark_utils.sources.event_hubs import parse_connection_string
 
 __all__ = ["StreamingConfig", "build_parser", "parse_arguments"]
 
@@ -304,17 +307,31 @@ def _is_schema_text(value: str) -> bool:
 
 def _with_output(config: StreamingConfig, given: Mapping[str, _Given]) -> StreamingConfig:
     """Resolve the two paths that may lie in the storage account, and derive the checkpoint from the output."""
+    storage = _in_the_clouds_domain(config)
     output, origins = config.output, dict(config.origins)
     if output.path:
-        path = resolve_path(output.path, given["output-path"].folder, storage=config.storage)
+        path = resolve_path(output.path, given["output-path"].folder, storage=storage)
         output = replace(output, path=path)
     if output.checkpoint_path:
-        path = resolve_path(output.checkpoint_path, given["checkpoint-path"].folder, storage=config.storage)
+        path = resolve_path(output.checkpoint_path, given["checkpoint-path"].folder, storage=storage)
         output = replace(output, checkpoint_path=path)
     elif output.path:
         output = replace(output, checkpoint_path=f"{output.path.rstrip('/')}/checkpoint")
         origins["checkpoint-path"] = f"{DEFAULT}, from --output-path"
-    return replace(config, output=output, origins=origins)
+    return replace(config, output=output, storage=storage, origins=origins)
+
+
+def _in_the_clouds_domain(config: StreamingConfig) -> StorageOptions:
+    """Name the account by its host where the namespace lies in a sovereign cloud, as the account then does."""
+    name, string = config.storage.account_name, config.source.event_hubs_connection_string
+    if not name or "." in name or name == AZURITE_ACCOUNT:
+        return config.storage
+    host = config.source.event_hubs_namespace or ""
+    if string is not None and string.reference is None:  # a reference is not resolved before it is used
+        with suppress(ConfigurationError):  # told by the checks
+            host = parse_connection_string(string).host
+    cloud = cloud_of(host.rstrip("/").rpartition("//")[2].partition(":")[0])
+    return config.storage if cloud is PUBLIC else replace(config.storage, account_name=f"{name}.dfs.{cloud.storage}")
 
 
 def _all_at_once(mistakes: list[str]) -> ConfigurationError:

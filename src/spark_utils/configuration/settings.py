@@ -163,7 +163,8 @@ class StorageOptions(OptionGroup, title="Storage account", prefix="storage-"):
     """How `configure_storage` authenticates to a storage account."""
 
     account_name: str | None = option(
-        "Account (Azure Data Lake Storage Gen2) that relative output paths lie in; none: folders, volumes or URLs."
+        "Account (Azure Data Lake Storage Gen2) that relative output paths lie in, by its name (then in the cloud "
+        "of the namespace) or its host; none: folders, volumes or URLs."
     )
     container_name: str = option("Container in the account.", default="data")
     account_key: Secret | None = secret("Account key.", environment="STREAMING_STORAGE_KEY")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark_utils.configuration.secrets import Secret
 from spark_utils.errors import ConfigurationError
+from spark_utils.sources.clouds import PUBLIC, cloud_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,7 +52,13 @@ def resolve_path(text: str, folder: Path, *, storage: StorageOptions | None = No
 def container_url(account: str, container: str) -> str:
     """Return the URL of a container: `abfss://`, or `abfs://` (no TLS) for Azurite's account."""
     scheme = "abfs" if account == AZURITE_ACCOUNT else "abfss"
-    return f"{scheme}://{container}@{account}.dfs.core.windows.net"
+    return f"{scheme}://{container}@{account_host(account)}"
+
+
+def account_host(account: str) -> str:
+    """Return the host of an account that is given by its name (in the public cloud), or by a host of any cloud."""
+    name = re.sub(r"^[a-z]+://|/+$", "", account.strip(), flags=re.IGNORECASE)
+    return name.replace(".blob.", ".dfs.", 1) if "." in name else f"{name}.dfs.{PUBLIC.storage}"
 
 
 def storage_settings(storage: StorageOptions) -> dict[str, str | Secret]:
@@ -63,7 +70,7 @@ def storage_settings(storage: StorageOptions) -> dict[str, str | Secret]:
     account = storage.account_name
     if not account:
         return {}
-    host = f"{account}.dfs.core.windows.net"
+    host = account_host(account)
     if account == AZURITE_ACCOUNT:
         return _azurite_settings(host, storage)
     if storage.account_key is not None:
@@ -89,7 +96,7 @@ def _oauth_settings(host: str, storage: StorageOptions) -> dict[str, str | Secre
             "org.apache.hadoop.fs.azurebfs.oauth2.ClientCredsTokenProvider"
         ),
         f"fs.azure.account.oauth2.client.endpoint.{host}": (
-            f"https://login.microsoftonline.com/{storage.tenant_id}/oauth2/token"
+            f"https://{cloud_of(host).login}/{storage.tenant_id}/oauth2/token"
         ),
         f"fs.azure.account.oauth2.client.id.{host}": str(storage.client_id),
         f"fs.azure.account.oauth2.client.secret.{host}": storage.client_secret,

@@ -21,6 +21,7 @@ from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.values import StartingPosition
 from spark_utils.errors import ConfigurationError, ConnectionStringError
 from spark_utils.redaction import MASK
+from spark_utils.sources.clouds import CLOUDS, PUBLIC, cloud_of
 
 __all__ = [
     "ConnectionString",
@@ -31,11 +32,20 @@ __all__ = [
     "kafka_options",
     "namespace_host",
     "parse_connection_string",
+    "split_namespace",
 ]
 
 EVENT_HUBS_PORT: Final = 9093
 EMULATOR_PORT: Final = 9092
-DOMAIN: Final = "servicebus.windows.net"
+EMULATOR_AMQP_PORT: Final = 5672  # what the emulator's own connection string names; its Kafka endpoint is another
+
+_ZERO_WIDTH: Final = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # come along when copied from a page
+_QUOTES: Final = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019")
+_FOREIGN: Final = {
+    "hostname": "it is that of an IoT Hub; use its Event Hub-compatible endpoint (IoT Hub, Built-in endpoints)",
+    "accountname": "it is that of a storage account; use that of the Event Hubs namespace",
+    "defaultendpointsprotocol": "it is that of a storage account; use that of the Event Hubs namespace",
+}
 
 # Microsoft's table: request at least 60 s (the service's own minimum is 20 s), session at least 30 s, metadata and
 # idle connections below the 240 s after which Azure closes them without a word.
@@ -89,13 +99,20 @@ class ConnectionString:
 
     @property
     def bootstrap(self) -> str:
-        """`host:port` of the Kafka endpoint: 9093 in Azure, 9092 on the emulator unless the endpoint names another."""
-        default = EMULATOR_PORT if self.emulator else EVENT_HUBS_PORT
-        return f"{self.host}:{(self.port if self.emulator else None) or default}"
+        """`host:port` of the Kafka endpoint: 9093 in Azure, 9092 on the emulator unless the endpoint names another.
+
+        The emulator's AMQP port, which its own connection string names, counts as none.
+        """
+        if not self.emulator:
+            return f"{self.host}:{EVENT_HUBS_PORT}"
+        return f"{self.host}:{self.port if self.port not in (None, EMULATOR_AMQP_PORT) else EMULATOR_PORT}"
 
 
 def parse_connection_string(text: str | Secret, *, origin: str | None = None) -> ConnectionString:
     """Take a connection string apart; parts may come in any order and case.
+
+    It is taken as people paste it: in quotes, with invisible characters, with the `https://HOST:443/` that the portal
+    also shows.
 
     Args:
         text: Such as `Endpoint=sb://NAMESPACE.servicebus.windows.net/;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=…`,
@@ -107,11 +124,13 @@ def parse_connection_string(text: str | Secret, *, origin: str | None = None) ->
     """
     secret = text if isinstance(text, Secret) else Secret(text, origin=origin)
     origin = origin or secret.origin or "the Event Hubs connection string"
-    plain = secret.reveal().strip()
+    plain = _unquoted(secret.reveal().translate(_ZERO_WIDTH).strip())
     parts = _split_parts(plain, origin)
     if "Endpoint" not in parts:
         raise _malformed("Endpoint is missing", origin)
     host, port = _split_endpoint(parts["Endpoint"], origin)
+    if not parts["Endpoint"].lower().startswith("sb://"):  # the string is the password too, and the service knows sb://
+        plain = plain.replace(parts["Endpoint"], f"sb://{host}/")
     _require_credential(parts, origin)
     emulator = parts.get("UseDevelopmentEmulator", "false").lower()
     if emulator not in ("true", "false"):
@@ -129,6 +148,8 @@ def _split_parts(plain: str, origin: str) -> dict[str, str]:
     for number, part in enumerate(filter(str.strip, plain.split(";")), start=1):
         name, equals, value = part.partition("=")  # keys are base64 and may end in '=': only the first one counts
         known = _PARTS.get(name.strip().lower())
+        if known is None and (foreign := _FOREIGN.get(name.strip().lower())):
+            raise _malformed(foreign, origin)
         if known is None:
             raise _malformed(f"part {number} has no known name (known: {', '.join(_PARTS.values())})", origin)
         if not equals or not value.strip():
@@ -140,10 +161,24 @@ def _split_parts(plain: str, origin: str) -> dict[str, str]:
 
 
 def _split_endpoint(endpoint: str, origin: str) -> tuple[str, int | None]:
-    match = re.fullmatch(r"sb://(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*)(:(?P<port>\d{1,5}))?/?", endpoint)
-    if match is None:
+    found = _host_and_port(endpoint)
+    if found is None or "://" not in endpoint:
         raise _malformed("Endpoint must have the form sb://HOST/ or sb://HOST:PORT/", origin)
-    return match["host"], int(match["port"]) if match["port"] else None
+    host, port = found
+    if port is not None and not 0 < port < 65536:
+        raise _malformed(f"invalid port: {port}", origin)
+    return host, port
+
+
+def _host_and_port(text: str) -> tuple[str, int | None] | None:
+    """Read `HOST`, `HOST:PORT`, or the same as an address: `sb://…/`, `https://…/`."""
+    match = re.fullmatch(r"((sb|https|amqps?)://)?(?P<host>[a-z0-9][a-z0-9.-]*)(:(?P<port>\d+))?/?", text, re.I)
+    return None if match is None else (match["host"], int(match["port"]) if match["port"] else None)
+
+
+def _unquoted(text: str) -> str:
+    in_quotes = len(text) > 1 and text[0] + text[-1] in _QUOTES
+    return text[1:-1].strip() if in_quotes else text
 
 
 def _require_credential(parts: Mapping[str, str], origin: str) -> None:
@@ -170,7 +205,7 @@ class ServicePrincipal:
         tenant_id: Directory (tenant) id.
         client_id: Application (client) id.
         client_secret: The application's secret.
-        token_endpoint: Where tokens are fetched; by default that of the public Azure cloud.
+        token_endpoint: Where tokens are fetched; by default that of the namespace's cloud.
     """
 
     tenant_id: str
@@ -178,10 +213,9 @@ class ServicePrincipal:
     client_secret: Secret
     token_endpoint: str | None = None
 
-    @property
-    def endpoint(self) -> str:
-        """The token endpoint, OAuth 2.0 version 2."""
-        return self.token_endpoint or f"https://login.microsoftonline.com/{self.tenant_id}/oauth2/v2.0/token"
+    def endpoint_for(self, host: str) -> str:
+        """Return the token endpoint (OAuth 2.0 version 2) for a namespace's host."""
+        return self.token_endpoint or f"https://{cloud_of(host).login}/{self.tenant_id}/oauth2/v2.0/token"
 
 
 @dataclass(frozen=True)
@@ -224,10 +258,12 @@ def kafka_options(
         topic = _agreed_hub(identity, hub)
         options = {"kafka.bootstrap.servers": identity.bootstrap, **_plain_options(identity, prefix)}
     else:
-        host, topic = _named(namespace, "--event-hubs-namespace"), _named(hub, "--event-hubs-name")
-        host = namespace_host(host)
-        bootstrap, host = (host, host.rpartition(":")[0]) if ":" in host else (f"{host}:{EVENT_HUBS_PORT}", host)
-        options = {"kafka.bootstrap.servers": bootstrap, **_identity_options(identity, host, prefix, on_databricks)}
+        given, topic = _named(namespace, "--event-hubs-namespace"), _named(hub, "--event-hubs-name")
+        host, port = split_namespace(given)
+        options = {
+            "kafka.bootstrap.servers": f"{host}:{port}",
+            **_identity_options(identity, host, prefix, on_databricks),
+        }
     options |= {"subscribe": topic, "includeHeaders": "true", "failOnDataLoss": "true", **TIMEOUTS}
     options |= (starting_position or StartingPosition()).kafka_options(topic)
     if consumer_group:
@@ -238,8 +274,30 @@ def kafka_options(
 
 
 def namespace_host(namespace: str) -> str:
-    """Return the host of a namespace that is given by its name or by its host."""
-    return namespace if "." in namespace or namespace.startswith("localhost") else f"{namespace}.{DOMAIN}"
+    """Return the host of a namespace that is given by its name, its host or an address; see `split_namespace`."""
+    return split_namespace(namespace)[0]
+
+
+def split_namespace(namespace: str) -> tuple[str, int]:
+    """Return host and Kafka port of a namespace, as people paste it: `NAME`, its host, `sb://…/`, `https://…:443/`.
+
+    A port counts on hosts outside of Azure only: there the Kafka endpoint is 9093.
+
+    Raises:
+        ConfigurationError: If it is none of these.
+    """
+    found = _host_and_port(_unquoted(namespace.translate(_ZERO_WIDTH).strip()))
+    if found is None or (found[1] is not None and not 0 < found[1] < 65536):
+        raise ConfigurationError(
+            f"invalid port: {found[1]}" if found else f"{namespace!r} is not the name or the host of a namespace",
+            origin="--event-hubs-namespace",
+            remedy=f"Write NAMESPACE or NAMESPACE.{PUBLIC.event_hubs}.",
+        )
+    host, port = found
+    if "." not in host and host != "localhost":
+        host = f"{host}.{PUBLIC.event_hubs}"
+    in_azure = any(host.lower().endswith(f".{cloud.event_hubs}") for cloud in CLOUDS)
+    return host, EVENT_HUBS_PORT if in_azure or port is None else port
 
 
 def _agreed_hub(identity: ConnectionString, hub: str | None) -> str:
@@ -299,7 +357,7 @@ def _identity_options(
             clientSecret=identity.client_secret.reveal(),
             scope=f"https://{host}/.default",
         ),
-        "kafka.sasl.oauthbearer.token.endpoint.url": identity.endpoint,
+        "kafka.sasl.oauthbearer.token.endpoint.url": identity.endpoint_for(host),
         "kafka.sasl.login.callback.handler.class": f"{secured}.secured.OAuthBearerLoginCallbackHandler",
     }
 

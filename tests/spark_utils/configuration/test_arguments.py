@@ -179,6 +179,19 @@ def test_a_relative_output_lies_in_the_named_storage_account(project: Path) -> N
     assert config.output.checkpoint_path == "abfss://data@lake.dfs.core.windows.net/t/checkpoint"
 
 
+def test_the_account_lies_in_the_cloud_of_the_namespace(project: Path) -> None:
+    government = {
+        "STREAMING_EVENT_HUBS_CONNECTION_STRING": CONNECTION.replace("windows.net", "usgovcloudapi.net"),
+        "STREAMING_STORAGE_ACCOUNT_NAME": "lake",
+        "STREAMING_OUTPUT_PATH": "t",
+    }
+    config = parse(project, environ=government)
+    assert config.output.path == "abfss://data@lake.dfs.core.usgovcloudapi.net/t"
+    assert config.storage.account_name == "lake.dfs.core.usgovcloudapi.net"
+    named = ["--storage-account-name", "lake.dfs.core.windows.net"]
+    assert parse(project, *named, environ=government).output.path == "abfss://data@lake.dfs.core.windows.net/t"
+
+
 def test_another_file_can_be_named_in_three_ways(project: Path) -> None:
     write(project, "trigger = 8 seconds", "prod.conf")
     name = "configuration/prod.conf"

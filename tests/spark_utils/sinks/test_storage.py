@@ -55,6 +55,20 @@ def test_a_service_principal_fetches_tokens_from_its_tenant() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("account", "host", "login"),
+    [
+        ("lake.dfs.core.usgovcloudapi.net", "lake.dfs.core.usgovcloudapi.net", "login.microsoftonline.us"),
+        ("https://lake.blob.core.chinacloudapi.cn/", "lake.dfs.core.chinacloudapi.cn", "login.chinacloudapi.cn"),
+    ],
+)
+def test_an_account_of_a_sovereign_cloud_has_its_hosts(account: str, host: str, login: str) -> None:
+    found = settings(account_name=account, tenant_id="t", client_id="c", client_secret=KEY)
+    assert found[f"fs.azure.account.oauth2.client.endpoint.{host}"] == f"https://{login}/t/oauth2/token"
+    resolved = resolve_path("t", Path("/work"), storage=StorageOptions(account_name=account))
+    assert resolved == f"abfss://data@{host}/t"
+
+
 def test_azurite_needs_its_endpoint_and_no_key_of_ones_own() -> None:
     found = settings(account_name=AZURITE_ACCOUNT, endpoint="127.0.0.1:10005")
     assert found["fs.azure.abfs.endpoint"] == "127.0.0.1:10005"

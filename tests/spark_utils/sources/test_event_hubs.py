@@ -89,7 +89,7 @@ def test_a_signature_replaces_name_and_key() -> None:
         ("", "Endpoint is missing"),
         ("canaryKey", "part 1 has no known name"),
         (AZURE.replace("Endpoint=", "EndPont="), "part 1 has no known name"),
-        (AZURE.replace("sb://", "https://"), "Endpoint must have the form"),
+        (AZURE.replace("sb://", "ftp://"), "Endpoint must have the form"),
         (AZURE.replace("sb://", "sb://canaryKey@"), "Endpoint must have the form"),
         (AZURE.replace(KEY, ""), "SharedAccessKey is empty"),
         (AZURE.replace(f"SharedAccessKey={KEY};", ""), "SharedAccessKey is missing"),
@@ -192,3 +192,88 @@ def test_the_time_outs_are_those_of_microsofts_table_and_lost_events_stop_the_qu
     assert int(found["kafka.connections.max.idle.ms"]) < 240_000
     assert found["failOnDataLoss"] == "true"
     assert found["startingOffsets"] == "earliest"
+
+
+PASTED = (
+    "Endpoint=sb://example.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=canary=;EntityPath=telemetry"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"{PASTED}"',
+        f"'{PASTED}' ",
+        f"\u201c{PASTED}\u201d",
+        f"\ufeff{PASTED}\n",
+        PASTED.replace("example", "exam\u200bple"),
+        PASTED.replace("sb://example.servicebus.windows.net/", "https://example.servicebus.windows.net:443/"),
+        PASTED.replace("sb://", "amqps://"),
+    ],
+)
+def test_a_connection_string_is_taken_as_people_paste_it(text: str) -> None:
+    found = parse_connection_string(text)
+    assert (found.bootstrap, found.hub) == ("example.servicebus.windows.net:9093", "telemetry")
+    assert found.text.reveal() == PASTED
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (PASTED.replace("net/", "net:99999/"), "invalid port: 99999"),
+        (PASTED.replace("net/", "net:0/"), "invalid port: 0"),
+        ("HostName=canary.azure-devices.net;SharedAccessKeyName=n;SharedAccessKey=canary", "that of an IoT Hub"),
+        ("DefaultEndpointsProtocol=https;AccountName=canary;AccountKey=canary", "that of a storage account"),
+    ],
+)
+def test_a_connection_string_of_something_else_is_refused_by_its_cause(text: str, cause: str) -> None:
+    with pytest.raises(ConnectionStringError, match=cause) as caught:
+        parse_connection_string(text)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"), [("localhost", 9092), ("localhost:5672", 9092), ("127.0.0.1:9555", 9555)]
+)
+def test_the_emulators_amqp_port_is_not_taken_for_that_of_kafka(endpoint: str, port: int) -> None:
+    text = f"Endpoint=sb://{endpoint};SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true;"
+    assert parse_connection_string(text).bootstrap == f"{endpoint.partition(':')[0]}:{port}"
+
+
+@pytest.mark.parametrize(
+    "namespace",
+    [
+        "example",
+        "example.servicebus.windows.net",
+        "sb://example.servicebus.windows.net/",
+        "https://example.servicebus.windows.net:443/",
+        "example.servicebus.windows.net:5671",
+        "'example\u200b'",
+    ],
+)
+def test_a_namespace_is_taken_as_people_paste_it(namespace: str) -> None:
+    found = kafka_options(PRINCIPAL, namespace=namespace, hub="telemetry", environ=LAPTOP)
+    assert found["kafka.bootstrap.servers"] == "example.servicebus.windows.net:9093"
+    assert read_jaas(found["kafka.sasl.jaas.config"])["scope"] == "https://example.servicebus.windows.net/.default"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "told"), [("a b", "'a b' is not the name"), ("a.b.c:99999", "invalid port: 99999")]
+)
+def test_what_is_no_namespace_is_refused(namespace: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        kafka_options(PRINCIPAL, namespace=namespace, hub="telemetry", environ=LAPTOP)
+
+
+@pytest.mark.parametrize(
+    ("domain", "login"),
+    [
+        ("servicebus.usgovcloudapi.net", "login.microsoftonline.us"),
+        ("servicebus.chinacloudapi.cn", "login.chinacloudapi.cn"),
+        ("servicebus.windows.net", "login.microsoftonline.com"),
+    ],
+)
+def test_the_token_endpoint_is_that_of_the_namespaces_cloud(domain: str, login: str) -> None:
+    found = kafka_options(PRINCIPAL, namespace=f"example.{domain}", hub="telemetry", environ=LAPTOP)
+    assert found["kafka.bootstrap.servers"] == f"example.{domain}:9093"
+    assert found["kafka.sasl.oauthbearer.token.endpoint.url"] == f"https://{login}/tenant-1/oauth2/v2.0/token"
