@@ -123,12 +123,12 @@ class _Tree:
         if struct.presence:
             return f"CASE WHEN {quote(struct.presence)} THEN {built} END"
         if struct.nullable:
-            return f"CASE WHEN {' OR '.join(f'{name} IS NOT NULL' for name in self.leaves(node))} THEN {built} END"
+            return f"CASE WHEN {' OR '.join(f'{name} IS NOT NULL' for name in self.scalars(node))} THEN {built} END"
         return built
 
-    def leaves(self, node: Path) -> Iterator[str]:
+    def scalars(self, node: Path) -> Iterator[str]:
         for child in self.children[node]:
             if isinstance(child, FlattenColumn):
                 yield quote(child.name)
             else:
-                yield from self.leaves(child)
+                yield from self.scalars(child)

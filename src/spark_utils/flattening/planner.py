@@ -157,7 +157,7 @@ class _Planner:
         self._check_siblings((), schema)
         if column is not None and column not in schema.names:
             near = difflib.get_close_matches(column, schema.names, 1) or schema.names[:_SHOWN]
-            raise FlattenError(f"the frame has no column {column!r}", remedy=f"It has, for one, {', '.join(near)}.")
+            raise FlattenError(f"the frame has no column {column!r}", remedy=f"Did you mean {' or '.join(near)}?")
         for each in schema.fields:
             quoted = quote(each.name)
             if column is None:
@@ -362,8 +362,8 @@ class _Planner:
             if path in self.met:
                 continue
             near = difflib.get_close_matches(format_path(path), known, 1)
-            hint = f", did you mean {near[0]}?" if near else ""
-            self.problems.append(f"there is no path {format_path(path)}{hint}")
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.problems.append(f"unknown path {format_path(path)}{hint}")
 
 
 def _error(problems: list[str]) -> FlattenError:

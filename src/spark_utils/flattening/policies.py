@@ -37,7 +37,7 @@ class Policy:
         return f"{self.kind} {','.join(items)}" if self.items else self.kind
 
     def fits(self, data_type: DataType) -> bool:
-        """Say whether the policy can be applied to a value of this type."""
+        """Return whether the policy can be applied to a value of this type."""
         if self.kind in ("keep", "drop"):
             return True
         if self.kind == "json":
@@ -64,7 +64,7 @@ def parse_policy(text: str | Policy, *, origin: str | None = None) -> Policy:
         return Policy(kind, tuple(str(int(item)) for item in dict.fromkeys(rest.split(","))))
     if kind == "keys" and (keys := _parse_keys(rest)):
         return Policy(kind, keys)
-    raise FlattenError(f"{text!r} is no flatten policy", origin=origin, remedy=REMEDY)
+    raise FlattenError(f"{text!r} is not a flatten policy", origin=origin, remedy=REMEDY)
 
 
 def _parse_keys(text: str) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def _syntax_verdict(text: str, error: json.JSONDecodeError) -> RejectedBodyError
 def _raise_first_fault(value: Any, path: PathParts) -> None:
     """Walk in the order of the text and raise the first thing that no strict JSON reader accepts."""
     if isinstance(value, NotFinite):
-        raise RejectedBodyError(Reason.NOT_FINITE, f"{value} is no JSON number", path)
+        raise RejectedBodyError(Reason.NOT_FINITE, f"{value} is not a JSON number", path)
     if isinstance(value, NumberText):
         return
     if isinstance(value, str):
@@ -182,7 +182,7 @@ def excerpt(text: str) -> str:
 
 
 def path_text(parts: PathParts, longest: int | None = LONGEST_PATH) -> str:
-    """Write a path as ``readings[2].value``; a key that is no plain name is quoted: ``tags["a b"]``.
+    """Write a path as ``readings[2].value``; any key but a plain name is quoted: ``tags["a b"]``.
 
     A path of more than ``longest`` characters is cut, with an ellipsis; None means never.
     """

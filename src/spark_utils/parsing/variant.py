@@ -1,4 +1,4 @@
-"""Bodies without a schema: the whole object as a Variant, with the same verdicts on what is no strict JSON.
+"""Bodies without a schema: the whole object as a Variant, with the same verdicts on what is not strict JSON.
 
 A Variant keeps integers and decimals of up to 38 digits exactly; other numbers become the nearest double, and one that
 no double can hold is ``overflow``.

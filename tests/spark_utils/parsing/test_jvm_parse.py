@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from spark_utils import timestamps
 from spark_utils.configuration.settings import Engine
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.parsing import Reason, good_rows, parse, rejected_rows
-from spark_utils.parsing.jvm import engine as jvm_engine
 from spark_utils.parsing.jvm import java_reader
 from spark_utils.parsing.jvm.engine import compile_explanation
 from spark_utils.parsing.jvm.java_reader import FUNCTION
@@ -139,6 +139,14 @@ def test_a_body_that_is_cut_before_parsing_is_cut_once(spark: SparkSession) -> N
         return parse(df.withColumn("body", F.expr("substring(body, 6)")), IDS, engine="jvm")
 
     assert _picked_up(_frame(spark, bodies), cut) == ([1], expected)
+
+
+def test_bodies_in_a_column_of_another_name_are_picked_up(spark: SparkSession) -> None:
+    df = spark.createDataFrame([(b'{"id":1}', 7), (b"{", 8)], "payload binary, offset long")
+    rejected = RejectedRows(df, partial(parse, schema=IDS, body_column="payload"))
+    good = good_rows(rejected.attach())
+    assert (good.columns, good.collect()) == (["event", "_unknown", "offset"], [((1,), None, 7)])
+    assert [(row.reason, row.payload) for row in rejected.seen().collected.collect()] == [("truncated", b"{")]
 
 
 def test_a_row_that_a_user_rejects_is_rejected_for_the_user_s_reason(spark: SparkSession) -> None:
@@ -278,15 +286,6 @@ def test_an_installation_without_the_jar_says_so(
     assert "this installation has no reader in Java" in caplog.text
     with pytest.raises(RuntimeSetupError, match=r"has no reader in Java.*JDK"):
         parse(df, SCHEMA, engine="jvm")
-
-
-def test_without_pyarrow_rows_are_explained_one_by_one(
-    each_spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jvm_engine, "find_spec", lambda _name: None)
-    rejected = rejected_rows(parse(_frame(each_spark, [b'{"id":1}', b"{", None]), IDS, engine="jvm"))
-    assert "ArrowEvalPython" not in _plan(rejected)
-    assert [row.reason for row in rejected.orderBy("offset").collect()] == ["truncated", "null_body"]
 
 
 def test_where_it_can_the_jvm_reads_by_default(each_spark: SparkSession) -> None:

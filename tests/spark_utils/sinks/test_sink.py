@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from spark_utils import parsing
 from spark_utils.errors import ConfigurationError, SchemaError
+from spark_utils.parsing import good_rows
 from spark_utils.sinks.observed_batch import COLLECTED_BODY_BYTES, COLLECTED_ROWS
-from spark_utils.sinks.write_stream import MAX_PARTITION_VALUES, ROWS_PER_FILE
+from spark_utils.sinks.write_stream import MAX_PARTITION_VALUES, ROWS_PER_FILE, write_stream
 from tests.spark_utils.sinks import sink_kit
 from tests.spark_utils.sinks.sink_kit import Bench
 
@@ -164,3 +167,23 @@ def test_an_output_that_cannot_be_written_is_named_before_the_query_starts(bench
     (bench.folder / "output").unlink()
     bench.run()
     assert bench.offsets("events") == [0]
+
+
+def test_the_column_of_bodies_may_have_any_name(bench: Bench) -> None:
+    bench.send('{"number": 1}', '{"number": "x"}')
+    raw = bench.raw().withColumnRenamed("body", "payload")
+    to_parsed = partial(parsing.parse, schema="number INT", body_column="payload")
+    places = {"output_path": bench.output, "checkpoint_path": bench.checkpoint}
+    write_stream(raw, parse=to_parsed, events=good_rows, **places).awaitTermination()
+    assert bench.table("events").columns == [
+        "event",
+        "_unknown",
+        "key",
+        "partition",
+        "offset",
+        "enqueued_time",
+        "headers",
+    ]
+    assert [row.event.number for row in bench.table("events").collect()] == [1]
+    (rejected,) = bench.table("rejected").collect()
+    assert (rejected.reason, rejected.path, bytes(rejected.payload)) == ("type_mismatch", "number", b'{"number": "x"}')
