@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=()
-command -v java >/dev/null || packages+=(openjdk-17-jdk-headless)
+command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
 command -v make >/dev/null || packages+=(make)
 command -v git >/dev/null || packages+=(git)
 command -v python3 >/dev/null || packages+=(python3)

@@ -203,7 +203,7 @@ def test_a_policy_that_cannot_be_followed_is_an_error_that_names_it(path: str, p
 def test_all_mistakes_are_named_at_once() -> None:
     message = problem(NESTED, policies={"id": "explode", "nowhere": "keep"}, rename={"tags": "readings"})
     assert "id is bigint" in message
-    assert "no path nowhere" in message
+    assert "unknown path nowhere" in message
     assert "tags and readings would both be" in message
 
 

@@ -173,8 +173,10 @@ def test_the_column_of_bodies_may_have_any_name(bench: Bench) -> None:
     bench.send('{"number": 1}', '{"number": "x"}')
     raw = bench.raw().withColumnRenamed("body", "payload")
     to_parsed = partial(parsing.parse, schema="number INT", body_column="payload")
-    places = {"output_path": bench.output, "checkpoint_path": bench.checkpoint}
-    write_stream(raw, parse=to_parsed, events=good_rows, **places).awaitTermination()
+    query = write_stream(
+        raw, parse=to_parsed, events=good_rows, output_path=bench.output, checkpoint_path=bench.checkpoint
+    )
+    query.awaitTermination()
     assert bench.table("events").columns == [
         "event",
         "_unknown",
