@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 import spark_utils
 
@@ -35,6 +36,13 @@ def on_files(files: Files, *, config: Any) -> Files:
     for group, names in reference_groups():
         files.append(File.generated(config, f"reference/{group}.md", content=reference(group, names)))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, files: Files, **_: Any) -> str:
+    """Write a page of `docs/` as one of the site; what `on_files` added is that already."""
+    if page.file.generated_by:
+        return markdown
+    return relink(markdown, f"docs/{page.file.src_uri}", {each.src_uri for each in files.documentation_pages()})
 
 
 def relink(text: str, source: str, docs: set[str]) -> str:

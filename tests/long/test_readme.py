@@ -1,4 +1,4 @@
-"""README as a new user follows it: every block is run, in order, in a copy of the project; one test a block."""
+"""README and its two guides as a new user follows them: every block is run, in order, in a copy of the project."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.documentation.blocks import Block, blocks
 from tests.project import ROOT, copy_project
 
-PAGES = ("README.md",)
+PAGES = ("README.md", "docs/make-it-yours.md", "docs/deploy.md")
 BLOCKS = [(page, block) for page in PAGES for block in blocks(ROOT / page)]
 RUN_ELSEWHERE = {"make test\n"}  # this very test is a part of what that runs
 SHOWN = {  # what the output of a command must hold: regular expressions
