@@ -31,7 +31,7 @@ from spark_utils.parsing import Limits, good_rows, parse
 from spark_utils.parsing.columns import nullable_type
 from spark_utils.schemas import load_schema
 from spark_utils.session import get_session
-from spark_utils.sinks.observed_batch import RejectedRows
+from spark_utils.sinks.batch import RejectedRows
 
 SCHEMA = load_schema(Path(__file__).parents[1] / "configuration/schemas/telemetry.json")
 EVENT = StructType([StructField("event", nullable_type(SCHEMA))])

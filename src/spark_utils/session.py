@@ -51,6 +51,11 @@ def get_session(
     return session
 
 
+def is_connect(spark: SparkSession) -> bool:
+    """Return whether a session is one of Spark Connect: standard clusters, serverless, Databricks Connect."""
+    return type(spark).__module__.startswith("pyspark.sql.connect.")
+
+
 def log_file(spark: SparkSession) -> Path | None:
     """Return the file that Spark's warnings and errors are written to, or nothing where that is the cluster's."""
     path = spark.sparkContext._jvm.System.getenv(LOG_VARIABLE)  # type: ignore[union-attr]

@@ -28,14 +28,8 @@ INSIDE = {
 DOORS: set[str] = set()  # modules made for it, each with a public twin of equal results
 TO_BE_MENDED = {
     "src/spark_utils/session.py",
-    "src/spark_utils/sinks/hadoop_files.py",
-    "src/spark_utils/sinks/observed_batch.py",
     "src/spark_utils/sinks/storage.py",
-    "src/spark_utils/sinks/write_stream.py",
     "src/spark_utils/sources/plan_redaction.py",
-    "src/spark_utils/streaming_utils/preview_collecting.py",
-    "src/spark_utils/streaming_utils/stopping.py",
-    "src/spark_utils/streaming_utils/termination.py",
 }
 
 

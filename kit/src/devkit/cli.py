@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "spark": ("devkit.spark.server_command", "a warm local Spark to attach to: up, down, status, logs"),
     "azurite": ("devkit.storage.azurite_command", "a storage account on this machine, for abfs:// paths: up"),
     "tables": ("devkit.project.tables", "what a job has written: counts, newest rows, reasons"),
+    "checkpoint": ("devkit.project.checkpoint", "how far a checkpoint and its tables have come: show, repair"),
     "jars": ("devkit.spark.jars_command", "the jars of the runtime profiles: fetch, verify, lock"),
     "runtime": ("devkit.spark.runtime_command", "the runtime profiles: list, spark-defaults"),
     "env": ("devkit.spark.environment_command", "what a plain spark-submit needs, as lines for a shell"),

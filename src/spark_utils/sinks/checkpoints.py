@@ -1,204 +1,279 @@
-"""What a checkpoint was made with: compared before a stream starts, so that a mix-up is an error, not lost data.
+"""What a Spark checkpoint holds, and what is damaged in it.
 
-A checkpoint is Spark's folder of offsets and commits. Spark itself checks neither that the source is the one the
-offsets belong to, nor that the output is the one the finished batches went to. Two small files close the gap:
-
-* ``CHECKPOINT/spark_utils.json``: what the checkpoint was made with, and an id of its own;
-* ``OUTPUT/_sources/<hash of the source>.json``: which checkpoint feeds this output from that source, so that a
-  deleted checkpoint cannot silently write the same events a second time.
+A checkpoint is Spark's folder of ``metadata`` (the query's id), ``offsets`` (how far each batch reads; written before
+it), ``commits`` (which batches are done) and ``sources`` (what a source remembers). It is read here, and never
+changed. A file is read directly where it is in reach of this process, and by Spark everywhere else: with Spark
+Connect the client does not see the server's files.
 """
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import json
-import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j ships no types
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from spark_utils.errors import CheckpointMismatchError
-from spark_utils.sinks import hadoop_files
+from spark_utils.session import is_connect
 
-GUARD_NAME = "spark_utils.json"
-_OFFSET_LOG_HEADER_LINES = 2
+_FILE = re.compile(r"(?:^|/)(metadata|(?:offsets|commits|sources/\d+)/\d+(?:\.compact)?)$")
+_HEADER_LINES = 2  # of an offset file: the version, and the settings of the batch
 
 
 @dataclass(frozen=True)
-class CheckpointState:
-    """What is known of a checkpoint before its query starts.
+class Checkpoint:
+    """A checkpoint as it is on disk.
 
     Attributes:
-        guard_id: The id in the guard file, made at the checkpoint's first start.
-        replayed_batch: The batch that an earlier run began and did not commit: Spark runs it again, with the same
-            offsets. None when there is none.
+        path: Its folder.
+        files: Text by name, such as ``offsets/7``; an empty file is an empty text, or, as Spark reads folders, missing.
     """
 
-    guard_id: str
-    replayed_batch: int | None
+    path: str
+    files: Mapping[str, str] = field(repr=False)
+
+    @cached_property
+    def query_id(self) -> str | None:
+        """The id of the query it belongs to, None before its first start or when that file is damaged."""
+        value = _json(self.files.get("metadata", ""))
+        return str(value["id"]) if isinstance(value, dict) and "id" in value else None
+
+    @cached_property
+    def begun(self) -> list[int]:
+        """The batches whose offsets are logged, in order; Spark keeps the last hundred."""
+        return self._numbers("offsets")
+
+    @cached_property
+    def committed(self) -> list[int]:
+        """The batches that are done, in order."""
+        return self._numbers("commits")
+
+    @property
+    def last_begun(self) -> int:
+        """The newest batch whose offsets are logged; -1 when there is none."""
+        return max(self.begun, default=-1)
+
+    @property
+    def last_committed(self) -> int:
+        """The newest batch that is done; -1 when there is none."""
+        return max(self.committed, default=-1)
+
+    @property
+    def replayed_batch(self) -> int:
+        """The batch that an earlier run began and did not commit: Spark runs it again; -1 when there is none."""
+        return self.last_begun if self.last_begun > self.last_committed else -1
+
+    def offsets(self, batch: int) -> str:
+        """Return how far a batch reads: a line of Spark's JSON for each source, empty when it is not known."""
+        return offset_lines(self.files.get(f"offsets/{batch}"))
+
+    def _numbers(self, folder: str) -> list[int]:
+        names = (name.split("/") for name in self.files)
+        return sorted(int(parts[-1]) for parts in names if parts[0] == folder and parts[-1].isdigit())
 
 
-def guard_checkpoint(
-    spark: SparkSession,
-    checkpoint_path: str,
-    output_path: str,
-    identity: Mapping[str, str],
-    *,
-    accept_changes: frozenset[str] = frozenset(),
-    accept_new_checkpoint: bool = False,
-) -> CheckpointState:
-    """Compare a checkpoint with what it is about to be used for, and remember that at its first start.
-
-    Args:
-        spark: The session; its Hadoop settings reach the checkpoint's storage.
-        checkpoint_path: The checkpoint's folder, which need not exist yet.
-        output_path: The folder of the two tables.
-        identity: What must stay the same, such as ``{"source": "sb://…/telemetry", "schema": "a INT"}``. Never a
-            secret: the values are stored, and named in errors.
-        accept_changes: Keys of ``identity`` that may differ; the new value is stored.
-        accept_new_checkpoint: Let a new checkpoint write to an output that another one has fed from this source.
-
-    Raises:
-        CheckpointMismatchError: It was made with something else, or the output belongs to another checkpoint, or a
-            query of this session runs with it now.
-    """
-    _refuse_running(spark, checkpoint_path)
-    wanted = {**identity, "output": output_path}
-    guard_path = f"{checkpoint_path}/{GUARD_NAME}"
-    stored = _read_json(spark, guard_path)
-    guard_id = str(stored.get("id") or uuid.uuid4())
-    found = stored.get("made_with")
-    if isinstance(found, dict):
-        _compare(guard_path, found, wanted, accept_changes)
-    claim = _claim_path(output_path, wanted)
-    claimed_by = _read_json(spark, claim)
-    _compare_output(spark, checkpoint_path, output_path, claimed_by, guard_id, accept_new_checkpoint)
-    if found != wanted:
-        _write_json(spark, guard_path, {"version": 1, "id": guard_id, "made_with": wanted})
-    if claimed_by.get("id") != guard_id:
-        _write_json(spark, claim, {"id": guard_id, "checkpoint": checkpoint_path})
-    return CheckpointState(guard_id, replayed_batch(spark, checkpoint_path))
+def offset_lines(text: str | None) -> str:
+    """Return the lines of an offset file that say where each source is, without its version and settings."""
+    return "\n".join((text or "").strip("\0\n").splitlines()[_HEADER_LINES:])
 
 
-def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """Name each key whose two values differ, with both values."""
-    return [
-        f"{key} was {found.get(key, 'absent')!r} and is now {wanted.get(key, 'absent')!r}"
-        for key in sorted({*found, *wanted})
-        if found.get(key) != wanted.get(key)
-    ]
-
-
-def replayed_batch(spark: SparkSession, checkpoint_path: str) -> int | None:
-    """Return the batch whose offsets are logged and whose commit is not."""
-    begun = _numbers(hadoop_files.list_names(spark, f"{checkpoint_path}/offsets"))
-    committed = _numbers(hadoop_files.list_names(spark, f"{checkpoint_path}/commits"))
-    return max(begun - committed, default=None)
-
-
-def batch_size(spark: SparkSession, checkpoint_path: str, batch_id: int) -> int | None:
-    """Return how many events the offset log gives a batch of one Kafka source, or None when it does not tell.
-
-    The log is Spark's own (``OffsetSeqLog``): a version, a line of settings, then a line for each source; Kafka's is
-    ``{"topic": {"partition": offset}}``. The offsets that batch 0 starts from are in ``sources/0/0``.
-    """
-    ends = _kafka_offsets(hadoop_files.read_text(spark, f"{checkpoint_path}/offsets/{batch_id}"))
-    before = f"offsets/{batch_id - 1}" if batch_id else "sources/0/0"
-    starts = _kafka_offsets(hadoop_files.read_text(spark, f"{checkpoint_path}/{before}"))
-    if ends is None or starts is None or ends.keys() != starts.keys():
-        return None
-    return sum(ends[place] - starts[place] for place in ends)
-
-
-def _kafka_offsets(text: str | None) -> dict[tuple[str, str], int] | None:
-    """Read the last line of an offset file, if it is a single Kafka source's."""
-    lines = (text or "").strip("\0\n").splitlines()
-    if not lines or len(lines) > _OFFSET_LOG_HEADER_LINES + 1:
-        return None
+def kafka_offsets(text: str) -> dict[tuple[str, int], int] | None:
+    """Read the offsets of one Kafka source, by topic and partition; None when they are something else."""
+    lines = text.strip("\0\n").splitlines()
+    topics: Any = _json(lines[-1]) if lines else None
     try:
-        topics = json.loads(lines[-1])
-        return {(topic, place): int(at) for topic, places in topics.items() for place, at in places.items()}
+        return {(topic, int(place)): int(at) for topic, places in topics.items() for place, at in places.items()}
     except (ValueError, AttributeError, TypeError):
         return None
 
 
-def _compare(guard_path: str, found: Mapping[str, str], wanted: Mapping[str, str], accept: frozenset[str]) -> None:
-    kept = {key: value for key, value in found.items() if key not in accept}
-    problems = differences(kept, {key: value for key, value in wanted.items() if key not in accept})
-    if problems:
-        raise CheckpointMismatchError(
-            f"The checkpoint was made with something else: {'; '.join(problems)}",
-            origin=guard_path,
-            remedy="Put the old value back, or give a new checkpoint path and a new output path.",
-        )
+def batch_size(begin: str, end: str) -> int | None:
+    """Return how many events lie between two offsets of one Kafka source, or None when these do not tell."""
+    starts, ends = kafka_offsets(begin), kafka_offsets(end)
+    if starts is None or ends is None or ends.keys() != starts.keys() or "\n" in end:
+        return None
+    return sum(ends[place] - starts[place] for place in ends)
 
 
-def _refuse_running(spark: SparkSession, checkpoint: str) -> None:
-    """Refuse a checkpoint in use here; one in use elsewhere fails at its next batch, and nothing is written twice."""
-    query_id = _read_json(spark, f"{checkpoint}/metadata").get("id")
-    running = [query for query in spark.streams.active if query_id is not None and str(query.id) == query_id]
-    if running:
-        raise CheckpointMismatchError(
-            f"The query {running[0].name or query_id} runs already with the checkpoint {checkpoint}",
-            origin="the queries of this session",
-            remedy="Stop it first, or give another checkpoint path and another output path.",
-        )
+def damage(checkpoint: Checkpoint) -> list[str]:
+    """Name what is missing, empty or out of place; what Spark would overlook, or fail at with a page of Java.
+
+    Spark itself reads only the newest entries. An older one that is gone is named too: somebody has been at work.
+    """
+    files = checkpoint.files
+    if not files:
+        return []
+    found = []
+    if checkpoint.query_id is None:
+        found.append("metadata (the query's id) is " + ("unreadable" if "metadata" in files else "missing"))
+    for folder, numbers in (("offsets", checkpoint.begun), ("commits", checkpoint.committed)):
+        missing = sorted({*range(numbers[0], numbers[-1])} - {*numbers}) if numbers else []
+        found += [f"{folder}/{number} is missing" for number in missing]
+        found += [
+            f"{folder}/{number} is empty or cut off" for number in numbers if not _is_whole(files, folder, number)
+        ]
+    begun, committed = checkpoint.last_begun, checkpoint.last_committed
+    if committed > begun:
+        found.append(f"offsets/{committed} is missing, though that batch is committed")
+    found += [f"commits/{number} is missing" for number in range(committed + 1, begun)]
+    if begun >= 0:
+        for place, line in enumerate(checkpoint.offsets(begun).splitlines()):
+            found += _source_damage(checkpoint, place, line)
+    return found
 
 
-def _claim_path(output: str, wanted: Mapping[str, str]) -> str:
-    """Name the file by which a checkpoint claims to be the one that feeds this output from this source."""
-    return f"{output}/_sources/{hashlib.sha256(wanted.get('source', '').encode()).hexdigest()[:16]}.json"
+def _is_whole(files: Mapping[str, str], folder: str, number: int) -> bool:
+    version, *lines = files[f"{folder}/{number}"].strip("\0\n").splitlines() or [""]
+    needed = _HEADER_LINES if folder == "offsets" else 1
+    parsed = [line == "-" or _json(line) is not None for line in lines]  # "-": a source that has no offset yet
+    return version.startswith("v") and len(parsed) >= needed and all(parsed)
 
 
-def _compare_output(
-    spark: SparkSession,
-    checkpoint: str,
-    output: str,
-    claimed_by: Mapping[str, object],
-    guard_id: str,
-    accept_new: bool,
-) -> None:
-    """Refuse an output fed by another checkpoint from the same source, and an output that has gone."""
-    tables_exist = hadoop_files.exists(spark, f"{output}/events/_delta_log")
-    if not tables_exist and hadoop_files.list_names(spark, f"{checkpoint}/commits"):
-        raise CheckpointMismatchError(
-            f"The checkpoint {checkpoint} has finished batches, and their table {output}/events is gone",
-            origin=f"{checkpoint}/commits",
-            remedy="Put the table back, or delete the checkpoint too, to read the source from its start.",
-        )
-    is_this_one = claimed_by.get("id") in (None, guard_id) or (
-        # its guard file was damaged or deleted, but it is the same folder and has been used
-        claimed_by.get("checkpoint") == checkpoint and bool(hadoop_files.list_names(spark, f"{checkpoint}/offsets"))
-    )
-    if tables_exist and not is_this_one and not accept_new:
-        raise CheckpointMismatchError(
-            f"{output} already holds events of this source, written with the checkpoint "
-            f"{claimed_by.get('checkpoint')}; the checkpoint {checkpoint} knows nothing of them and would write "
-            "them a second time",
-            origin=f"{output}/_sources",
-            remedy="Use that checkpoint, or give a new output path, or start with accept_new_checkpoint=True "
-            "if the starting position makes sure that nothing is read twice.",
-        )
+def _source_damage(checkpoint: Checkpoint, place: int, line: str) -> Iterator[str]:
+    """Compare what a source remembers with how far its offset says that it has come."""
+    folder = f"sources/{place}"
+    logs = {name.rsplit("/", 1)[1]: text for name, text in checkpoint.files.items() if name.startswith(f"{folder}/")}
+    reached = _json(line)
+    if not isinstance(reached, dict):
+        return
+    if "logOffset" not in reached:  # an event hub: what it started from is read again until batch 0 is done
+        if kafka_offsets(line) is not None and checkpoint.last_committed < 0 and not logs.get("0", "").strip("\0\n"):
+            yield f"{folder}/0 (where the source began) is missing or empty"
+        return
+    entries = {int(name.split(".")[0]): (name, text) for name, text in logs.items()}
+    compacted = max((number for number, (name, _) in entries.items() if name.endswith(".compact")), default=0)
+    for number in range(compacted, max(int(reached["logOffset"]), max(entries, default=0)) + 1):
+        name, text = entries.get(number, (str(number), ""))
+        lines = [_json(entry) for entry in text.strip("\0\n").splitlines()[1:]]
+        batches = [entry["batchId"] for entry in lines if isinstance(entry, dict) and "batchId" in entry]
+        if not batches or len(batches) != len(lines) or max(batches) != number:
+            yield f"{folder}/{name} (the files that were read) is missing or is not the one of that batch"
 
 
-def _read_json(spark: SparkSession, path: str) -> dict[str, object]:
-    """Read a small JSON object; a file that is missing or was damaged counts as not written."""
+def read_checkpoint(spark: SparkSession, path: str) -> Checkpoint:
+    """Read a checkpoint's files; a folder that does not exist has none."""
+    folder = None if is_connect(spark) else local_path(path)
+    if folder is not None and folder.is_dir():
+        return read_local_checkpoint(folder)
     try:
-        value = json.loads(hadoop_files.read_text(spark, path) or "{}")
-    except ValueError:
-        return {}
-    except Py4JJavaError as refusal:
-        if "ChecksumException" not in str(refusal):  # damaged by a crash, as Hadoop's local file system sees it
+        rows = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
+        found = [(_FILE.search(row.path), row.content) for row in rows.select("path", "content").collect()]
+    except AnalysisException as refusal:
+        if not is_missing_path(refusal):
             raise
-        return {}
-    return value if isinstance(value, dict) else {}
+        found = []
+    return Checkpoint(path, {match[1]: bytes(content).decode("utf-8", "replace") for match, content in found if match})
 
 
-def _write_json(spark: SparkSession, path: str, value: Mapping[str, object]) -> None:
-    hadoop_files.write_text(spark, path, json.dumps(value, indent=2, sort_keys=True))
+def read_local_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint that lies on this machine."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    kept = [name for name in names if _FILE.fullmatch(name)]
+    return Checkpoint(str(folder), {name: (folder / name).read_text("utf-8", "replace") for name in kept})
 
 
-def _numbers(names: list[str]) -> set[int]:
-    return {int(name) for name in names if name.isdigit()}
+def read_text(spark: SparkSession, path: str) -> str | None:
+    """Return the text of a small file of the driver's, or None when there is no such file."""
+    local = local_path(path)
+    if local is not None and local.is_file():
+        return local.read_text("utf-8", "replace")
+    try:
+        row = spark.read.format("binaryFile").load(path).select("content").first()
+    except AnalysisException as refusal:
+        if not is_missing_path(refusal):
+            raise
+        return None
+    return bytes(row.content).decode("utf-8", "replace") if row else None
+
+
+def is_missing_path(refusal: AnalysisException) -> bool:
+    """Return whether Spark refused because nothing is at the path."""
+    return refusal.getCondition() in {"PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "DELTA_MISSING_DELTA_TABLE"}
+
+
+def local_path(path: str) -> Path | None:
+    """Return a path as this machine's own file system has it, None when it is another one's."""
+    if path.startswith("file:"):
+        return Path(unquote(urlsplit(path).path))
+    on_databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ  # where /x is dbfs:/x, but for volumes
+    return Path(path) if path.startswith("/Volumes/" if on_databricks else "/") else None
+
+
+def absolute(path: str) -> str:
+    """Return a path that another process understands too; a URL stays."""
+    return path if ":" in path.split("/", 1)[0] or path.startswith("/") else str(Path(path).absolute())
+
+
+class CheckpointLock:
+    """Keeps a second process from running a query on the same checkpoint, where it lies on this machine.
+
+    An advisory lock on the folder (``flock``): it ends with the process, however that ends. On other file systems
+    Spark's own check remains, by which one of two queries fails at its next batch (CONCURRENT_STREAM_LOG_UPDATE).
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
+
+    def take(self, path: str, *, wait: float = 0.0) -> Callable[[], None]:
+        """Hold a checkpoint; return what lets go of it.
+
+        Raises:
+            CheckpointMismatchError: A query of another process has it.
+        """
+        before = self._held.pop(path, None)
+        if before is not None:  # of an earlier query of this process, which has ended
+            os.close(before)
+        folder = local_path(path)
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._held[path] = _locked(folder, wait)
+        except BlockingIOError:
+            raise CheckpointMismatchError(
+                f"another query runs with the checkpoint {path}",
+                origin="the lock on that folder",
+                remedy="Stop it first, or give another checkpoint path and another output path.",
+            ) from None
+        except OSError:  # not in reach, not writable, or without locks: Spark will say so in its own words
+            return lambda: None
+        return partial(self._release, path, self._held.get(path))
+
+    def _release(self, path: str, descriptor: int | None) -> None:
+        if descriptor is not None and self._held.get(path) == descriptor:
+            os.close(self._held.pop(path))
+
+
+def _locked(folder: Path, wait: float) -> int:
+    descriptor = os.open(folder, os.O_RDONLY)
+    until = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as refusal:
+            if not isinstance(refusal, BlockingIOError) or time.monotonic() >= until:
+                os.close(descriptor)
+                raise
+            time.sleep(0.1)
+        else:
+            return descriptor
+
+
+LOCK = CheckpointLock()
+"""The checkpoints that queries of this process run with."""
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

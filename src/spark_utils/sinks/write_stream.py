@@ -9,41 +9,29 @@ mark it already holds, so a replayed batch writes just what is missing. Why ther
 
 from __future__ import annotations
 
+import json
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j ships no types
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import StructType
 
 from spark_utils.configuration.settings import OutputOptions, SchemaChanges
 from spark_utils.configuration.values import Trigger
-from spark_utils.errors import ConfigurationError
+from spark_utils.errors import CheckpointMismatchError, ConfigurationError
 from spark_utils.parsing import rejected_rows
-from spark_utils.sinks import hadoop_files
-from spark_utils.sinks.checkpoints import batch_size, guard_checkpoint
-from spark_utils.sinks.delta_tables import IdempotentWrite, check_schema, create_table
-from spark_utils.sinks.observed_batch import DistinctValues, RejectedRows
-from spark_utils.streaming_utils import batch_counts, stopping
-from spark_utils.streaming_utils.batch_counts import BatchCounts
-from spark_utils.streaming_utils.root_cause import root_cause
+from spark_utils.session import is_connect
+from spark_utils.sinks.batch import BatchWriter, Step
+from spark_utils.sinks.checkpoints import LOCK, Checkpoint, absolute, local_path, read_checkpoint
+from spark_utils.sinks.delta_tables import check_layout, check_schema, create_table, read_table, set_properties
+from spark_utils.sinks.guard import Guard
 
-Step = Callable[[DataFrame], DataFrame]
-
-ROWS_PER_FILE = 25_000
-"""A batch is written as one file for so many events, and never as more files than the source has partitions."""
-
-MAX_PARTITION_VALUES = 200
-"""More distinct values than this in one batch, and the log warns that the partition column explodes."""
-
-_QUERY_ID = "sql.streaming.queryId"  # the local property that Spark sets on a query's thread (StreamExecution)
 _EVENTS_COMMENT = "Events that were parsed and transformed; the others are in the table rejected beside this one"
 _REJECTED_COMMENT = "Events that could not be parsed, each with its reason, raw body and position"
-_AUTO_COMPACT = "spark.databricks.delta.autoCompact.enabled"
+_FILES_LOOKED_AT = 10_000  # of those read before, when a run looks for changed ones
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +54,8 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
     """Start the query that writes ``OUTPUT/events`` and ``OUTPUT/rejected``, each event exactly once.
 
     Both tables are created before the query starts, and compact their small files by themselves
-    (``delta.autoOptimize.autoCompact``).
+    (``delta.autoOptimize.autoCompact``). By pyspark's public interface only, so on Spark Connect too: there the
+    three steps are pickled and run on the server, which must have the modules they come from.
 
     Args:
         raw: The streaming source frame: ``body``, ``key``, ``partition``, ``offset``, ``enqueued_time``, ``headers``.
@@ -77,7 +66,7 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
         rejected: From the rows with a verdict to those of ``rejected``.
         output: All down to ``accept_new_checkpoint``, as a configuration has them (``config.output``); a keyword beside
             is stronger. Without either, the defaults of `OutputOptions`.
-        output_path: The folder of both tables, on any Hadoop file system.
+        output_path: The folder of both tables: local, a volume, or a URL of any file system that Spark reaches.
         checkpoint_path: The query's own checkpoint folder; by default ``OUTPUT/checkpoint``.
         trigger: ``available-now``, ``once``, or an interval such as ``5 seconds``.
         partition_by: A column of ``events`` to lay its files out by.
@@ -85,12 +74,14 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
             A changed type is an error either way.
         accept_new_checkpoint: Let a new checkpoint write to an output that another one has fed from this source.
         identity: What the checkpoint belongs to, such as ``{"source": …, "schema": …}``; see
-            :func:`spark_utils.sinks.checkpoints.guard_checkpoint`. No secrets.
+            :class:`spark_utils.sinks.guard.Guard`. No secrets.
         query_name: Shown in the UI and in progress records.
 
     Raises:
-        CheckpointMismatchError: The checkpoint was made with something else.
-        ConfigurationError: An option is malformed, a path is missing, or ``partition_by`` is no column.
+        CheckpointMismatchError: The checkpoint is damaged, is used by another query, was made with something else, or
+            has not come as far as the tables, or further.
+        ConfigurationError: An option is malformed, a path is missing or cannot be written, or ``partition_by`` is not
+            a column.
         SchemaError: ``events`` does not fit the existing table.
     """
     spark = raw.sparkSession
@@ -102,32 +93,77 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
         schema_changes=schema_changes,
         accept_new_checkpoint=accept_new_checkpoint,
     )
-    place, checkpoint = (hadoop_files.qualified(spark, path) for path in _paths(options))
+    place, folder = map(absolute, _paths(options))
     empty = parse(spark.createDataFrame([], raw.schema))
-    columns = events(empty).schema
+    columns, merge = events(empty).schema, options.schema_changes == "merge"
     _check_partition_column(columns, options.partition_by)
-    merge = options.schema_changes == "merge"
-    wanted = {**(identity or {}), "partition_by": options.partition_by or ""}
-    with _naming(f"{place} and {checkpoint}"):
-        state = guard_checkpoint(
-            spark,
-            checkpoint,
-            place,
-            wanted,
-            accept_changes=frozenset({"schema"} if merge else ()),
-            accept_new_checkpoint=options.accept_new_checkpoint,
-        )
-    with _naming(place):
-        create_table(spark, f"{place}/events", columns, _EVENTS_COMMENT, options.partition_by)
-        create_table(spark, f"{place}/rejected", rejected(empty).schema, _REJECTED_COMMENT)
-    check_schema(spark, f"{place}/events", columns, merge=merge)
-    write_batch = BatchWriter(
-        parse, events, rejected, place, checkpoint, options.partition_by, merge, state.replayed_batch
+    guard = Guard(
+        {**(identity or {}), "partition_by": options.partition_by or ""},
+        accept_changes=frozenset({"schema"} if merge else ()),
+        accept_new_checkpoint=options.accept_new_checkpoint,
     )
-    writer = raw.writeStream.foreachBatch(write_batch).option("checkpointLocation", checkpoint)
-    if query_name:
-        writer = writer.queryName(query_name)
-    return writer.trigger(**options.trigger.options).start()
+    checkpoint = read_checkpoint(spark, folder)
+    _refuse_running(spark, checkpoint)
+    with _locked(spark, folder) as release:
+        last_rejects = _prepare_tables(spark, place, columns, rejected(empty).schema, checkpoint, guard, merge=merge)
+        write_batch = BatchWriter(
+            *(parse, events, rejected),
+            output=place,
+            checkpoint=folder,
+            source=guard.source,
+            partition_by=options.partition_by,
+            merge_schema=merge,
+            replayed_batch=checkpoint.replayed_batch,
+            rejected=last_rejects,
+        )
+        _warn_of_changed_files(checkpoint)
+        writer = raw.writeStream.foreachBatch(write_batch).option("checkpointLocation", folder)
+        writer = writer.queryName(query_name) if query_name else writer
+        query = writer.trigger(**options.trigger.options).start()
+    threading.Thread(target=_at_the_end, args=(query, release), daemon=True).start()
+    return query
+
+
+def _nothing() -> None:
+    pass
+
+
+@contextmanager
+def _locked(spark: SparkSession, checkpoint: str) -> Iterator[Callable[[], None]]:
+    """Hold the checkpoint, and let go of it if the query does not start; with Spark Connect the batches hold it."""
+    release: Callable[[], None] = _nothing if is_connect(spark) else LOCK.take(checkpoint)
+    try:
+        yield release
+    except BaseException:
+        release()
+        raise
+
+
+def _prepare_tables(
+    spark: SparkSession,
+    place: str,
+    columns: StructType,
+    rejected_columns: StructType,
+    checkpoint: Checkpoint,
+    guard: Guard,
+    *,
+    merge: bool,
+) -> int:
+    """Compare the tables with the checkpoint and the columns, make them, and return the last batch of `rejected`."""
+    partition_by = guard.identity["partition_by"] or None
+    found, rejects = (read_table(spark, f"{place}/{name}", checkpoint.query_id) for name in ("events", "rejected"))
+    guard.check(checkpoint, found, rejects)
+    if found is not None:
+        check_layout(found, partition_by)
+        check_schema(spark, found.path, columns, merge=merge)
+    claim = guard.properties(checkpoint, found)
+    path = f"{place}/events"
+    create_table(spark, path, columns, _EVENTS_COMMENT, partition_by=partition_by, properties=claim)
+    if found is not None and claim:
+        set_properties(spark, path, claim)
+    create_table(spark, f"{place}/rejected", rejected_columns, _REJECTED_COMMENT)
+    last = rejects.last_batch(checkpoint.query_id) if rejects else None
+    return last.batch if last else -1
 
 
 def _paths(options: OutputOptions) -> tuple[str, str]:
@@ -136,128 +172,46 @@ def _paths(options: OutputOptions) -> tuple[str, str]:
     return options.path, options.checkpoint_path or f"{options.path.rstrip('/')}/checkpoint"
 
 
-@dataclass
-class BatchWriter:
-    """Writes one micro-batch to both tables; holds plain values only, and takes the session from the batch.
-
-    Attributes:
-        parse: From the source frame to all its rows with a verdict.
-        to_events: From these to the rows of ``events``.
-        to_rejected: From these to the rows of ``rejected``.
-        output: The folder of both tables, qualified.
-        checkpoint: The query's checkpoint folder, qualified.
-        partition_by: The column that lays out the files of ``events``.
-        merge_schema: Whether new columns are added to ``events``.
-        replayed_batch: The batch that an earlier run began: some of its writes may have been made already.
-        has_begun: Whether this run has had a batch.
-    """
-
-    parse: Step
-    to_events: Step
-    to_rejected: Step
-    output: str
-    checkpoint: str
-    partition_by: str | None = None
-    merge_schema: bool = False
-    replayed_batch: int | None = None
-    has_begun: bool = False
-
-    def __call__(self, batch: DataFrame, batch_id: int) -> None:
-        """Write the batch: good rows first, then the rejected ones, each at most once."""
-        spark = batch.sparkSession
-        query_id = str(spark.sparkContext.getLocalProperty(_QUERY_ID))
-        if not self.has_begun:
-            batch_counts.start(query_id)
-            self.has_begun = True
-        stopping.hold_if_asked(spark, query_id)
-        known = batch_size(spark, self.checkpoint, batch_id)
-        rows = batch.count() if known is None else known
-        if rows == 0:
-            return
-        _compact_after(spark, is_small=rows <= ROWS_PER_FILE)
-        events = IdempotentWrite(f"{self.output}/events", f"{query_id}/events", batch_id, self.merge_schema)
-        rejects = IdempotentWrite(f"{self.output}/rejected", f"{query_id}/rejected", batch_id)
-        rejected = None
-        if batch_id == self.replayed_batch:
-            self._write_in_two_passes(batch, events, rejects, rows)
-        else:
-            rejected = self._write_in_one_pass(batch, events, rejects, rows)
-        batch_counts.record(query_id, BatchCounts(batch_id, rows, rejected))
-
-    def _write_in_one_pass(
-        self, batch: DataFrame, events: IdempotentWrite, rejects: IdempotentWrite, rows: int
-    ) -> int | None:
-        """Write the good rows, and those rejected that were picked up on the way."""
-        picked_up = RejectedRows(batch, self.parse, self.to_rejected)
-        self._append_events(events, self.to_events(picked_up.attach()), rows)
-        seen = picked_up.seen()
-        if seen is None or seen.rows != rows:  # not every row went by, so it is not known which were rejected
-            rejects.append(self._few_files(self.to_rejected(self.parse(batch)), rows))
-            return None
-        if seen.collected is not None:
-            rejects.append(seen.collected)
-        elif seen.rejected:  # too many to collect
-            rejects.append(self._few_files(self.to_rejected(self.parse(batch)), rows))
-        return seen.rejected
-
-    def _append_events(self, events: IdempotentWrite, df: DataFrame, rows: int) -> None:
-        """Write the rows of ``events``, and warn when the partition column makes a folder for hardly any of them."""
-        if self.partition_by is None:
-            events.append(self._few_files(df, rows))
-            return
-        spread = DistinctValues(self.partition_by)
-        events.append(self._few_files(spread.attach(df), rows))
-        if (values := spread.count()) > MAX_PARTITION_VALUES:
-            _log.warning(
-                "partition column %r has about %d values in batch %d, so as many files: choose a coarser one",
-                self.partition_by,
-                values,
-                events.version,
-            )
-
-    def _write_in_two_passes(
-        self, batch: DataFrame, events: IdempotentWrite, rejects: IdempotentWrite, rows: int
-    ) -> None:
-        """Write both tables independently: a write that was made already neither runs nor observes anything."""
-        parsed = self.parse(batch)
-        events.append(self._few_files(self.to_events(parsed), rows))
-        rejects.append(self._few_files(self.to_rejected(parsed), rows))
-
-    @staticmethod
-    def _few_files(df: DataFrame, rows: int) -> DataFrame:
-        """Write small batches as few files, large ones as they come."""
-        return df.coalesce(-(-rows // ROWS_PER_FILE))
+def _at_the_end(query: StreamingQuery, release: Callable[[], None]) -> None:
+    """Let go of the checkpoint when its query has ended, in whatever way."""
+    with suppress(Exception):  # whoever started the query is told; here only its end counts
+        query.awaitTermination()
+    release()
 
 
-def _compact_after(spark: SparkSession, *, is_small: bool) -> None:
-    """Let Delta merge small files after a small batch only.
-
-    It merges after a table's first commit in a JVM as soon as there are two files, so that a large first batch would be
-    written twice. The setting wins over the table's property; the session is the query's own, a copy.
-    """
-    if is_small:
-        spark.conf.unset(_AUTO_COMPACT)
-    else:
-        spark.conf.set(_AUTO_COMPACT, "false")
-
-
-@contextmanager
-def _naming(place: str) -> Iterator[None]:
-    """Turn a storage's refusal into one sentence that names the place."""
-    try:
-        yield
-    except (Py4JError, PySparkException, OSError) as refusal:
-        raise ConfigurationError(
-            f"{place} cannot be used: {root_cause(refusal)}",
-            origin="the output path and checkpoint path",
-            remedy="Give paths that exist or can be made, with the right to write there and room left.",
-        ) from refusal
+def _refuse_running(spark: SparkSession, checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint in use by this session."""
+    active = [query for query in spark.streams.active if str(query.id) == checkpoint.query_id]
+    if active:
+        raise CheckpointMismatchError(
+            f"the query {active[0].name or active[0].id} already runs with the checkpoint {checkpoint.path}",
+            origin="the queries of this session",
+            remedy="Stop it first, or give another checkpoint path and another output path.",
+        )
 
 
 def _check_partition_column(columns: StructType, partition_by: str | None) -> None:
     if partition_by and partition_by not in columns.names:
         raise ConfigurationError(
-            f"{partition_by!r} is no column of the transformed events ({', '.join(columns.names)})",
+            f"{partition_by!r} is not a column of the transformed events ({', '.join(columns.names)})",
             origin="partition_by of write_stream",
             remedy="Name one of these columns.",
+        )
+
+
+def _warn_of_changed_files(checkpoint: Checkpoint) -> None:
+    """Say which local files have changed since they were read: a file source reads each of them once."""
+    logs = [text for name, text in sorted(checkpoint.files.items()) if name.startswith("sources/")]
+    entries = [line for text in logs for line in text.splitlines() if line.startswith('{"path"')]
+    changed = []
+    for entry in map(json.loads, entries[-_FILES_LOOKED_AT:]):
+        path = local_path(entry["path"])
+        if path is not None and path.is_file() and int(path.stat().st_mtime * 1000) > entry["timestamp"]:
+            changed.append(path.name)
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        _log.warning(
+            "%s%s changed after being read; a file is read once, so put new events into new files",
+            ", ".join(sorted(set(changed))[:3]),
+            more,
         )

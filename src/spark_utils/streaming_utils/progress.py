@@ -8,8 +8,9 @@ The keys of a JSON line are stable:
 * ``events`` int, ``total_events`` int: read in this batch, and by this query since it started;
 * ``events_per_second`` float: of this batch;
 * ``rejected`` int or null, ``total_rejected`` int: null when the batch was repeated, where they are not counted;
-* ``lag`` int or null: how many offsets the slowest partition is behind the newest event (Spark's
-  ``maxOffsetsBehindLatest``); null for a source that has none;
+* ``lag`` int or null: how many offsets the slowest partition is behind the newest event that was known when the batch
+  began (Spark's ``maxOffsetsBehindLatest``), so 0 says nothing of events that came since, and is left out of the line
+  for people; null for a source that has none;
 * ``batch_seconds`` float: from trigger to commit.
 """
 
@@ -17,8 +18,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from threading import Event
 from typing import TextIO
 
 from pyspark.sql import SparkSession
@@ -31,9 +34,10 @@ from pyspark.sql.streaming.listener import (
     StreamingQueryProgress,
 )
 
-from spark_utils.streaming_utils.batch_counts import BatchCounts, counts_of
+from spark_utils.streaming_utils.channel import BatchCounts, Channel
 
 _CLEAR_LINE = "\r\x1b[2K"
+_watched: dict[str, Event] = {}  # by run id: set when a listener of this module has told of its end
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class BatchProgress:
 
     def as_line(self) -> str:
         """Return the record for people, short enough for a terminal's line."""
-        lag = "" if self.lag is None else f"  lag {self.lag:,}"
+        lag = f"  lag {self.lag:,}" if self.lag else ""
         return (
             f"batch {self.batch}  {self.total_events:,} events  {self.events_per_second:,.0f}/s  "
             f"{self.total_rejected:,} rejected{lag}  last batch {self.batch_seconds:.1f} s"
@@ -85,7 +89,7 @@ def summarize(
     )
 
 
-def attach_progress(spark: SparkSession, stream: TextIO | None = None) -> StreamingQueryListener:
+def attach_progress(spark: SparkSession, stream: TextIO | None = None) -> ProgressListener:
     """Report every batch of the session's queries on a text stream, until they end.
 
     This is the job's edge: writing to the stream is its purpose. A terminal gets one line that is renewed, anything
@@ -100,6 +104,13 @@ def attach_progress(spark: SparkSession, stream: TextIO | None = None) -> Stream
     return listener
 
 
+def wait_until_told(run_id: object, seconds: float) -> None:
+    """Wait until a query's last batch and its end have been reported: Spark tells listeners on a thread of its own."""
+    if (told := _watched.get(str(run_id))) is not None:
+        told.wait(seconds)
+        _watched.pop(str(run_id), None)
+
+
 class ProgressListener(StreamingQueryListener):
     """Writes a line for each micro-batch; made by :func:`attach_progress`."""
 
@@ -108,17 +119,23 @@ class ProgressListener(StreamingQueryListener):
         self._spark = spark
         self._stream = stream
         self._latest: dict[str, BatchProgress | None] = {}
+        self._names: dict[str, str] = {}
+        self._heard = False
         self._is_terminal = stream.isatty()
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's name
         """Start the totals of this run."""
-        self._latest[str(event.runId)] = None
+        run = str(event.runId)
+        self._latest[run] = None
+        self._heard = True
+        self._names[run] = event.name or str(event.id)
+        _watched[run] = Event()
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802 - Spark's name
         """Report a batch; a trigger without new events is none."""
         progress = event.progress
         run = str(progress.runId)
-        counts = counts_of(str(progress.id), progress.batchId)
+        counts = Channel(self._spark, str(progress.id)).counts_of(progress.batchId)
         if counts is None and not progress.numInputRows:
             return
         record = summarize(progress, counts, self._latest.get(run))
@@ -129,12 +146,24 @@ class ProgressListener(StreamingQueryListener):
         """Leave the last line as it is: nothing new came."""
 
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802 - Spark's name
-        """End the line, and with the last query the listening."""
-        known = self._latest.pop(str(event.runId), None)
+        """End the line, say so when there was nothing to do, and end the listening with the last query."""
+        run = str(event.runId)
+        known, name = self._latest.pop(run, None), self._names.pop(run, "")
         if known is not None and self._is_terminal:
             self._write("\n")
+        if known is None and event.exception is None:
+            nothing = {"query": name, "events": 0, "note": "0 new events"}
+            self._write("0 new events\n" if self._is_terminal else f"{json.dumps(nothing)}\n")
+        if run in _watched:
+            _watched[run].set()
         if not self._latest:
             self._spark.streams.removeListener(self)
+
+    def wait_until_idle(self, seconds: float) -> None:
+        """Wait until every query that it has heard of has ended, and that has been told."""
+        until = time.monotonic() + seconds
+        while (self._latest or not self._heard) and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

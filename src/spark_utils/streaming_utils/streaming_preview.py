@@ -1,36 +1,44 @@
 """A look at a stream: `preview_stream` gives the first rows and leaves nothing behind.
 
-A preview is a query of its own with a checkpoint in a temporary folder: a job that reads the same source is not
-disturbed, and no query, view or folder is left. It reads no more than it needs for the rows it was asked for, except
-where the frame has state (an aggregation, a join of streams): there each micro-batch has to be taken whole.
+A preview is a query of its own with a checkpoint of its own: a job that reads the same source is not disturbed, and no
+query, view or folder is left. It reads no more than it needs for the rows it was asked for, except where the frame has
+state (an aggregation, a join of streams): there each micro-batch has to be taken whole.
+
+The rows come back by a temporary view, for with Spark Connect the batches run in a process of the server.
 """
 
 from __future__ import annotations
 
 import builtins
-import json
+import contextlib
+import io
 import os
+import re
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
-from spark_utils.errors import ConfigurationError, SparkUtilsError, StreamFailedError
-from spark_utils.streaming_utils.preview import LiveFigures, Preview, source_positions
-from spark_utils.streaming_utils.preview_collecting import Collector, LiveCollector, holds_state, output_modes
-from spark_utils.streaming_utils.preview_display import databricks_display, live_screen
-from spark_utils.streaming_utils.query_failure import failure_sentence
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.listener import StreamingQueryProgress
+from pyspark.sql.streaming.query import StreamingQuery
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-    from pyspark.sql.streaming.query import StreamingQuery
+from spark_utils.errors import ConfigurationError, SparkUtilsError, StreamFailedError
+from spark_utils.streaming_utils.failures import failure_sentence, root_cause, users_line
+from spark_utils.streaming_utils.preview import LiveFigures, Preview
 
 POLL_SECONDS = 0.05
 _DRAINED = "Waiting for data to arrive"  # StreamExecution's status once everything available has been processed
+# Operators that keep state on a stream. A micro-batch of theirs must be consumed whole: where a task is left out its
+# state is not committed, and the query fails.
+_STATEFUL = re.compile(
+    r"^\W*(?:Aggregate|Deduplicate|Distinct|Join|\w*State\b|\w*GroupsInPandas|GlobalLimit|Sort)", re.MULTILINE
+)
 
 
 def preview_stream(
@@ -64,11 +72,11 @@ def preview_stream(
     if live:
         return _show_live(df, rows, timeout)
     preview = _preview_streaming(df, rows, timeout) if df.isStreaming else _preview_batch(df, rows)
-    show = display or databricks_display(os.environ, builtins, sys.modules)
+    show = display or databricks_display()
     if show is None or not preview.rows:
         return preview
     show(df.sparkSession.createDataFrame(list(preview.rows), df.schema, verifySchema=False))
-    return Preview(**{**vars(preview), "displayed": True})
+    return replace(preview, displayed=True)
 
 
 def watch_stream(df: DataFrame, rows: int = 20, timeout: float = 60.0, interval: float = 1.0) -> Iterator[Preview]:
@@ -92,12 +100,113 @@ def watch_stream(df: DataFrame, rows: int = 20, timeout: float = 60.0, interval:
     return _watch(df, rows, timeout, interval)
 
 
+def databricks_display() -> Callable[[Any], object] | None:
+    """Return the notebook's `display` on Databricks, else None."""
+    if "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        return None
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    display = (shell.user_ns if shell else {}).get("display") or getattr(builtins, "display", None)
+    return display if callable(display) else None
+
+
 def _check(rows: int, timeout: float) -> None:
     if rows < 1 or timeout <= 0:
         raise ConfigurationError(
             f"a preview needs rows >= 1 and timeout > 0, got rows={rows} and timeout={timeout}",
             remedy="Ask for 20 rows within 30 seconds, for example.",
         )
+
+
+@dataclass
+class Keeper:
+    """A `foreachBatch` function that keeps the first rows as a temporary view, or the newest ones.
+
+    Attributes:
+        view: The name of the global temporary view.
+        limit: One row more than asked for.
+        newest: Whether to keep the last micro-batch that had rows instead of the first rows.
+        whole_batches: Whether each micro-batch must be read to its end.
+        counted: Columns to aggregate over the whole micro-batch, for a watched stream.
+    """
+
+    view: str
+    limit: int
+    newest: bool = False
+    whole_batches: bool = False
+    counted: tuple[str, ...] = ()
+    _rows: list[Row] = field(default_factory=list)
+    _rejected: int = 0
+
+    def __call__(self, batch: DataFrame, _batch_id: int) -> None:
+        """Take what is needed from one micro-batch."""
+        whole = self.whole_batches or bool(self.counted)
+        missing = self.limit if self.newest else self.limit - len(self._rows)
+        if missing <= 0 and not whole:
+            return
+        read = batch.persist() if whole else batch
+        try:
+            if self.counted:
+                self._count(read)
+            elif whole:
+                read.count()
+            if taken := read.limit(max(missing, 0)).collect():
+                self._rows = taken if self.newest else [*self._rows, *taken]
+                kept = batch.sparkSession.createDataFrame(self._rows, batch.schema, verifySchema=False)
+                kept.createOrReplaceGlobalTempView(self.view)
+        finally:
+            if whole:
+                read.unpersist()
+
+    def _count(self, batch: DataFrame) -> None:
+        reason, enqueued = (F.col(c) if c in self.counted else F.lit(None) for c in ("reason", "enqueued_time"))
+        counted = batch.agg(F.count(reason), F.unix_millis(F.max(enqueued.cast("timestamp")))).first()
+        if counted is not None:
+            self._rejected += counted[0]
+            values = [(self._rejected, counted[1], time.time())]
+            frame = batch.sparkSession.createDataFrame(values, "rejected long, newest long, now double")
+            frame.createOrReplaceGlobalTempView(f"{self.view}_figures")
+
+
+@contextlib.contextmanager
+def _running(df: DataFrame, keeper: Keeper) -> Iterator[StreamingQuery]:
+    """Run the collecting query; stop it, drop its views, and raise what it failed with before it was stopped."""
+    query = _start(df, keeper)
+    failure = None
+    try:
+        yield query
+        failure = query.exception()  # asked before it is stopped: an interrupted micro-batch is no failure
+    finally:
+        query.stop()
+        for view in (keeper.view, f"{keeper.view}_figures"):
+            df.sparkSession.catalog.dropGlobalTempView(view)
+    if failure is not None:
+        raise _failed(failure)
+
+
+def _start(df: DataFrame, keeper: Keeper) -> StreamingQuery:
+    # Complete first, which Spark refuses where nothing is aggregated: append would show a window only after the
+    # watermark has passed it. A processing-time trigger, not availableNow: a stream that starts at the latest offset
+    # has nothing yet. Without a checkpoint's location Spark makes a temporary one, and deletes it at the end.
+    refusals = []
+    with contextlib.suppress(PySparkException):  # not every session lets it be set
+        df.sparkSession.conf.set("spark.sql.streaming.forceDeleteTempCheckpointLocation", "true")
+    for mode in ("complete", "append", "update"):
+        keeper.newest = mode == "complete" or (keeper.newest and bool(keeper.counted))
+        keeper.whole_batches = mode == "complete" or _holds_state(df)
+        try:
+            return df.writeStream.foreachBatch(keeper).outputMode(mode).start()
+        except AnalysisException as refusal:
+            refusals.append(refusal)
+    raise _failed(refusals[1])
+
+
+def _holds_state(df: DataFrame) -> bool:
+    """Return whether the frame's plan has an operator that keeps state between micro-batches."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        df.explain(mode="extended")
+    return _STATEFUL.search(text.getvalue().split("== Optimized Logical Plan ==")[0]) is not None
 
 
 def _preview_batch(df: DataFrame, rows: int) -> Preview:
@@ -109,113 +218,137 @@ def _preview_batch(df: DataFrame, rows: int) -> Preview:
 
 def _preview_streaming(df: DataFrame, rows: int, timeout: float) -> Preview:
     began, drained = time.monotonic(), False
-    collector = Collector(rows, whole_batches=holds_state(df))
-    with _running(df, collector) as query:
-        while query.isActive and time.monotonic() < began + timeout:
-            drained = _drained(query)
-            if collector.enough.wait(POLL_SECONDS) or drained:
-                break
-        reports = _reports(query)
-        unfinished = not drained and query.isActive and query.status["isDataAvailable"]
+    keeper = Keeper(_new_view(), rows + 1)
+    seen: list[Row] = []
+    with _running(df, keeper) as query:
+        while query.isActive and not drained and len(seen) <= rows and time.monotonic() < began + timeout:
+            time.sleep(POLL_SECONDS)
+            drained = _drained(query)  # asked before the rows, which are then all there
+            if drained or not keeper.newest:
+                seen = _rows_of(df.sparkSession, keeper.view)
+        seen = seen or _rows_of(df.sparkSession, keeper.view)
+        reports = query.recentProgress
+        unfinished = not drained and len(seen) <= rows and query.isActive and query.status["isDataAvailable"]
     return Preview(
         schema=df.schema,
-        rows=collector.rows[:rows],
-        more=len(collector.rows) > rows,
-        events=sum(report["numInputRows"] for report in reports),
+        rows=seen[:rows],
+        more=len(seen) > rows,
+        events=sum(report.numInputRows for report in reports),
         drained=drained,
         unfinished=unfinished,
         seconds=time.monotonic() - began,
-        sources=source_positions(reports),
+        sources=_positions(reports),
         zone=_session_zone(df),
     )
 
 
+def _new_view() -> str:
+    return f"spark_utils_preview_{uuid.uuid4().hex}"
+
+
+def _rows_of(spark: SparkSession, view: str) -> list[Row]:
+    name = f"global_temp.{view}"
+    return spark.table(name).collect() if spark.catalog.tableExists(name) else []
+
+
 def _drained(query: StreamingQuery) -> bool:
-    """Whether the query has read something and has processed all there is for now."""
-    return query.status["message"] == _DRAINED and any(_read_something(p) for p in _reports(query))
+    """Return whether the query has read something and has processed all there is for now."""
+    return query.status["message"] == _DRAINED and any(_read_something(p) for p in query.recentProgress)
 
 
-def _read_something(report: dict[str, Any]) -> bool:
+def _read_something(report: StreamingQueryProgress) -> bool:
     # Kafka counts what it reads, and moves from no offset to its first one with nothing read. A file source moves
     # only with data, and does not count rows that a pushed-down filter drops while reading.
-    moved = (s["startOffset"] != s["endOffset"] and "Kafka" not in s["description"] for s in report["sources"])
-    return bool(report["numInputRows"]) or any(moved)
+    moved = (s.startOffset != s.endOffset and "Kafka" not in s.description for s in report.sources)
+    return bool(report.numInputRows) or any(moved)
 
 
-def _reports(query: StreamingQuery) -> list[dict[str, Any]]:
-    return [json.loads(progress.json) for progress in query.recentProgress]
-
-
-@contextmanager
-def _running(df: DataFrame, collector: Collector) -> Iterator[StreamingQuery]:
-    """Run the collecting query; stop it, remove its checkpoint, and raise what it failed with."""
-    with tempfile.TemporaryDirectory(prefix="spark-preview-", ignore_cleanup_errors=True) as folder:
-        query = _start(df, collector, Path(folder))
-        try:
-            yield query
-        finally:
-            collector.closing.set()  # an interrupted micro-batch is no failure from here on
-            query.stop()
-        failure = collector.failure or query.exception()
-    if failure is not None:
-        raise _failed(failure)
-
-
-def _start(df: DataFrame, collector: Collector, checkpoint: Path) -> StreamingQuery:
-    from pyspark.errors import AnalysisException
-
-    refusals = []
-    for mode in output_modes(df):
-        writer = df.writeStream.foreachBatch(collector).outputMode(mode)
-        try:
-            # A processing-time trigger, not availableNow: a stream that starts at the latest offset has nothing yet.
-            return writer.option("checkpointLocation", checkpoint.joinpath(mode).as_uri()).start()
-        except AnalysisException as refusal:
-            refusals.append(refusal)
-    raise _failed(refusals[0])
+def _positions(reports: Sequence[StreamingQueryProgress]) -> tuple[tuple[str, str], ...]:
+    """Return description and reached offset of each source in the last of a query's progress reports."""
+    if not reports:
+        return (("the source", "an offset it has not told yet"),)
+    return tuple((s.description, str(s.endOffset or "its start")) for s in reports[-1].sources)
 
 
 def _failed(failure: BaseException) -> SparkUtilsError:
+    place = users_line(failure)
+    sentence = failure_sentence(failure) if isinstance(failure, AnalysisException) else root_cause(failure)
     return StreamFailedError(
-        f"the preview's query failed: {failure_sentence(failure)}",
+        f"{f'{place}: ' if place else ''}the preview's query failed: {sentence}",
         remedy="The Spark log has the whole trace.",
     )
 
 
 def _session_zone(df: DataFrame) -> ZoneInfo:
-    name = df.sparkSession.conf.get("spark.sql.session.timeZone") or "UTC"
-    return ZoneInfo(name)
+    return ZoneInfo(df.sparkSession.conf.get("spark.sql.session.timeZone") or "UTC")
 
 
 def _watch(df: DataFrame, rows: int, timeout: float, interval: float) -> Generator[Preview, None, None]:
     began = time.monotonic()
-    collector = LiveCollector(rows, df.columns)
-    zone = _session_zone(df)
-    with _running(df, collector) as query:
-        while query.isActive and not collector.enough.is_set():
-            left = began + timeout - time.monotonic()
-            if left <= 0:
-                break
-            collector.enough.wait(min(interval, left))
+    columns = tuple(name for name in ("reason", "enqueued_time") if name in df.columns)
+    keeper = Keeper(_new_view(), rows, newest=True, counted=columns or ("",))
+    with _running(df, keeper) as query:
+        while query.isActive and (left := began + timeout - time.monotonic()) > 0:
+            time.sleep(min(interval, left))
+            reports = query.recentProgress
             yield Preview(
                 schema=df.schema,
-                rows=collector.rows,
+                rows=_rows_of(df.sparkSession, keeper.view),
                 seconds=time.monotonic() - began,
-                sources=source_positions(_reports(query)),
-                live=collector.figures,
-                zone=zone,
+                sources=_positions(reports),
+                live=_figures(reports, columns, _rows_of(df.sparkSession, f"{keeper.view}_figures")),
+                zone=_session_zone(df),
             )
+
+
+def _figures(reports: Sequence[StreamingQueryProgress], columns: tuple[str, ...], counted: list[Row]) -> LiveFigures:
+    busy = [report for report in reports if report.numInputRows]
+    seconds = busy[-1].durationMs.get("triggerExecution", 0) / 1000 if busy else 0.0
+    rejected, newest, now = counted[0] if counted else (0, None, 0.0)
+    return LiveFigures(
+        events=sum(report.numInputRows for report in busy),
+        events_per_second=busy[-1].numInputRows / max(seconds, 1e-3) if busy else 0.0,
+        rejected=rejected if "reason" in columns else None,
+        lag_seconds=None if newest is None else max(now - newest / 1000, 0.0),
+        batch_seconds=seconds,
+    )
 
 
 def _show_live(df: DataFrame, rows: int, timeout: float) -> Preview:
     latest = Preview(df.schema, live=LiveFigures())
-    previews = watch_stream(df, rows, timeout)
     show = live_screen(sys.stdout)
-    try:
+    # Ctrl-C is how a live preview is left; closing the generator stops the query.
+    with contextlib.closing(_watch(df, rows, timeout, 1.0)) as previews, contextlib.suppress(KeyboardInterrupt):
         for latest in previews:
             show(latest)
-    except KeyboardInterrupt:
-        pass  # Ctrl-C is how a live preview is left
-    finally:
-        previews.close()  # type: ignore[attr-defined]  # a generator; closing it stops the query
     return latest
+
+
+def live_screen(stream: TextIO) -> Callable[[Preview], None]:
+    """Return a function that shows one preview in the place of the one before.
+
+    Args:
+        stream: Where text goes outside a notebook. A stream that is not a terminal gets one summary line per preview.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    handle: Any = None
+    lines = 0
+
+    def in_notebook(preview: Preview) -> None:
+        nonlocal handle
+        from IPython.display import display
+
+        if handle is None:
+            handle = display(preview, display_id=True)  # type: ignore[no-untyped-call]  # IPython has no types here
+        else:
+            handle.update(preview)
+
+    def in_stream(preview: Preview) -> None:
+        nonlocal lines
+        text = str(preview) if stream.isatty() else preview.summary()
+        # Up to the first line of the last picture, then clear to the end of the screen (ECMA-48: CUU, ED).
+        stream.write((f"\x1b[{lines}F\x1b[J" if lines and stream.isatty() else "") + text + "\n")
+        stream.flush()
+        lines = text.count("\n") + 1
+
+    return in_notebook if hasattr(shell, "kernel") else in_stream

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,22 +16,20 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j ships no types
-from pyspark.errors import StreamingQueryException
+from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import SparkUtilsError, StreamFailedError
 from spark_utils.session import log_file
-from spark_utils.streaming_utils import stopping
-from spark_utils.streaming_utils.batch_counts import events_read
-from spark_utils.streaming_utils.root_cause import root_cause
+from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, Channel
+from spark_utils.streaming_utils.failures import remedy_for, root_cause, silence_query_context_log, users_line
+from spark_utils.streaming_utils.progress import wait_until_told
 
 _LOOK_SECONDS = 0.25  # how often the wait looks up, while nothing is asked
 _NEAR_SECONDS = 0.02  # and while the batch that runs is being finished
-_LISTENERS_MILLISECONDS = 5_000  # a listener that hangs must not keep the job from ending
-_SHARED_CHECKPOINT = ("CONCURRENT_STREAM_LOG_UPDATE", "Multiple streaming jobs detected", "ConcurrentTransaction")
+_LISTENERS_SECONDS = 5.0  # a listener that hangs must not keep the job from ending
 _SHUT_DOWN = ("SparkContext was shut down", "Cannot call methods on a stopped SparkContext")
 _log = logging.getLogger(__name__)
 
@@ -80,16 +79,16 @@ def await_termination(
             if not _wait(query, limit, request):
                 _finish_batch(query, request, finish_within)
                 query.stop()
-                stopping.forget(query.id)
         except StreamingQueryException as failure:
-            if not (request.asked and any(sign in str(failure) for sign in _SHUT_DOWN)):
+            text = str(failure)
+            if STOPPED_ON_REQUEST not in text and not (request.asked and any(sign in text for sign in _SHUT_DOWN)):
                 raise _failed(query, failure) from failure
-        except (Py4JError, ConnectionError):
-            if not request.asked:
+        except Exception as failure:
+            if not (request.asked and _is_gone(failure)):
                 raise
-            _log.warning("the JVM was stopped too, before the batch was committed; the next start repeats it")
+            _log.warning("Spark was stopped too, before the batch was committed; the next start repeats it")
         finally:
-            _let_listeners_finish(query)
+            wait_until_told(query.runId, _LISTENERS_SECONDS)
 
 
 def readable_errors() -> None:
@@ -100,17 +99,21 @@ def readable_errors() -> None:
     The exit status is 1, as without this. Notebooks and IPython handle errors themselves and are not touched.
     """
     usual = sys.excepthook
+    silence_query_context_log()
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, KeyboardInterrupt):
-            usual(kind, error, trace)
+            sys.stderr.write("interrupted\n")
             return
         log = _log_path()
         kept = log is not None and _append(log, "".join(traceback.format_exception(kind, error, trace)))
+        place = users_line(error)
+        start = f"{place}: {kind.__name__}" if place else kind.__name__
         if isinstance(error, SparkUtilsError):
-            sys.stderr.write(f"{kind.__name__}: {error}\n")
-        elif kept:
-            sys.stderr.write(f"{kind.__name__}: {root_cause(error)}. The whole error is in {log}\n")
+            sys.stderr.write(f"{start}: {error}\n")
+        elif kept or isinstance(error, PySparkException):
+            where = f". The whole error is in {log}" if kept else ""
+            sys.stderr.write(f"{start}: {root_cause(error)}{where}\n")
         else:
             usual(kind, error, trace)
 
@@ -133,21 +136,24 @@ def _ends_within(query: StreamingQuery, seconds: float) -> bool:
 def _is_reached(query: StreamingQuery, limit: StopAfter, started: float) -> bool:
     if limit.seconds is not None:
         return time.monotonic() - started >= limit.seconds
-    return limit.events is not None and events_read(query.id) >= limit.events
+    return limit.events is not None and _channel(query).events_read() >= limit.events
+
+
+def _channel(query: StreamingQuery) -> Channel:
+    session = SparkSession.getActiveSession()
+    assert session is not None  # noqa: S101 - the query belongs to one
+    return Channel(session, str(query.id))
 
 
 def _finish_batch(query: StreamingQuery, request: StopRequest, seconds: float) -> None:
     """Return when the batch that runs now has committed, when none runs, or when waiting is over."""
-    stopping.ask(query.id)
+    _channel(query).ask_to_stop()
+    if sys.stderr.isatty():
+        sys.stderr.write("\nfinishing the batch; press Ctrl-C again to stop now\n")
     before = _last_batch(query)
     until = time.monotonic() + seconds
     while query.status["isTriggerActive"] and _last_batch(query) == before:
-        if (
-            request.at_once
-            or stopping.is_held(query.id)
-            or time.monotonic() > until
-            or _ends_within(query, _NEAR_SECONDS)
-        ):
+        if request.at_once or time.monotonic() > until or _ends_within(query, _NEAR_SECONDS):
             return
 
 
@@ -171,31 +177,29 @@ def _signals_to(request: StopRequest) -> Iterator[None]:
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
-def _let_listeners_finish(query: StreamingQuery) -> None:
-    """Wait until the last batch has been reported: Spark tells listeners on a thread of its own."""
-    with suppress(Py4JError, ConnectionError, AttributeError):  # the JVM is gone, or not to be reached (Spark Connect)
-        query._jsq.sparkSession().sparkContext().listenerBus().waitUntilEmpty(_LISTENERS_MILLISECONDS)
+def _is_gone(failure: Exception) -> bool:
+    """Return whether Spark cannot be reached any more: a signal to a terminal's programs ends its JVM too."""
+    return isinstance(failure, ConnectionError) or re.search("Py4J|Connect", type(failure).__name__) is not None
 
 
 def _failed(query: StreamingQuery, failure: StreamingQueryException) -> StreamFailedError:
     place = _log_path() or (
         "the driver's log4j output" if "DATABRICKS_RUNTIME_VERSION" in os.environ else "Spark's log"
     )
-    shared = any(sign in str(failure) for sign in _SHARED_CHECKPOINT)
-    advice = "Another query runs with the same checkpoint: stop one of them. " if shared else ""
+    at = users_line(failure)
+    way_on = remedy_for(failure) or "Nothing is lost: a restart repeats the batch."
     return StreamFailedError(
-        root_cause(failure),
+        f"{at}: {root_cause(failure)}" if at else root_cause(failure),
         origin=f"query {query.name or query.id}",
-        remedy=f"{advice}Nothing is lost: a restart repeats the batch. The whole error is in {place}.",
+        remedy=f"{way_on} The whole error is in {place}.",
     )
 
 
 def _log_path() -> Path | None:
     """Return Spark's log file, if there is a session with one that still answers."""
     session = SparkSession.getActiveSession()
-    if session is not None:
-        with suppress(Py4JError, ConnectionError):
-            return log_file(session)
+    with suppress(Exception):  # Spark may be gone, and this is asked while an error is told
+        return log_file(session) if session else None
     return None
 
 

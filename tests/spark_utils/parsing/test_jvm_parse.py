@@ -29,7 +29,7 @@ from spark_utils.parsing.jvm import java_reader
 from spark_utils.parsing.jvm.engine import compile_explanation
 from spark_utils.parsing.jvm.java_reader import FUNCTION
 from spark_utils.parsing.reference import Good, UnknownPolicy, compile_classifier
-from spark_utils.sinks.observed_batch import RejectedRows
+from spark_utils.sinks.batch import RejectedRows
 from tests.project import ROOT, copy_project
 from tests.spark_utils.parsing.hostile_bodies import LIMITS, SCHEMA, plain
 from tests.spark_utils.parsing.random_bodies import random_bodies

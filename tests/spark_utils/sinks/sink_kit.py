@@ -108,7 +108,7 @@ class Bench:
             path.unlink()
 
     def forget_write(self, name: str) -> None:
-        """Leave a table as a kill leaves it that comes before the last write's commit."""
+        """Leave a table as a kill leaves it that comes before the last write's commit (classic Spark only)."""
         last = max(Path(self.output, name, "_delta_log").glob("*.json"))
         last.unlink()
         last.with_name(f".{last.name}.crc").unlink(missing_ok=True)

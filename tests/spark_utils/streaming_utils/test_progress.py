@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from pyspark.sql import SparkSession
 
 from spark_utils.streaming_utils.progress import BatchProgress, attach_progress
@@ -36,15 +38,19 @@ def run(spark: SparkSession, folder: Path, stream: io.StringIO) -> None:
     bench.send("1", "x", "y")
     bench.send("2")
     bench.send("z")
-    attach_progress(spark, stream)
+    run_again(bench, stream)
+
+
+def run_again(bench: Bench, stream: io.StringIO) -> None:
+    listener = attach_progress(bench.spark, stream)
     bench.run(query_name="numbers")
-    spark._jsc.sc().listenerBus().waitUntilEmpty()
+    listener.wait_until_idle(30)
 
 
 def test_anything_but_a_terminal_gets_a_json_line_with_stable_keys_for_each_batch(
-    spark: SparkSession, tmp_path: Path
+    each_spark: SparkSession, tmp_path: Path
 ) -> None:
-    run(spark, tmp_path, stream := io.StringIO())
+    run(each_spark, tmp_path, stream := io.StringIO())
     records = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert all(record.keys() == KEYS for record in records)
     assert [(each["batch"], each["events"], each["rejected"]) for each in records] == [(0, 3, 2), (1, 1, 0), (2, 1, 1)]
@@ -52,8 +58,8 @@ def test_anything_but_a_terminal_gets_a_json_line_with_stable_keys_for_each_batc
     assert all(record["batch_seconds"] > 0 and record["events_per_second"] > 0 for record in records)
 
 
-def test_a_terminal_gets_one_line_that_is_renewed_and_ended(spark: SparkSession, tmp_path: Path) -> None:
-    run(spark, tmp_path, stream := Terminal())
+def test_a_terminal_gets_one_line_that_is_renewed_and_ended(each_spark: SparkSession, tmp_path: Path) -> None:
+    run(each_spark, tmp_path, stream := Terminal())
     *shown, last = stream.getvalue().split("\r\x1b[2K")
     assert len(shown) == 3
     assert last.startswith("batch 2  5 events")
@@ -70,3 +76,20 @@ def test_the_listener_is_gone_when_its_query_has_ended(spark: SparkSession, tmp_
 def test_the_line_shows_the_lag_where_the_source_tells_it() -> None:
     record = BatchProgress("t", "q", 7, 1000, 500.0, 2, 123_456, 3, 1_500, 2.0)
     assert record.as_line() == "batch 7  123,456 events  500/s  3 rejected  lag 1,500  last batch 2.0 s"
+    assert "lag" not in replace(record, lag=0).as_line(), "events may have come since the batch began"
+
+
+@pytest.mark.parametrize(
+    ("stream", "told"), [(io.StringIO(), '"note": "0 new events"'), (Terminal(), "0 new events\n")]
+)
+def test_a_run_with_nothing_to_do_says_so_and_names_the_files_that_changed(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture, stream: io.StringIO, told: str
+) -> None:
+    bench = Bench(spark, tmp_path)
+    bench.send("1", "x")
+    bench.run()
+    (file,) = (tmp_path / "source").iterdir()
+    file.write_text(file.read_text() + '{"body": "2", "offset": 2, "enqueued_time": "2026-01-01T00:00:00Z"}\n')
+    run_again(bench, stream)
+    assert told in stream.getvalue()
+    assert f"{file.name} changed after being read" in caplog.text

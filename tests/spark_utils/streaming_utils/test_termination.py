@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -18,14 +22,14 @@ from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import StreamFailedError
 from spark_utils.parsing import good_rows
 from spark_utils.sinks.write_stream import write_stream
-from spark_utils.streaming_utils.termination import await_termination
+from spark_utils.streaming_utils.termination import await_termination, readable_errors
 from tests.project import ROOT
 from tests.spark_utils.sinks.sink_kit import Bench, parse, transform
 
 
 @pytest.fixture
-def bench(spark: SparkSession, tmp_path: Path) -> Bench:
-    return Bench(spark, tmp_path)
+def bench(each_spark: SparkSession, tmp_path: Path) -> Bench:
+    return Bench(each_spark, tmp_path)
 
 
 def fail(events: DataFrame) -> DataFrame:
@@ -60,17 +64,87 @@ def test_sigterm_lets_the_batch_commit_and_the_script_ends_with_status_0(tmp_pat
         assert later[-1]["total_events"] == 2 * len(committed)
 
 
-def test_a_failure_is_one_line_with_its_cause_and_the_log_and_without_secrets(bench: Bench) -> None:
+def test_ctrl_c_twice_ends_the_script_at_once_and_quietly(tmp_path: Path) -> None:
+    bench = Bench(None, tmp_path)  # only its folders and files are used here
+    bench.send("1", "x")
+    bench.send("2", "slow")
+    job = subprocess.Popen(
+        [sys.executable, "-m", "tests.spark_utils.streaming_utils.stop_driver", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    with job:
+        assert job.stdout is not None
+        first = next(line for line in job.stdout if line.startswith("{"))
+        time.sleep(1)  # the second batch has begun, and takes a minute
+        started = time.monotonic()
+        for _ in range(2):
+            os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the job and to what it has started
+            time.sleep(0.5)
+        later = job.stdout.readlines()
+    assert json.loads(first)["batch"] == 0
+    assert job.returncode == 0, later
+    assert time.monotonic() - started < 30
+    assert not any("Error" in line or "\tat " in line for line in later), later
+
+
+def test_a_failure_is_one_line_with_its_place_its_cause_and_the_log_and_without_secrets(bench: Bench) -> None:
     bench.send("1", "2")
     query = start(bench, fail)
     with pytest.raises(StreamFailedError) as failure:
         await_termination(query)
     message = str(failure.value)
+    assert message.startswith(f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(fail, 'raise_error')}: ")
     assert "sensor 7 melted" in message
-    assert ".log" in message
+    assert "whole error is in" in message
     assert "\n" not in message
     assert "hunter2" not in message
     assert "\tat " not in message
+
+
+def crash(number: int) -> int:
+    return 1 // (number - 2)
+
+
+def crash_in_worker(events: DataFrame) -> DataFrame:
+    return transform(events).withColumn("number", F.udf(crash, "bigint", useArrow=False)("number"))
+
+
+def test_a_failing_function_is_named_by_file_and_line(bench: Bench) -> None:
+    bench.send("1", "2")
+    with pytest.raises(StreamFailedError, match="ZeroDivisionError") as failure:
+        await_termination(start(bench, crash_in_worker))
+    assert str(failure.value).startswith(
+        f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(crash, 'return')}: "
+    )
+
+
+def misspell(events: DataFrame) -> DataFrame:
+    return events.withColumn("day", F.to_date("enqeued_time"))
+
+
+def test_a_misspelt_column_is_one_line_that_begins_with_file_and_line(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.send("1")
+    with pytest.raises(AnalysisException) as failure:
+        start(bench, misspell)
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    readable_errors()
+    sys.excepthook(failure.type, failure.value, failure.tb)
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(
+        f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(misspell, 'return')}: AnalysisException: "
+    )
+    assert "`enqeued_time` cannot be resolved. Did you mean one of the following? [`enqueued_time`" in told
+
+
+def line_of(function: Callable[..., object], text: str) -> int:
+    lines, first = inspect.getsourcelines(function)
+    return first + next(number for number, line in enumerate(lines) if text in line)
 
 
 def test_a_stream_ends_by_itself_after_a_number_of_events(bench: Bench) -> None:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spark_utils.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from spark_utils.streaming_utils.preview import Preview
 
 TABLES = ("events", "rejected")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `devkit tables [OUTPUT_PATH] [--rows N]`."""
+    """Declare `devkit tables [OUTPUT_PATH] [--rows N] [--columns NAMES] [--wide] [--vertical]`."""
     parser.add_argument("output_path", nargs="?", default="data/telemetry", help="the job's --output-path")
     parser.add_argument("--rows", type=int, default=5, help="newest rows to show of each table")
+    parser.add_argument("--columns", metavar="NAMES", help="only these columns, separated by commas")
+    parser.add_argument("--wide", action="store_true", help="show every column in full, wider than the terminal")
+    parser.add_argument("--vertical", action="store_true", help="show each row as a list of its columns")
     parser.set_defaults(run=show_tables)
 
 
@@ -21,7 +30,7 @@ def show_tables(arguments: argparse.Namespace) -> int:
     """Print count and newest rows of `events` and `rejected`, and the reasons counted.
 
     Raises:
-        ConfigurationError: If there is no Delta table under the path.
+        ConfigurationError: If there is no Delta table under the path, or none of them has a column that was named.
     """
     output = Path(arguments.output_path)
     present = [table for table in TABLES if (output / table / "_delta_log").is_dir()]
@@ -31,15 +40,61 @@ def show_tables(arguments: argparse.Namespace) -> int:
             origin="the argument OUTPUT_PATH",
             remedy="Run the job first (`make run`), or name the job's --output-path.",
         )
+    from rich.console import Console
+
     from spark_utils.session import get_session
     from spark_utils.streaming_utils.streaming_preview import preview_stream
 
     spark = get_session("devkit-tables", fast_start=True, config={"spark.ui.enabled": "false"})
-    for table in present:
-        frame = spark.read.format("delta").load(str((output / table).resolve()))
-        print(f"{output / table}: {frame.count():,} rows")
-        print(preview_stream(frame.orderBy("enqueued_time", ascending=False), rows=arguments.rows))
-        if table == "rejected":
-            print(preview_stream(frame.groupBy("reason").count().orderBy("count", ascending=False)))
+    console = Console(highlight=False)
+    frames = {name: spark.read.format("delta").load(str((output / name).resolve())) for name in present}
+    columns = [name.strip() for name in (arguments.columns or "").split(",") if name.strip()]
+    known = {name for frame in frames.values() for name in frame.columns}
+    if unknown := [name for name in columns if name not in known]:
+        raise ConfigurationError(
+            f"there is no column {', '.join(unknown)} (there are {', '.join(sorted(known))})", origin="--columns"
+        )
+    for name, frame in frames.items():
+        console.print(f"{output / name}: {frame.count():,} rows", markup=False, style="bold")
+        newest = frame.orderBy("enqueued_time", ascending=False) if "enqueued_time" in frame.columns else frame
+        if shown := [column for column in columns if column in frame.columns] or [*frame.columns]:
+            preview = preview_stream(newest.select(shown), rows=arguments.rows)
+            print_rows(console, preview, wide=arguments.wide, vertical=arguments.vertical)
+        if name == "rejected":
+            reasons = frame.groupBy("reason").count().orderBy("count", ascending=False)
+            print_rows(console, preview_stream(reasons), wide=False, vertical=False)
     spark.stop()
     return 0
+
+
+def print_rows(console: Console, preview: Preview, *, wide: bool, vertical: bool) -> None:
+    """Print the rows of a preview as a table as wide as the terminal.
+
+    Columns that do not fit are left out and named; `wide` shows them all, `vertical` a list for each row.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    from spark_utils.streaming_utils.preview import type_name, visible
+
+    fields = preview.schema.fields
+    cells = [[visible(text) for text in row] for row in preview.cells()]
+    if vertical:
+        for row in cells:
+            table = Table.grid(padding=(0, 2))
+            for field, text in zip(fields, row, strict=True):
+                table.add_row(Text(visible(field.name), style="bold"), Text(text))
+            console.print(table, "")
+    elif cells:
+        fitting = len(fields) if wide else max(1, console.width // 14)
+        table = Table(box=None, pad_edge=False, header_style="bold cyan")
+        for field in fields[:fitting]:
+            heading = Text(visible(field.name)).append(f"\n{type_name(field.dataType)}", style="dim not bold")
+            table.add_column(heading, no_wrap=True, overflow="ellipsis")
+        for row in cells:
+            table.add_row(*(Text(text, style="dim" if text == "null" else "") for text in row[:fitting]))
+        console.print(table, crop=not wide, width=10_000 if wide else None)
+        if hidden := [visible(field.name) for field in fields[fitting:]]:
+            names = f"{len(hidden)} more columns (--wide, --vertical or --columns shows them): {', '.join(hidden)}"
+            console.print(names, markup=False, style="dim")
+    console.print(preview.summary(), markup=False, style="dim")

@@ -70,7 +70,7 @@ def run_small_stream(folder: Path) -> int:
 
     from spark_utils.parsing import good_rows, parse
     from spark_utils.session import get_session
-    from spark_utils.sinks.observed_batch import RejectedRows
+    from spark_utils.sinks.batch import RejectedRows
 
     spark = get_session("warm-up", fast_start=True, config=GENERATED_CODE)
     (folder / "in").mkdir()

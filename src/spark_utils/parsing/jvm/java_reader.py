@@ -22,7 +22,7 @@ from spark_utils.names import string_literal
 from spark_utils.parsing.columns import bare_type, nullable_type
 from spark_utils.parsing.reasons import Limits
 from spark_utils.parsing.reference import UnknownPolicy
-from spark_utils.streaming_utils.root_cause import root_cause
+from spark_utils.streaming_utils.failures import root_cause
 
 FUNCTION = "spark_utils_read_body"
 _CLASS = "BodyReader"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_utils.streaming_utils.root_cause import root_cause
+from spark_utils.streaming_utils.failures import root_cause
 
 SINK = """[STREAM_FAILED] Query [id = 1] terminated with exception: [FOREACH_BATCH_USER_FUNCTION_ERROR] An error \
 occurred. Reason: An exception was raised by the Python Proxy. Return Message: Traceback (most recent call last):

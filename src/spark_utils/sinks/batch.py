@@ -1,0 +1,284 @@
+"""One micro-batch, written to both tables, each event exactly once.
+
+``foreachBatch`` computes its frame anew for each write, and parsing is what costs. So while the good rows are written,
+an ``Observation`` counts all rows and collects the rejected ones, as long as they are few and small; they come back
+with the write's own job and need no second pass over the source, only to be parsed again by themselves. What was
+observed is trusted only when it covers every row of the batch: a user's ``limit``, or a join with an empty frame, may
+end the pass early, and a write that Delta skips observes nothing. Then there is a second pass for the rejected rows.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    IntegralType,
+    StringType,
+    StructType,
+    TimestampType,
+)
+
+from spark_utils.errors import StreamFailedError
+from spark_utils.names import quote
+from spark_utils.parsing import rejected_rows
+from spark_utils.session import is_connect
+from spark_utils.sinks.checkpoints import LOCK, batch_size, kafka_offsets, offset_lines, read_text
+from spark_utils.sinks.delta_tables import IdempotentWrite, Mark, compacting
+from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, BatchCounts, Channel
+
+Step = Callable[[DataFrame], DataFrame]
+
+ROWS_PER_FILE = 25_000
+"""A batch is written as one file for so many events, and never as more files than the source has partitions."""
+
+MAX_PARTITION_VALUES = 200
+"""More distinct values than this in one batch, and the log warns that the partition column explodes."""
+
+COLLECTED_ROWS = 10_000
+"""So many rejected rows are collected on the driver from the first task of a batch, half from the second, a third …"""
+
+COLLECTED_BYTES = 4096
+"""A rejected row with more bytes of body and text is not collected: this bounds the driver's memory."""
+
+_WAIT_SECONDS = 10.0  # the observation arrives by Spark's listener bus, milliseconds after the write
+_LOCK_SECONDS = 60.0  # a query that is being replaced on the same server may need some time to end
+_SOURCE, _NTH, _PICKED = "_spark_utils_source_row", "_spark_utils_nth_rejected", "_spark_utils_picked_up"
+_ROW_NUMBER_BITS = (1 << 33) - 1  # monotonically_increasing_id: the task in the upper bits, a counter in the lower 33
+_JSON_OPTIONS = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}  # by default only milliseconds
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class BatchWriter:
+    """Writes one micro-batch to both tables; holds plain values only, and takes the session from the batch.
+
+    With Spark Connect it is pickled, and runs in a process of the server for as long as the query does.
+
+    Attributes:
+        parse: From the source frame to all its rows with a verdict.
+        to_events: From these to the rows of ``events``.
+        to_rejected: From these to the rows of ``rejected``.
+        output: The folder of both tables.
+        checkpoint: The query's checkpoint folder.
+        source: The hash that stands for the source in the tables' marks.
+        partition_by: The column that lays out the files of ``events``.
+        merge_schema: Whether new columns are added to ``events``.
+        replayed_batch: The batch that an earlier run began: some of its writes may have been made already.
+        rejected: The newest batch that the table ``rejected`` holds; -1 for none.
+    """
+
+    parse: Step
+    to_events: Step
+    to_rejected: Step
+    output: str
+    checkpoint: str
+    source: str = ""
+    partition_by: str | None = None
+    merge_schema: bool = False
+    replayed_batch: int = -1
+    rejected: int = -1
+    _query_id: str | None = field(default=None, init=False)
+    _last_end: tuple[int, str] = field(default=(-1, ""), init=False)
+
+    def __call__(self, batch: DataFrame, batch_id: int) -> None:
+        """Write the batch: good rows first, then the rejected ones, each at most once."""
+        spark = batch.sparkSession
+        query_id = self._begin(spark)
+        channel = Channel(spark, query_id)
+        if channel.is_asked_to_stop():
+            raise StreamFailedError(f"batch {batch_id} was {STOPPED_ON_REQUEST}")
+        begin, end = self._offsets(spark, batch_id)
+        known = batch_size(begin, end)
+        rows = batch.count() if known is None else known
+        mark = Mark(query_id, batch_id, self.source, begin, end, self.rejected)
+        events = IdempotentWrite(f"{self.output}/events", f"{query_id}/events", mark, self.merge_schema)
+        rejects = IdempotentWrite(f"{self.output}/rejected", f"{query_id}/rejected", mark)
+        with compacting(spark, is_small=rows <= ROWS_PER_FILE):
+            write = self._write_in_two_passes if batch_id == self.replayed_batch else self._write_in_one_pass
+            rejected = write(batch, events, rejects, rows)
+        channel.record(BatchCounts(batch_id, rows, rejected))
+
+    def _begin(self, spark: SparkSession) -> str:
+        """Return the query's id, which Spark has put into the checkpoint before its first batch."""
+        if self._query_id is None:
+            if is_connect(spark):  # on classic Spark it was taken before the query started
+                LOCK.take(self.checkpoint, wait=_LOCK_SECONDS)
+            self._query_id = query_id_of(read_text(spark, f"{self.checkpoint}/metadata"))
+            Channel(spark, self._query_id).start()
+        return self._query_id
+
+    def _offsets(self, spark: SparkSession, batch_id: int) -> tuple[str, str]:
+        """Return where a batch begins and ends, from the checkpoint's log: it is written before the batch."""
+        end = offset_lines(read_text(spark, f"{self.checkpoint}/offsets/{batch_id}"))
+        last, begin = self._last_end
+        if batch_id == 0:
+            first = (read_text(spark, f"{self.checkpoint}/sources/0/0") or "").strip("\0\n").rpartition("\n")[2]
+            begin = "" if kafka_offsets(first) is None else first
+        elif last != batch_id - 1:
+            begin = offset_lines(read_text(spark, f"{self.checkpoint}/offsets/{batch_id - 1}"))
+        self._last_end = (batch_id, end)
+        return begin, end
+
+    def _write_in_one_pass(
+        self, batch: DataFrame, events: IdempotentWrite, rejects: IdempotentWrite, rows: int
+    ) -> int | None:
+        """Write the good rows, and those rejected that were picked up on the way."""
+        picked_up = RejectedRows(batch, self.parse, self.to_rejected)
+        self._append_events(events, self.to_events(picked_up.attach()), rows)
+        seen = picked_up.seen()
+        if seen is not None and seen.rows != rows:  # not every row went by, so it is not known which were rejected
+            seen = None
+        if seen is not None and seen.rejected == 0:
+            return 0
+        if seen is not None and seen.collected is not None:
+            rejects.append(seen.collected)
+        else:  # or they were too many, or too large, to collect
+            rejects.append(_few_files(self.to_rejected(self.parse(batch)), rows))
+        self.rejected = rejects.mark.batch
+        return None if seen is None else seen.rejected
+
+    def _append_events(self, events: IdempotentWrite, df: DataFrame, rows: int) -> None:
+        """Write the rows of ``events``, and warn when the partition column makes a folder for hardly any of them."""
+        if self.partition_by is None:
+            events.append(_few_files(df, rows))
+            return
+        observation = Observation()
+        distinct = F.approx_count_distinct(quote(self.partition_by)).alias("values")
+        events.append(_few_files(df.observe(observation, distinct), rows))
+        if (values := (_arrived(observation) or {"values": 0})["values"]) > MAX_PARTITION_VALUES:
+            _log.warning(
+                "partition column %r has about %d values in batch %d, so as many files: choose a coarser one",
+                self.partition_by,
+                values,
+                events.mark.batch,
+            )
+
+    def _write_in_two_passes(
+        self, batch: DataFrame, events: IdempotentWrite, rejects: IdempotentWrite, rows: int
+    ) -> None:
+        """Write both tables independently: a write that was made already neither runs nor observes anything."""
+        parsed = self.parse(batch)
+        events.append(_few_files(self.to_events(parsed), rows))
+        rejects.append(_few_files(self.to_rejected(parsed), rows))
+        self.rejected = rejects.mark.batch
+
+
+def query_id_of(metadata: str | None) -> str:
+    """Return the query's id from the text of a checkpoint's ``metadata``."""
+    return str(json.loads(metadata or "{}")["id"])
+
+
+def _few_files(df: DataFrame, rows: int) -> DataFrame:
+    """Write small batches as few files, large ones as they come."""
+    return df.coalesce(max(1, -(-rows // ROWS_PER_FILE)))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one pass saw.
+
+    Attributes:
+        rows: Rows parsed.
+        rejected: Rejected rows among them.
+        collected: The rows of the table `rejected`; None when there are none, or too many or too large to collect.
+    """
+
+    rows: int
+    rejected: int
+    collected: DataFrame | None
+
+
+class RejectedRows:
+    """The rejected rows of a batch, those whose ``event`` is null, picked up while the good ones are written.
+
+    They are collected as they came from the source, and parsed once more by themselves: the JVM engine works out a
+    reason only when somebody asks for it.
+
+    Args:
+        batch: The source rows.
+        parse: From source rows to all of them with a verdict; columns that it does not know pass through.
+        to_rejected: From these to the rows of the table `rejected`.
+    """
+
+    def __init__(self, batch: DataFrame, parse: Step, to_rejected: Step = rejected_rows) -> None:
+        self._observation = Observation()
+        self._batch, self._parse, self._to_rejected = batch, parse, to_rejected
+
+    def attach(self) -> DataFrame:
+        """Return the parsed batch that counts and collects when it is executed; call it once."""
+        schema = self._batch.schema
+        source = F.struct(*map(quote, schema.names)).alias(_SOURCE)
+        parsed = self._parse(self._batch.select("*", source))
+        is_rejected = F.col("event").isNull()
+        # The counter is evaluated in the branch of rejected rows only, so that it counts these, task by task.
+        nth = F.when(is_rejected, F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_NUMBER_BITS)))
+        fits = (F.col(_NTH) < F.lit(COLLECTED_ROWS) / (F.spark_partition_id() + 1)) & (self._size() <= COLLECTED_BYTES)
+        can_pick = _SOURCE in parsed.columns and _survives_json(schema)
+        picked = F.when(is_rejected & fits, F.col(_SOURCE)) if can_pick else F.lit(None).cast(schema)
+        # Picked before it is observed: where nobody else asks for bodies, only those of rejected rows go on from here.
+        marked = parsed.withColumn(_NTH, nth).withColumn(_PICKED, picked).drop(_SOURCE)
+        return marked.observe(
+            self._observation,
+            F.count(F.lit(1)).alias("rows"),
+            F.count(F.when(is_rejected, 1)).alias("rejected"),
+            F.count(_PICKED).alias("picked"),
+            # One text, because nested values come back in other ways from each kind of session.
+            F.to_json(F.collect_list(_PICKED), _JSON_OPTIONS).alias("texts"),
+        ).drop(_NTH, _PICKED)
+
+    def _size(self) -> Column:
+        """Return the bytes of a source row in its columns of bytes and text, the body among them."""
+        fields = self._batch.schema.fields
+        names = [field.name for field in fields if isinstance(field.dataType, BinaryType | StringType)]
+        sizes = [F.octet_length(F.col(_SOURCE).getField(name)) for name in names]
+        return sum((F.coalesce(size, F.lit(0)) for size in sizes), F.lit(0))
+
+    def seen(self) -> Observed | None:
+        """Return what the write saw, or None when it saw nothing or did not run; call it after the write."""
+        values = _arrived(self._observation)
+        if not values:
+            return None
+        rows, count = int(values["rows"]), int(values["rejected"])
+        if count == 0 or values["picked"] != count:
+            return Observed(rows, count, None)
+        texts = self._batch.sparkSession.createDataFrame([(values["texts"],)], "texts string")
+        read = F.from_json("texts", ArrayType(self._batch.schema), {**_JSON_OPTIONS, "mode": "FAILFAST"})
+        return Observed(rows, count, self._to_rejected(self._parse(texts.select(F.inline(read)))))
+
+
+def _survives_json(data_type: DataType) -> bool:
+    """Return whether a value of a type comes back from Spark's JSON as it was."""
+    if isinstance(data_type, StructType):
+        return all(_survives_json(field.dataType) for field in data_type.fields)
+    if isinstance(data_type, ArrayType):
+        return _survives_json(data_type.elementType)
+    return isinstance(data_type, IntegralType | StringType | BinaryType | BooleanType | TimestampType)
+
+
+def _arrived(observation: Observation) -> dict[str, Any] | None:
+    """Return what was observed; None when the write was skipped, or optimized away.
+
+    `Observation.get` would wait for ever then, so somebody else waits for it.
+    """
+    found: list[dict[str, Any]] = []
+
+    def wait() -> None:
+        with suppress(Exception):  # classic Spark cannot hand over that nothing was observed
+            found.append(observation.get)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(_WAIT_SECONDS)
+    return found[0] if found else None
