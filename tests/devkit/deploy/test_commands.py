@@ -85,7 +85,7 @@ def test_a_plan_offline_needs_no_workspace(
     assert devkit("deploy", "plan", "--offline", "--export", file, *jobs) == 0
     assert "2 to create" in capsys.readouterr().out
     assert devkit("deploy", "plan", "--offline", *jobs) == 1
-    assert "--offline and --export FILE belong together" in capsys.readouterr().err
+    assert "--offline and --export FILE must be given together" in capsys.readouterr().err
 
 
 def test_only_the_plan_that_was_approved_is_applied(

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from devkit.deploy.declaration.values import Values
 from devkit.deploy.errors import DeclarationError
+from spark_utils.errors import ConfigurationError
 from tests.devkit.deploy.kit import CANARY, Project
 
 
@@ -234,3 +238,16 @@ def test_a_project_that_is_no_text_is_a_mistake_with_its_line(project: Project) 
     project.environment(head="project: [x]")
     project.resources("")
     assert mistakes(project)[0] == "environments/dev.yml:1: `project` must be a text"
+
+
+def test_a_secret_of_the_projects_env_file_is_taken_and_none_from_beyond_the_project(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"HUB={CANARY}\n")
+    folder = tmp_path / "project" / "deploy"
+    folder.mkdir(parents=True)
+    values = Values(environ={}, folder=folder, keyring=lambda _service, _user: None)
+    assert values.get("${env.HUB}") == CANARY.encode()
+    (tmp_path / "project" / "pyproject.toml").touch()
+    with pytest.raises(ConfigurationError, match=r"the secret \$\{env.HUB\} cannot be found"):
+        values.get("${env.HUB}")
+    (tmp_path / "project" / ".env").write_text("HUB=ours\n")
+    assert values.get("${env.HUB}") == b"ours"

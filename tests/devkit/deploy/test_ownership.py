@@ -34,7 +34,7 @@ def test_a_job_that_somebody_cloned_is_told_and_neither_changed_nor_deleted(
     planned = deployer.apply()
 
     assert planned.changes == ()
-    assert "copies that carry the tag of something else" in render(planned)
+    assert "copies that carry the tag of another resource" in render(planned)
     assert {each.settings.name for each in deployer.client.jobs.list() if each.settings} == {"one", "one (clone)"}
     declared = project.load()
     assert [each.id for each in owned(declared, record(deployer.client, declared))] == [str(job.job_id)]
@@ -80,7 +80,7 @@ def test_a_scope_that_holds_undeclared_secrets_is_never_replaced() -> None:
 def test_a_text_where_patterns_are_protected_is_a_mistake(project: Project) -> None:
     project.environment("protect: jobs.j\n")
     project.resources("")
-    with pytest.raises(DeclarationError, match=r"dev.yml:3: `protect` is a list of texts"):
+    with pytest.raises(DeclarationError, match=r"dev.yml:3: `protect` must be a list of texts"):
         project.load()
 
 

@@ -27,7 +27,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         body = json.loads(arguments.json) if arguments.json else None
     except ValueError as error:
-        raise DeploymentError(f"the body is no JSON: {error}", origin="JSON") from None
+        raise DeploymentError(f"the body is not JSON: {error}", origin="JSON") from None
     settings = workspace_settings(arguments.environment, arguments.folder)
     given = {"profile": arguments.profile, "proxy": arguments.proxy}
     client = sign_in({**settings, **{name: value for name, value in given.items() if value}})

@@ -25,11 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verbs and their options."""
     verbs = parser.add_subparsers(dest="deploy_verb", required=True, metavar="VERB")
     plan = _verb(verbs, "plan", _plan, "show what would change, and change nothing")
-    plan.add_argument("--offline", action="store_true", help="compare with a recording, without any connection")
-    plan.add_argument("--export", type=Path, metavar="FILE", help="the recording that --offline compares with")
+    plan.add_argument("--offline", action="store_true", help="compare with a recording instead of a workspace")
+    plan.add_argument("--export", type=Path, metavar="FILE", help="the recording for --offline")
     plan.add_argument("--out", type=Path, metavar="FILE", help="write the plan as JSON, for `apply --expect`")
-    apply = _verb(verbs, "apply", _apply, "do what the plan says")
-    apply.add_argument("--expect", type=Path, metavar="FILE", help="do it only if the plan is still the one in FILE")
+    apply = _verb(verbs, "apply", _apply, "make the workspace as declared")
+    apply.add_argument("--expect", type=Path, metavar="FILE", help="apply only if the plan still equals FILE")
     for verb in (plan, apply):
         verb.add_argument("--adopt", action="store_true", help="take over what has a declared name and no owner")
     for name, action, summary in (
@@ -38,13 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         verb = _verb(verbs, name, action, summary)
         verb.add_argument("--max", type=int, default=5, metavar="N", help="refuse to delete more (default: 5)")
-        verb.add_argument("--yes", action="store_true", help="delete; without it the list is printed and nothing else")
-    export = _verb(verbs, "export", _export, "record the workspace for plans without a connection")
+        verb.add_argument("--yes", action="store_true", help="delete; without it the list is only printed")
+    export = _verb(verbs, "export", _export, "record the workspace in a file, for `plan --offline`")
     export.add_argument("file", type=Path, metavar="FILE")
     run = _verb(verbs, "run", _run, "start a job once, and wait for it unless --no-wait")
     run.add_argument("job", metavar="KEY", help="the key of the job in the declaration, or its name")
     run.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="a job parameter")
-    run.add_argument("--no-wait", action="store_true", help="print the run's id and return")
+    run.add_argument("--no-wait", action="store_true", help="print the id of the run and return")
     wait = _verb(verbs, "wait", _wait, "wait for a run, a cluster, a pipeline update or a healthy stream")
     what = wait.add_mutually_exclusive_group(required=True)
     what.add_argument("--run", type=int, metavar="ID", dest="run_id", help="until a run has ended")
@@ -52,8 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--pipeline", metavar="NAME", help="until the latest update of a pipeline has ended")
     what.add_argument("--stream", metavar="KEY", help="until the stream of a job runs and its batches advance")
     for verb in (run, wait):
-        verb.add_argument("--interval", type=float, default=5.0, metavar="SECONDS", help="between questions")
-        verb.add_argument("--limit", type=float, default=3600.0, metavar="SECONDS", help="how long to wait at most")
+        verb.add_argument("--interval", type=float, default=5.0, metavar="SECONDS", help="between polls (default: 5)")
+        verb.add_argument(
+            "--limit", type=float, default=3600.0, metavar="SECONDS", help="give up after (default: 3600)"
+        )
     bundle = _verb(verbs, "bundle", _bundle, "write the databricks.yml of the same resources")
     bundle.add_argument("--out", type=Path, default=Path("databricks.yml"), metavar="FILE")
 
@@ -68,12 +70,12 @@ def _verb(
 
 
 def add_workspace_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that say which workspace is meant."""
+    """Declare the options that select the workspace."""
     parser.add_argument("--environment", default="dev", metavar="NAME", help="a file of environments/ (default: dev)")
     parser.add_argument(
         "--folder", type=Path, default=DEFAULT_FOLDER, help=f"the declaration (default: {DEFAULT_FOLDER})"
     )
-    parser.add_argument("--base", type=Path, metavar="FOLDER", help="where paths of local files start from")
+    parser.add_argument("--base", type=Path, metavar="FOLDER", help="the folder that local paths are relative to")
     parser.add_argument("--profile", metavar="NAME", help="a profile of ~/.databrickscfg")
     parser.add_argument("--proxy", metavar="URL", help="a proxy for every call")
 
@@ -144,7 +146,7 @@ def _masked(verb: Verb) -> Verb:
 
             if not isinstance(error, DatabricksError | OSError):
                 raise
-            what = "the workspace refused" if isinstance(error, DatabricksError) else "the machine refused"
+            what = f"{'the workspace' if isinstance(error, DatabricksError) else 'this machine'} refused a call"
             text = redact(f"{type(error).__name__}: {error}", arguments.values.revealed)
             raise DeploymentError(f"{what}: {text}") from None
 
@@ -158,7 +160,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     from devkit.deploy.workspace.export import read_export
 
     if arguments.offline != (arguments.export is not None):
-        raise DeploymentError("--offline and --export FILE belong together")
+        raise DeploymentError("--offline and --export FILE must be given together")
     state = read_export(arguments.export) if arguments.offline else None
     plan = _Session(arguments).plan(state)
     print(render(plan))

@@ -5,9 +5,9 @@
     SparkUtilsError
     ├── ConfigurationError
     │   └── DeclarationError   mistakes in the files of configuration/deploy, all of them at once
-    └── DeploymentError        the workspace and the declaration do not fit, or a step failed
+    └── DeploymentError        the workspace does not match the declaration, or a step failed
         ├── UnknownOutcome     a call that must not be sent twice got no answer
-        ├── Unavailable        a call was repeated until policy ended
+        ├── Unavailable        a call was repeated as often as the retry policy allows
         ├── StepFailed         an apply that stopped; says what was done
         └── WaitEnded          a wait that reached its limit, or that can no longer succeed
 """
@@ -38,7 +38,7 @@ class DeclarationError(ConfigurationError):
 
 
 class DeploymentError(SparkUtilsError):
-    """The workspace and the declaration do not fit, or a step failed."""
+    """The workspace does not match the declaration, or a step failed."""
 
 
 class UnknownOutcome(DeploymentError):  # noqa: N818  # the outcome is unknown; it may well be a success
@@ -46,7 +46,7 @@ class UnknownOutcome(DeploymentError):  # noqa: N818  # the outcome is unknown; 
 
 
 class Unavailable(DeploymentError):  # noqa: N818  # reads as what it is
-    """A call was repeated until policy ended."""
+    """A call was repeated as often as the retry policy allows."""
 
 
 class StepFailed(DeploymentError):  # noqa: N818  # reads as what it is

@@ -54,5 +54,5 @@ def _compile(java: Java, class_path: str, sources: Sequence[Path], classes: Path
         raise RuntimeSetupError(
             f"Java classes were not compiled: {(said or ['the compiler wrote nothing'])[0]}",
             origin=", ".join(map(str, sources)),
-            remedy="`devkit doctor` tells whether Java is as it must be.",
+            remedy="Set JAVA_HOME to a JDK of version 17 or 21: a JRE has no compiler.",
         )

@@ -78,7 +78,7 @@ class _Expansion:
         return DeclarationError([f"{self.declared.at(*path)}: {message}"])
 
     def read(self, pattern: str, field: str = "file") -> tuple[Path, bytes]:
-        """Read the one local file that a pattern fits."""
+        """Read the one local file that a pattern matches."""
         files = _fitting(self.base, pattern)
         if len(files) != 1:
             found = "no file" if not files else f"{len(files)} files ({', '.join(each.name for each in files)})"
@@ -216,7 +216,7 @@ def _notebook(expansion: _Expansion, file: Path, content: bytes, path: str, key:
 def _folders(expansion: _Expansion) -> list[Desired]:
     folder = expansion.base / expansion.body["folder"]
     if not folder.is_dir():
-        raise expansion.mistake(f"there is no folder {folder}", "folder")
+        raise expansion.mistake(f"the folder {folder} does not exist", "folder")
     top = _path(expansion, folder.name)
     desired = []
     for file in sorted(each for each in folder.rglob("*") if each.is_file() and _is_plain(each.relative_to(folder))):
@@ -264,7 +264,7 @@ def _table_changes(expansion: _Expansion) -> list[Desired]:
     folder = expansion.base / expansion.body["folder"]
     files = sorted(folder.glob("*.sql"))
     if not files:
-        raise expansion.mistake(f"there is no .sql file in {folder}", "folder")
+        raise expansion.mistake(f"{folder} has no .sql file", "folder")
     texts = {file.name: file.read_text(encoding="utf-8") for file in files}
     body = {name: value for name, value in expansion.body.items() if name not in ("folder", "warehouse")}
     body["warehouse_id"] = expansion.body["warehouse"]

@@ -93,7 +93,7 @@ def load(environment: str, folder: Path = DEFAULT_FOLDER, base: Path | None = No
 
 
 def workspace_settings(environment: str, folder: Path = DEFAULT_FOLDER) -> dict[str, Any]:
-    """Return how an environment's file says that its workspace is reached; nothing when there is no such file."""
+    """Return how to reach the workspace, from an environment's file; empty without such a file."""
     file = folder / "environments" / f"{environment}.yml"
     content = read_yaml(file).content if file.is_file() else None
     settings = content.get("workspace") if isinstance(content, dict) else None
@@ -105,7 +105,7 @@ def _open_environment(loading: _Loading) -> Document:
     if not file.is_file():
         known = [each.stem for each in sorted(file.parent.glob("*.yml"))]
         hint = suggestion(loading.environment, known)
-        raise DeclarationError([f"{_shown(loading, file)}: there is no environment {loading.environment!r}; {hint}"])
+        raise DeclarationError([f"{_shown(loading, file)}: unknown environment {loading.environment!r}; {hint}"])
     return _read(loading, file)
 
 
@@ -136,7 +136,7 @@ def _include(loading: _Loading, document: Document, known: tuple[str, ...]) -> N
 
 
 def _fitting(folder: Path, pattern: str) -> list[Path]:
-    """Return the files that a pattern fits; one that is no pattern beneath a folder fits nothing."""
+    """Return the files that a pattern matches; a pattern that leaves the folder's tree matches nothing."""
     try:
         return list(folder.glob(pattern))
     except (ValueError, NotImplementedError):

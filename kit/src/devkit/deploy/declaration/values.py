@@ -1,7 +1,7 @@
 """The values of secrets, resolved when they are applied, and never shown.
 
 ========================================  =========================================================================
-``${env.NAME}``                           the environment variable, or the same name in the nearest file ``.env``
+``${env.NAME}``                           the environment variable, or the same name in the project's file ``.env``
 ``${file.PATH}``                          the content of a local file
 ``${keyring.SERVICE/USER}``               the keyring of the operating system (package ``keyring``)
 ``${key_vault.VAULT/NAME}``               an Azure Key Vault (package ``azure-identity``)
@@ -23,6 +23,7 @@ from devkit.deploy.declaration.variables import VARIABLE
 from spark_utils.configuration.secrets import Reference, Resolver, read_dotenv
 from spark_utils.errors import ConfigurationError
 
+PROJECT_MARKERS: Final = (".git", "pyproject.toml", "setup.py")
 MARKER: Final = ".devkit"  # the secret in an owned scope that says whose it is
 VAULT_SCOPE: Final = "https://vault.azure.net/.default"
 Token = Callable[[str], str]
@@ -79,8 +80,7 @@ class Values:
     def _env(self, name: str, _origin: str) -> bytes | None:
         value = self.environ.get(name)
         if value is None:
-            files = (parent / ".env" for parent in (self.folder, *self.folder.parents))
-            dotenv = next((file for file in files if file.is_file()), None)
+            dotenv = _project_dotenv(self.folder.resolve())
             value = read_dotenv(dotenv).get(name) if dotenv else None
         return value.encode() if value else None
 
@@ -128,6 +128,16 @@ _REMEDIES: Final = {
     "keyring": "Store it with `keyring set SERVICE USER`, and install the package keyring.",
     "key_vault": "Write the secret into the vault, or correct its name.",
 }
+
+
+def _project_dotenv(folder: Path) -> Path | None:
+    """Return the nearest ``.env``, but none beyond the project: the folder with ``.git``, a ``pyproject.toml``, …."""
+    for each in (folder, *folder.parents):
+        if (each / ".env").is_file():
+            return each / ".env"
+        if any((each / marker).exists() for marker in PROJECT_MARKERS):
+            return None
+    return None
 
 
 def value_digest(value: bytes, salt: str) -> str:

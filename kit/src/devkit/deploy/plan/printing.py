@@ -19,7 +19,7 @@ def render(plan: Plan) -> str:
     for action in plan.changes:
         lines += render_action(action)
     if plan.orphans:
-        lines.append(f"no longer declared ({len(plan.orphans)}; `devkit deploy prune` deletes them):")
+        lines.append(f"orphans, no longer declared ({len(plan.orphans)}; `devkit deploy prune` deletes them):")
         lines += [f"  {_orphan(each)}" for each in plan.orphans]
     lines += render_copies(plan.copies)
     return "\n".join(lines)
@@ -29,7 +29,7 @@ def render_copies(copies: tuple[Actual, ...]) -> list[str]:
     """Return what carries the tag of something else as lines."""
     if not copies:
         return []
-    told = f"copies that carry the tag of something else ({len(copies)}; left alone, remove their tag):"
+    told = f"copies that carry the tag of another resource ({len(copies)}; left alone, remove the tag from them):"
     return [told, *(f"  {_orphan(each)}" for each in copies)]
 
 

@@ -41,11 +41,11 @@ def sign_in(
     Args:
         settings: Its ``workspace`` mapping; what it does not say comes from the profile and the variables.
         values: Where references to secrets are looked up.
-        clock: What pauses are taken on.
-        policy: How long calls are repeated.
+        clock: The clock that pauses are taken on.
+        policy: How often calls are repeated.
 
     Raises:
-        DeploymentError: If it is not said which workspace, or no way of signing in fits.
+        DeploymentError: If the workspace is not named, or no way of signing in is configured.
     """
     from databricks.sdk.core import Config
 
@@ -64,7 +64,7 @@ def sign_in(
         from spark_utils.redaction import redact
 
         remedy = "Set DATABRICKS_HOST and DATABRICKS_TOKEN, or name a `profile` in the environment's file."
-        raise DeploymentError(f"nobody is signed in: {redact(str(error), values.revealed)}", remedy=remedy) from None
+        raise DeploymentError(f"cannot sign in: {redact(str(error), values.revealed)}", remedy=remedy) from None
 
 
 def _azure_at(login_endpoint: str) -> Any:
