@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from spark_utils.flattening import FlattenPlan, flatten, flatten_plan, unflatten
     from spark_utils.parsing import Reason, good_rows, good_schema, parse, rejected_rows
-    from spark_utils.schemas import infer_schema, load_schema
+    from spark_utils.schemas import load_schema
     from spark_utils.session import get_session
     from spark_utils.sinks.storage import configure_storage
     from spark_utils.sinks.write_stream import write_stream
@@ -68,7 +68,7 @@ _HOME = {
     "sources.event_hubs": ["kafka_options"],
     "flattening": ["FlattenPlan", "flatten", "flatten_plan", "unflatten"],
     "parsing": ["Reason", "good_rows", "good_schema", "parse", "rejected_rows"],
-    "schemas": ["infer_schema", "load_schema"],
+    "schemas": ["load_schema"],
     "configuration.secrets": ["Secret"],
     "session": ["get_session"],
     "configuration.show_config": ["show_config"],
@@ -107,7 +107,6 @@ __all__ = [
     "get_session",
     "good_rows",
     "good_schema",
-    "infer_schema",
     "kafka_options",
     "load_schema",
     "parse",

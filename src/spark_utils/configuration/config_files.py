@@ -77,7 +77,7 @@ def read_config_file(file: Path, *, shown_as: str | None = None) -> tuple[list[E
             continue
         key = match["key"].replace("_", "-")
         if key in entries:
-            mistakes.append(f"{name}:{number}: {key!r} is given again; it stands at {entries[key].origin} already")
+            mistakes.append(f"{name}:{number}: {key!r} is given twice; the first is at {entries[key].origin}")
             continue
         entries[key] = Entry(key, unquote(match["value"].strip()), f"{name}:{number}")
     return list(entries.values()), mistakes

@@ -24,7 +24,7 @@ def parse_seconds(text: str) -> float:
     """Return a duration such as `5 seconds`, `500 ms` or `2 minutes` in seconds.
 
     Raises:
-        ValueError: If it is no positive number with a unit.
+        ValueError: If it is not a positive number with a unit.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
     unit = _UNITS.get(match[2].removesuffix("s") or "s") or _UNITS.get(match[2]) if match else None

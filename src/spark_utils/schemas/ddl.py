@@ -238,7 +238,7 @@ class _Parser:
             case "time" if hasattr(t, "TimeType"):  # Spark 4.1 and newer
                 precision = self._numbers(start, most=1)
                 return t.TimeType(precision[0]) if precision else t.TimeType()
-        raise self._failure(start, f"{word!r} is no Spark type")
+        raise self._failure(start, f"{word!r} is not a Spark type")
 
     def _need_collation(self) -> str:
         return self._need("word", "a collation")
@@ -278,7 +278,7 @@ class _Parser:
         if first in _YEAR_MONTH and last in _YEAR_MONTH and _YEAR_MONTH[first] <= _YEAR_MONTH[last]:
             return t.YearMonthIntervalType(_YEAR_MONTH[first], _YEAR_MONTH[last])
         if not (first in _DAY_TIME and last in _DAY_TIME and _DAY_TIME[first] <= _DAY_TIME[last]):
-            raise self._failure(start, f"interval {first} to {last} is no Spark type")
+            raise self._failure(start, f"interval {first} to {last} is not a Spark type")
         return t.DayTimeIntervalType(_DAY_TIME[first], _DAY_TIME[last])
 
 

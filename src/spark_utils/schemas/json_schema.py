@@ -208,7 +208,7 @@ class _Reader:
             if isinstance(name, str) and name in formats:
                 found[name] = formats[name]
             elif name is not None and closed:
-                self.problem(f"{part.pointer}/format", f"{name!r} is none of {', '.join(formats)}")
+                self.problem(f"{part.pointer}/format", f"unknown format {name!r}; expected one of {', '.join(formats)}")
         if len(found) > 1:
             self.problem(parts[-1].pointer, f"the formats {' and '.join(found)} contradict each other")
         return next(iter(found.values()), default)
@@ -241,7 +241,7 @@ class _Reader:
         elif within in inside:
             self.problem(here, f"{reference} contains itself, which no Spark type can")
         elif (target := self._target(within)) is None:
-            self.problem(here, f"there is no {reference}")
+            self.problem(here, f"{reference} does not exist")
         else:
             return self.parts_of(target, within, (*inside, within))
         return [_BROKEN]

@@ -75,9 +75,9 @@ def _as_path(source: str | Path) -> Path | None:
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuse a key that stands twice: JSON would silently keep the last."""
+    """Refuse a key that occurs twice: JSON would silently keep the last."""
     result = dict(pairs)
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice in an object")
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice in an object")
     return result

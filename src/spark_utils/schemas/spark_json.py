@@ -10,7 +10,7 @@ from spark_utils.errors import SchemaError
 
 
 def is_spark_json(document: object) -> bool:
-    """Say whether a JSON document is meant as Spark's form (and not as JSON Schema)."""
+    """Return whether a JSON document is meant as Spark's form (and not as JSON Schema)."""
     return isinstance(document, dict) and document.get("type") == "struct"
 
 
@@ -61,7 +61,7 @@ def _check(value: Any, pointer: str, problems: list[str]) -> None:
         try:
             type_from_json(value)
         except Exception:  # pyspark raises several kinds, none of them with the place
-            problems.append(f"{pointer}: {value!r} is no Spark type")
+            problems.append(f"{pointer}: {value!r} is not a Spark type")
         return
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "struct" and isinstance(value.get("fields"), list):

@@ -311,7 +311,7 @@ def _agreed_hub(identity: ConnectionString, hub: str | None) -> str:
     topic = identity.hub or hub
     if not topic:
         raise ConnectionStringError(
-            "the connection string names no event hub: it has no EntityPath",
+            "the connection string does not name an event hub: EntityPath is missing",
             origin=origin,
             remedy="Give --event-hubs-name, or use the connection string of the hub instead of the namespace's.",
         )

@@ -77,8 +77,8 @@ def _either(field: str, name: str) -> str:
 
 
 def _required(field: str) -> str:
-    """A line that is no recorded event ends the query: it must not become an event without a body."""
-    problem = f"concat('a line of ', file, ' is no recorded event: it has no {field}, or is malformed')"
+    """A line that is not a recorded event ends the query: it must not become an event without a body."""
+    problem = f"concat('a line of ', file, ' is not a recorded event: {field} is missing, or the line is malformed')"
     return f"coalesce(if(record._corrupt_record IS NULL, record.{field}, NULL), raise_error({problem})) AS {field}"
 
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from pyspark.sql import types as t
 
 from devkit.cli import main
+from devkit.project.json_schema_writer import schema_to_json_schema
+from devkit.project.schema_inference import infer_schema
 from spark_utils.errors import SchemaError
 from spark_utils.schemas import (
-    infer_schema,
     load_schema,
     parse_schema_ddl,
     parse_type_ddl,
     schema_to_ddl,
-    schema_to_json_schema,
 )
 from tests.spark_utils.flattening.flatten_model import random_struct
 
@@ -68,7 +68,7 @@ def test_ddl_says_names_types_nulls_and_comments() -> None:
 @pytest.mark.parametrize(
     ("ddl", "place", "said"),
     [
-        ("id bigint,\n  name strin", "line 2 column 8", "'strin' is no Spark type"),
+        ("id bigint,\n  name strin", "line 2 column 8", "'strin' is not a Spark type"),
         ("id", "line 1 column 3", "expected a type, found the end"),
         ("id bigint name string", "line 1 column 11", "expected a comma or the end, found 'name'"),
         ("id bigint,", "line 1 column 11", "expected a field name"),
@@ -82,7 +82,7 @@ def test_ddl_says_names_types_nulls_and_comments() -> None:
         ("a int default 1", "line 1 column 7", "found 'default'"),
         ("a `int", "line 1 column 3", "'`' has no place here"),
         ("a int comment 5", "line 1 column 15", "expected the comment's text"),
-        ("a interval day to year", "line 1 column 3", "interval day to year is no Spark type"),
+        ("a interval day to year", "line 1 column 3", "interval day to year is not a Spark type"),
     ],
 )
 def test_a_mistake_in_ddl_is_named_with_line_and_column(ddl: str, place: str, said: str) -> None:
@@ -138,7 +138,7 @@ def test_every_mistake_in_spark_json_is_named_by_its_pointer() -> None:
             ],
         }
     )
-    assert "/fields/0/type: 'lon' is no Spark type" in message
+    assert "/fields/0/type: 'lon' is not a Spark type" in message
     assert "/fields/1: expected a field with a name" in message
     assert "/fields/2/type/elementType: expected a type" in message
     assert "/fields/2/nullable: expected true or false" in message
@@ -313,15 +313,15 @@ def test_a_required_name_that_no_alternative_declares_is_a_mistake() -> None:
             "2 alternatives",
         ),
         ({"type": "string", "anyOf": [{"type": "integer"}]}, "/anyOf", "no alternative is left"),
-        ({"$ref": "#nowhere"}, "/$ref", "there is no #nowhere"),
+        ({"$ref": "#nowhere"}, "/$ref", "#nowhere does not exist"),
         ({"type": "array"}, "", "without `items`"),
         ({"type": "array", "prefixItems": [], "items": {"type": "string"}}, "/prefixItems", "cannot be expressed"),
         ({"type": "object"}, "", "needs `properties`"),
         ({"type": "object", "patternProperties": {}}, "/patternProperties", "cannot be expressed"),
-        ({"type": "integer", "format": "int33"}, "/format", "'int33' is none of"),
-        ({"type": "integer", "format": ["int32"]}, "/format", "['int32'] is none of"),
+        ({"type": "integer", "format": "int33"}, "/format", "unknown format 'int33'"),
+        ({"type": "integer", "format": ["int32"]}, "/format", "unknown format ['int32']"),
         ({"type": "string", "formt": "date"}, "/formt", "did you mean 'format'?"),
-        ({"$ref": "#/$defs/none"}, "/$ref", "there is no #/$defs/none"),
+        ({"$ref": "#/$defs/none"}, "/$ref", "#/$defs/none does not exist"),
         ({"$ref": "other.json"}, "/$ref", "not within this document"),
         ({"$ref": "#"}, "/$ref", "contains itself"),
         ({"x-spark-type": "decimal(99)"}, "/x-spark-type", "out of range"),
@@ -375,7 +375,7 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
 
 
 def test_a_key_twice_in_a_json_schema_is_an_error() -> None:
-    assert "'a' stands twice" in problem('{"type": "object", "properties": {"a": {}, "a": {}}}')
+    assert "'a' occurs twice" in problem('{"type": "object", "properties": {"a": {}, "a": {}}}')
 
 
 def test_no_jvm_is_started() -> None:
@@ -428,7 +428,7 @@ def test_required_is_counted_in_the_struct_around() -> None:
         (["[1]"], "expected an object, found array"),
         (["{"], "line 1 cannot be read"),
         (['{"a": NaN}'], "NaN is not JSON"),
-        (['{"a": 1, "a": 2}'], "'a' stands twice"),
+        (['{"a": 1, "a": 2}'], "'a' occurs twice"),
         ([b"\xff"], "line 1 cannot be read"),
         ([], "there are no samples"),
     ],

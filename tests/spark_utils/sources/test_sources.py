@@ -157,7 +157,7 @@ def test_a_line_that_is_no_recorded_event_fails_and_is_never_dropped(
     spark: SparkSession, tmp_path: Path, line: str, lacking: str
 ) -> None:
     (tmp_path / "a.recorded.jsonl").write_text(line + "\n", encoding="utf-8")
-    with pytest.raises(PySparkException, match=f"a.recorded.jsonl is no recorded event: it has no {lacking}"):
+    with pytest.raises(PySparkException, match=f"a.recorded.jsonl is not a recorded event: {lacking} is missing"):
         batch(spark, tmp_path / "a.recorded.jsonl").collect()
 
 

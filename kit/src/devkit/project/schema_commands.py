@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_infer(arguments: argparse.Namespace) -> int:
     """Print the inferred schema, or every conflict on stderr and return 1."""
-    from spark_utils.schemas import infer_schema
+    from devkit.project.schema_inference import infer_schema
 
     inferred = infer_schema(_samples(arguments.samples), declared=_declared(arguments.declare))
     for conflict in inferred.conflicts:
@@ -81,7 +81,8 @@ def _declared(written: list[str]) -> dict[str, str]:
 
 
 def _written(schema: StructType, form: str) -> str:
-    from spark_utils.schemas import schema_to_ddl, schema_to_json_schema
+    from devkit.project.json_schema_writer import schema_to_json_schema
+    from spark_utils.schemas import schema_to_ddl
 
     match form:
         case "ddl":

@@ -73,7 +73,7 @@ class InferredSchema:
         if self.conflicts:
             raise SchemaError(
                 f"the samples do not agree: {'; '.join(map(str, self.conflicts))}",
-                remedy="Say the type of each by a declaration PATH=TYPE, or correct the samples.",
+                remedy="Declare the type of each as PATH=TYPE, or correct the samples.",
             )
         return self.schema
 
@@ -245,7 +245,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
     return result
 
 
