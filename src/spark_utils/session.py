@@ -8,15 +8,17 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
-
-from pyspark import SparkContext
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from spark_utils.errors import ConfigurationError
 from spark_utils.redaction import looks_secret_name
 
 ENTRY_POINT_GROUP = "spark_utils.local_runtime"
-LOG_VARIABLE = "SPARK_DEVKIT_LOG"
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# Whoever starts a local Spark says where its log is: to the processes it starts, or to the session.
+LOG_VARIABLE, LOG_SETTING = "SPARK_DEVKIT_LOG", "spark.devkit.log"
 
 _starting = threading.Lock()  # of two threads at a time one starts a JVM, and the other finds it
 
@@ -26,9 +28,10 @@ def get_session(
 ) -> SparkSession:
     """Return the Spark session to use here.
 
-    On Databricks, under ``spark-submit``, and where a session is active already, that one is used and only those
-    settings of `config` are changed that a running session can change. Anywhere else a local session is started,
-    prepared by the runtime that registered itself for it (`devkit`), or plain when there is none.
+    On Databricks, under ``spark-submit``, on Spark Connect (``SPARK_REMOTE``), and where a session is active already,
+    that one is used and only those settings of `config` are changed that a running session can change. Anywhere else a
+    local session is started, prepared by the runtime that registered itself for it (`devkit`), or plain when there is
+    none.
 
     Args:
         app_name: The application's name.
@@ -40,6 +43,8 @@ def get_session(
             value that cannot be changed any more.
         RuntimeSetupError: Java, a jar or a runtime profile is not as it must be.
     """
+    from pyspark.sql import SparkSession  # here: the kit knows this module before it starts a JVM, or without one
+
     wanted = {key: _to_text(value) for key, value in (config or {}).items()}
     _refuse_secrets(wanted)
     session = SparkSession.getActiveSession()
@@ -58,7 +63,7 @@ def is_connect(spark: SparkSession) -> bool:
 
 def log_file(spark: SparkSession) -> Path | None:
     """Return the file that Spark's warnings and errors are written to, or nothing where that is the cluster's."""
-    path = spark.sparkContext._jvm.System.getenv(LOG_VARIABLE)  # type: ignore[union-attr]
+    path = os.environ.get(LOG_VARIABLE) or spark.conf.get(LOG_SETTING, None)
     return Path(path) if path else None
 
 
@@ -68,13 +73,9 @@ def _to_text(value: object) -> str:
 
 
 def _is_given() -> bool:
-    """Return whether a Spark is there already: Databricks, Spark Connect, spark-submit, an earlier session of ours."""
-    return (
-        "DATABRICKS_RUNTIME_VERSION" in os.environ
-        or "SPARK_REMOTE" in os.environ  # Spark Connect: there is no JVM to prepare
-        or "PYSPARK_GATEWAY_PORT" in os.environ
-        or SparkContext._gateway is not None
-    )
+    """Return whether a Spark is there that is not ours to start: Databricks', Spark Connect's, spark-submit's."""
+    given = ("DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED", "PYSPARK_GATEWAY_PORT")
+    return any(name in os.environ for name in given)
 
 
 def _local_runtime(app_name: str, fast_start: bool) -> AbstractContextManager[None]:
@@ -90,7 +91,7 @@ def _refuse_secrets(config: Mapping[str, object]) -> None:
         raise ConfigurationError(
             f"{', '.join(secrets)} would be visible in the process list and the Spark UI",
             origin="the `config` of get_session",
-            remedy="Set secrets on spark.sparkContext._jsc.hadoopConfiguration() once the session runs.",
+            remedy="Give credentials of a storage account to configure_storage, and those of a hub to read_stream.",
         )
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
-HOME_VARIABLE = "SPARK_DEVKIT_HOME"
+from spark_utils.configuration import secrets
+
+HOME_VARIABLE = secrets.HOME_VARIABLE
 
 
 def home() -> Path:
     """Return the cache folder: ``SPARK_DEVKIT_HOME``, else ``~/.cache/spark-devkit``. It may not exist yet."""
-    return Path(os.environ.get(HOME_VARIABLE) or "~/.cache/spark-devkit").expanduser()
+    return secrets.cache_folder()
 
 
 def exclusive(lock: Path) -> FileLock:

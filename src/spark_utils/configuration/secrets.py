@@ -4,7 +4,8 @@ A reference is looked up, in this order, in
 
 1. Databricks (`dbutils.secrets.get`), when the code runs there, or on a workspace of this machine;
 2. the environment: `SECRET_<SCOPE>__<KEY>`, upper case, every other character an underscore;
-3. the file `.env` of the working directory or of a folder above it, with the same names (`NAME=value` lines);
+3. the file `.env` of the working directory or of a folder above it, up to the project's own (the nearest one with a
+   `setup.py`, a `pyproject.toml` or a `.git`), with the same names (`NAME=value` lines);
 4. the file `<cache>/secrets/<scope>/<key>`, where `<cache>` is `~/.cache/spark-devkit` or `SPARK_DEVKIT_HOME`
    (`devkit hub up` writes the connection string of the local hub there);
 5. the keyring of the operating system, if the package `keyring` is installed (service `spark-devkit/<scope>`,
@@ -23,11 +24,13 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from spark_utils.errors import ConfigurationError
-from spark_utils.redaction import MASK
+from spark_utils.redaction import MASK, mask_credentials
 
+HOME_VARIABLE: Final = "SPARK_DEVKIT_HOME"
+_PROJECT_MARKS: Final = ("setup.py", "pyproject.toml", ".git")
 _REFERENCE = re.compile(r"\{\{\s*secrets/(?P<scope>[\w.@-]{1,128})/(?P<key>[\w.@-]{1,128})\s*\}\}", re.ASCII)
 
 
@@ -164,7 +167,7 @@ class Resolver:
 
     Args:
         environ: Environment variables; the process's own by default.
-        folder: The folder that holds `.env`, or has it above; the working directory by default.
+        folder: Where `find_dotenv` starts; the working directory by default.
         keyring: `(service, user) -> value or None`; the package `keyring`, if installed, by default.
         dbutils: `(scope, key) -> value`; by default Databricks' own when running there.
     """
@@ -178,19 +181,32 @@ class Resolver:
         """Return the secret's value from the first place that has it.
 
         Raises:
-            ConfigurationError: If no place has it; the message lists scope, key, the places and the remedy.
+            ConfigurationError: If no place has it; the message lists scope, key, the places and the remedy, and tells
+                a place that refused (no permission, a locked keyring) from one that does not have the secret.
         """
         environ = os.environ if self.environ is None else self.environ
         looked_at: list[str] = []
+        refusals: list[str] = []
         for place, lookup in self._places(reference, environ):
+            try:
+                value = lookup()
+            except Exception as error:  # every place has its own kinds; one that fails must not hide the next
+                value = None
+                if not _says_missing(error):
+                    refusals.append(f"{place} refused: {_one_line(error)}")
             looked_at.append(place)
-            value = lookup()
             if value:
                 return value
+        what = f"the secret {reference.key!r} of scope {reference.scope!r}"
+        if refusals:
+            raise ConfigurationError(
+                f"{what} could not be read: {'; '.join(refusals)} (looked at {', '.join(looked_at)})",
+                origin=origin,
+                remedy=f"Get the right to read it (READ on a scope), or set {reference.variable}.",
+            )
         local_hub = reference.scope == "local-hub"
         raise ConfigurationError(
-            f"the secret {reference.key!r} of scope {reference.scope!r} was not found; looked at "
-            + ", ".join(looked_at),
+            f"{what} was not found; looked at {', '.join(looked_at)}",
             origin=origin,
             remedy="Start the local hub: `devkit hub up`."
             if local_hub
@@ -202,9 +218,9 @@ class Resolver:
     ) -> Iterable[tuple[str, Callable[[], str | None]]]:
         if self.dbutils is not None or "DATABRICKS_RUNTIME_VERSION" in environ or "pyspark.dbutils" in sys.modules:
             get = self.dbutils or _databricks_secret
-            yield f"the Databricks scope {reference.scope!r}", lambda: _quietly(get, reference.scope, reference.key)
+            yield f"the Databricks scope {reference.scope!r}", lambda: get(reference.scope, reference.key)
         yield f"the environment variable {reference.variable}", lambda: environ.get(reference.variable)
-        dotenv = _find_dotenv(self.folder or Path.cwd())
+        dotenv = find_dotenv(self.folder or Path.cwd())
         shown = "a file .env (none found)" if dotenv is None else str(dotenv)
         yield shown, lambda: read_dotenv(dotenv).get(reference.variable) if dotenv else None
         file = secrets_folder(environ) / reference.scope / reference.key
@@ -214,13 +230,18 @@ class Resolver:
         if keyring is None:
             yield "the keyring (the package keyring is not installed)", lambda: None
         else:
-            yield f"the keyring (service {service})", lambda: _quietly(keyring, service, reference.key)
+            yield f"the keyring (service {service})", lambda: keyring(service, reference.key)
 
 
 def secrets_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Return the folder of locally stored secrets: `<cache>/secrets`, one file per scope and key."""
-    home = (os.environ if environ is None else environ).get("SPARK_DEVKIT_HOME")
-    return (Path(home).expanduser() if home else Path.home() / ".cache" / "spark-devkit") / "secrets"
+    return cache_folder(environ) / "secrets"
+
+
+def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the one folder for everything that is downloaded, generated or kept on a laptop; it may not exist yet."""
+    home = (os.environ if environ is None else environ).get(HOME_VARIABLE)
+    return Path(home or "~/.cache/spark-devkit").expanduser()
 
 
 def read_dotenv(file: Path) -> dict[str, str]:
@@ -239,8 +260,16 @@ def unquote(text: str) -> str:
     return text[1:-1] if quoted else text
 
 
-def _find_dotenv(folder: Path) -> Path | None:
-    candidates = (parent / ".env" for parent in (folder, *folder.parents))
+def find_dotenv(folder: Path) -> Path | None:
+    """Return the nearest `.env` of a folder and those above it, up to the project's own folder and never beyond.
+
+    The project's folder is the nearest one that holds a `setup.py`, a `pyproject.toml` or a `.git`; where there is
+    none, only the given folder is looked at.
+    """
+    folder = folder.resolve()
+    above = [folder, *folder.parents]
+    root = next((each for each in above if any((each / mark).exists() for mark in _PROJECT_MARKS)), folder)
+    candidates = (each / ".env" for each in above[: above.index(root) + 1])
     return next((file for file in candidates if file.is_file()), None)
 
 
@@ -253,12 +282,14 @@ def _keyring_lookup() -> Callable[[str, str], str | None] | None:
     return lookup
 
 
-def _quietly(lookup: Callable[[str, str], str | None], scope: str, key: str) -> str | None:
-    """A place that refuses (no such scope, a locked keyring) is a place that does not have the secret."""
-    try:
-        return lookup(scope, key)
-    except Exception:
-        return None
+def _says_missing(error: Exception) -> bool:
+    """Return whether a place says that there is no such scope or key, in the words of `dbutils` or the REST API."""
+    return re.search(r"does not exist|DOES_NOT_EXIST|NotFound", f"{type(error).__name__}: {error}") is not None
+
+
+def _one_line(error: Exception) -> str:
+    text = mask_credentials(f"{type(error).__name__}: {error}".strip())
+    return text.splitlines()[0][:200]
 
 
 def _databricks_secret(scope: str, key: str) -> str:

@@ -149,11 +149,57 @@ def test_places_are_asked_in_the_documented_order(places: Places) -> None:
     assert places.resolve() == "from Databricks"
 
 
-def test_a_dotenv_file_of_a_folder_above_is_found(places: Places) -> None:
+@pytest.mark.parametrize("mark", ["setup.py", "pyproject.toml", ".git"])
+def test_a_dotenv_file_of_a_folder_above_is_found_within_the_project(places: Places, mark: str) -> None:
     (places.folder / ".env").write_text("SECRET_LOCAL_HUB__CONNECTION_STRING=above")
+    (places.folder / mark).touch()
     places.folder = places.folder / "src" / "deep"
     places.folder.mkdir(parents=True)
     assert places.resolve() == "above"
+
+
+@pytest.mark.parametrize("mark", ["src/deep/pyproject.toml", "src/.git", None])
+def test_a_dotenv_file_beyond_the_project_is_not_read(places: Places, mark: str | None) -> None:
+    (places.folder / ".env").write_text("SECRET_LOCAL_HUB__CONNECTION_STRING=beyond")
+    above, places.folder = places.folder, places.folder / "src" / "deep"
+    places.folder.mkdir(parents=True)
+    if mark:
+        (above / mark).touch()
+    with pytest.raises(ConfigurationError, match="was not found"):
+        places.resolve()
+
+
+class PermissionDenied(Exception):  # noqa: N818  # as databricks-sdk names it
+    """As databricks-sdk raises it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionDenied("User x does not have permission to access the scope"), "could not be read: .*scope 'local-"),
+        (RuntimeError("PERMISSION_DENIED: token=canary"), r"refused: RuntimeError: PERMISSION_DENIED: token=\*\*\*"),
+        (ValueError("Secret does not exist with scope: local-hub and key: connection-string"), "was not found"),
+    ],
+)
+def test_a_place_that_refuses_is_told_from_one_that_has_no_such_secret(
+    places: Places, error: Exception, told: str
+) -> None:
+    def refuse(scope: str, key: str) -> str:
+        raise error
+
+    resolver = Resolver(places.environ, places.folder, lambda _service, _user: None, refuse)
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        resolver.resolve(REFERENCE, origin="here")
+    assert "canary" not in str(caught.value)
+    places.write_file("from the file")
+    assert resolver.resolve(REFERENCE) == "from the file"
+
+
+def test_a_stored_file_that_may_not_be_read_is_told(places: Places) -> None:
+    (secrets_folder(places.environ) / REFERENCE.scope / REFERENCE.key / "a folder instead").mkdir(parents=True)
+    (places.folder / ".env").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match=r"\.env refused: UnicodeDecodeError"):
+        places.resolve()
 
 
 def test_a_scope_that_databricks_refuses_is_looked_up_elsewhere(places: Places) -> None:

@@ -37,6 +37,7 @@ from devkit.processes import (
 )
 from devkit.spark import local_session, start_archive
 from spark_utils.errors import RuntimeSetupError
+from spark_utils.session import LOG_VARIABLE
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -210,7 +211,7 @@ class ConnectServer:
             | local_session.launch_variables(prepared, Path(self._mark), "warm-server")
             | {
                 TOKEN_VARIABLE: token,
-                local_session.LOG_VARIABLE: str(self.log),
+                LOG_VARIABLE: str(self.log),
                 "SPARK_LOCAL_IP": LOOPBACK,  # the page of the Spark UI binds to that address
             }
         )

@@ -24,8 +24,8 @@ from devkit.spark.compiled_classes import compile_to_jar
 from devkit.spark.java import Java, find_java
 from devkit.spark.runtimes import RuntimeProfile, installed_profile, installed_spark
 from spark_utils.parsing.jvm.java_reader import packaged_jar
+from spark_utils.session import LOG_SETTING, LOG_VARIABLE
 
-LOG_VARIABLE = "SPARK_DEVKIT_LOG"
 KEPT_LOGS = 20
 FILE_SYSTEM_SOURCE = Path(__file__).with_name("QuickLocalFileSystem.java")
 FILE_SYSTEM = {
@@ -130,7 +130,9 @@ def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
         app_name: Names the log file.
         fast_start: Take the levers that start quicker and run slower: for cells and tests.
     """
-    if os.environ.get("SPARK_CONF_DIR"):
+    from pyspark import SparkContext
+
+    if os.environ.get("SPARK_CONF_DIR") or SparkContext._gateway is not None:  # an earlier session's JVM runs already
         yield
         return
     prepared = prepare()
@@ -143,9 +145,7 @@ def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
         yield
     _silence_query_contexts()
     if archive:
-        from pyspark import SparkContext
-
-        archive.keep_at_exit(SparkContext._gateway.proc)  # type: ignore[union-attr]  # started inside the block
+        archive.keep_at_exit(SparkContext._gateway.proc)  # type: ignore[attr-defined]  # started inside the block
 
 
 def _import_pandas() -> None:
@@ -168,14 +168,16 @@ def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> di
     empty = cache.home() / "conf" / "empty"  # Spark puts this folder on the class path, and an archive needs it empty
     empty.mkdir(parents=True, exist_ok=True)
     arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
+    log = str(_new_log(app_name))
+    told = f"--properties-file {shlex.quote(str(defaults))} --conf {shlex.quote(f'{LOG_SETTING}={log}')}"
     variables = {
         "SPARK_HOME": str(prepared.spark_home),
         "SPARK_CONF_DIR": str(empty),
         "SPARK_SCALA_VERSION": prepared.profile.scala,
-        "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(defaults))} {arguments}",
+        "PYSPARK_SUBMIT_ARGS": f"{told} {arguments}",
         "JAVA_HOME": str(prepared.java.home),
         "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
-        LOG_VARIABLE: str(_new_log(app_name)),
+        LOG_VARIABLE: log,
     }
     if not host_resolves():
         variables.setdefault("SPARK_LOCAL_IP", os.environ.get("SPARK_LOCAL_IP", "127.0.0.1"))

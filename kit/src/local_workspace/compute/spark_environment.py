@@ -18,6 +18,7 @@ from typing import Final
 from devkit.spark import local_session, start_archive
 from devkit.spark.warm_up import GENERATED_CODE
 from local_workspace.server.state import State
+from spark_utils.session import LOG_VARIABLE
 
 # Settings that only mean something on Databricks' own machines.
 NOT_HERE: Final = (
@@ -74,7 +75,7 @@ def variables(state: State, folder: Path, more: Mapping[str, str], name: str) ->
     (folder / "local").mkdir(exist_ok=True)
     local_session.write_configuration(folder, settings(state, more, folder))
     found = local_session.launch_variables(prepared(), folder / "spark-defaults.conf", name)
-    return {**found, local_session.LOG_VARIABLE: str(folder / "spark.log")}
+    return {**found, LOG_VARIABLE: str(folder / "spark.log")}
 
 
 def _mounts(state: State) -> dict[str, str]:

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from devkit.deploy.declaration.variables import VARIABLE
-from spark_utils.configuration.secrets import Reference, Resolver, read_dotenv
+from spark_utils.configuration.secrets import Reference, Resolver, find_dotenv, read_dotenv
 from spark_utils.errors import ConfigurationError
 
-PROJECT_MARKERS: Final = (".git", "pyproject.toml", "setup.py")
 MARKER: Final = ".devkit"  # the secret in an owned scope that says whose it is
 VAULT_SCOPE: Final = "https://vault.azure.net/.default"
 Token = Callable[[str], str]
@@ -80,7 +79,7 @@ class Values:
     def _env(self, name: str, _origin: str) -> bytes | None:
         value = self.environ.get(name)
         if value is None:
-            dotenv = _project_dotenv(self.folder.resolve())
+            dotenv = find_dotenv(self.folder)
             value = read_dotenv(dotenv).get(name) if dotenv else None
         return value.encode() if value else None
 
@@ -128,16 +127,6 @@ _REMEDIES: Final = {
     "keyring": "Store it with `keyring set SERVICE USER`, and install the package keyring.",
     "key_vault": "Write the secret into the vault, or correct its name.",
 }
-
-
-def _project_dotenv(folder: Path) -> Path | None:
-    """Return the nearest ``.env``, but none beyond the project: the folder with ``.git``, a ``pyproject.toml``, …."""
-    for each in (folder, *folder.parents):
-        if (each / ".env").is_file():
-            return each / ".env"
-        if any((each / marker).exists() for marker in PROJECT_MARKERS):
-            return None
-    return None
 
 
 def value_digest(value: bytes, salt: str) -> str:
