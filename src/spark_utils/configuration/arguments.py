@@ -62,20 +62,6 @@ class _Mistake(Exception):  # noqa: N818 - not an error of its own: it carries a
     """What argparse complains about."""
 
 
-class _KnownEntries(configargparse.ConfigFileParser):  # type: ignore[misc]  # configargparse has no types
-    """Hands configargparse the entries that were read, and checked, already."""
-
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        super().__init__()
-        self._entries = {entry.key: entry.value for entry in entries}
-
-    def get_syntax_description(self) -> str:
-        return "A line of the file is `key = value`, or a comment that begins with #."
-
-    def parse(self, stream: Any) -> dict[str, str]:  # noqa: ARG002 - configargparse's signature
-        return self._entries
-
-
 class _Formatter(configargparse.ArgumentDefaultsHelpFormatter):  # type: ignore[misc]  # configargparse has no types
     """Shows defaults where there is one."""
 
@@ -90,14 +76,15 @@ class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]  # configarg
         raise _Mistake(re.sub(r"'[^']*'", "(not shown)", message))
 
 
-def build_parser(entries: Iterable[Entry] = ()) -> configargparse.ArgumentParser:
-    """Return the parser of all options; it leaves every value a text."""
+def build_parser() -> configargparse.ArgumentParser:
+    """Return the parser of all options; it reads the command line only, and leaves every value a text."""
     parser = _Parser(
         prog="streaming_job.py",
         description="Stream events from an event hub into two Delta tables: the good and the rejected ones.",
+        epilog=f"Options may also stand in {DEFAULT_CONFIG_FILE}, as `key = value` lines (# begins a comment), which "
+        "override defaults only.",
         formatter_class=_Formatter,
-        config_file_parser_class=_KnownEntries(entries),
-        default_config_files=[str(DEFAULT_CONFIG_FILE)],
+        add_config_file_help=False,
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -150,21 +137,25 @@ def parse_arguments(
         ConfigurationError: If anything is unknown, given twice, malformed or missing. All mistakes are told at once,
             with their origin, and no secret is shown.
     """
-    arguments = _own_arguments() if argv is None else list(argv)
     environ = os.environ if environ is None else environ
     folder = working_directory or Path.cwd()
     options = options_of(StreamingConfig)
-    file = _chosen_file(arguments, environ, config_file, folder)
-    entries, mistakes = read_config_file(file, shown_as=_shown(file, folder)) if file else ([], [])
-    known, unknown = _split_known(entries, options)
-    mistakes += unknown + _unknown_variables(environ, options)
-    namespace, given = _gather(known, arguments, environ, options, (folder, project_directory(file, folder)), mistakes)
+    mistakes: list[str] = []
+    told = _command_line(_own_arguments() if argv is None else list(argv), options, mistakes)
+    file = _chosen_file(told.config or environ.get(_CONFIG_VARIABLE) or config_file, folder)
+    entries = _file_entries(file, folder, options, mistakes)
+    mistakes += _unknown_variables(environ, options)
+    given = {
+        option.name: entry
+        for option in options
+        if (entry := _given(option, told, environ, entries, (folder, project_directory(file, folder))))
+    }
     config = _convert(options, given, mistakes)
     if not mistakes:
         mistakes += check_settings(config, environ)
     if mistakes:
         raise _all_at_once(mistakes)
-    if namespace.explain_config:
+    if told.explain_config:
         sys.stdout.write(explain(config, options))
         raise SystemExit(0)
     return config
@@ -176,32 +167,56 @@ def _own_arguments() -> list[str]:
     return [] if "ipykernel" in program or program in ("", "-c") else sys.argv[1:]
 
 
-def _chosen_file(
-    arguments: list[str], environ: Mapping[str, str], config_file: str | Path | None, folder: Path
-) -> Path | None:
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    chooser.add_argument("--config")
+def _command_line(arguments: list[str], options: list[Option], mistakes: list[str]) -> argparse.Namespace:
+    """Read the command line; what is not given stays None."""
+    unset = dict.fromkeys([*(option.name for option in options), "config"])
+    told = argparse.Namespace(**unset, explain_config=False)
     try:
-        named = chooser.parse_known_args(arguments)[0].config
-    except argparse.ArgumentError:
-        named = None  # `--config` without a value; the full parser says so
-    named = named or environ.get(_CONFIG_VARIABLE) or config_file
+        _, extra = build_parser().parse_known_args(arguments, told, config_file_contents="", env_vars={})
+    except _Mistake as mistake:
+        mistakes.append(f"{COMMAND_LINE}: {mistake}")
+        return argparse.Namespace(**unset, explain_config=False)
+    mistakes += _unknown_arguments(extra, [*(f"--{option.name}" for option in options), *COMMAND_LINE_ONLY])
+    return told
+
+
+def _chosen_file(named: str | Path | None, folder: Path) -> Path | None:
     return folder / Path(named).expanduser() if named else find_config_file(folder)
 
 
-def _shown(file: Path, folder: Path) -> str:
-    """The file's name relative to the working directory, where that is shorter to read."""
-    return os.path.relpath(file, folder) if file.is_relative_to(folder) else str(file)
-
-
-def _split_known(entries: list[Entry], options: list[Option]) -> tuple[list[Entry], list[str]]:
+def _file_entries(file: Path | None, folder: Path, options: list[Option], mistakes: list[str]) -> dict[str, Entry]:
+    """Read the configuration file; its name is shown relative to the working directory, where that is shorter."""
+    if file is None:
+        return {}
+    shown_as = os.path.relpath(file, folder) if file.is_relative_to(folder) else str(file)
+    entries, wrong = read_config_file(file, shown_as=shown_as)
+    mistakes += wrong
     names = [option.name for option in options]
-    unknown = [
+    mistakes += [
         f"{entry.origin}: unknown key {entry.key!r}{_nearest(entry.key, names)}"
         for entry in entries
         if entry.key not in names
     ]
-    return [entry for entry in entries if entry.key in names], unknown
+    return {entry.key: entry for entry in entries}
+
+
+def _given(
+    option: Option,
+    told: argparse.Namespace,
+    environ: Mapping[str, str],
+    entries: Mapping[str, Entry],
+    folders: tuple[Path, Path],
+) -> _Given | None:
+    """Return the strongest text for an option: command line > environment > file."""
+    working, project = folders
+    text = getattr(told, option.name)
+    if text is not None:
+        # Python before 3.12.5 takes the value `--` for the end of the options, and gives an empty list.
+        return _Given(text if isinstance(text, str) else "--", f"{COMMAND_LINE} --{option.name}", working)
+    if option.environment in environ:
+        return _Given(environ[option.environment], f"environment variable {option.environment}", working)
+    entry = entries.get(option.name)
+    return None if entry is None else _Given(entry.value, entry.origin, project)
 
 
 def _unknown_variables(environ: Mapping[str, str], options: list[Option]) -> list[str]:
@@ -218,44 +233,6 @@ def _nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     stripped = [each.removeprefix(prefix) for each in known]
     near = difflib.get_close_matches(name.removeprefix(prefix), stripped, n=1)
     return f"; did you mean {prefix}{near[0]}?" if near else ""
-
-
-def _gather(
-    entries: list[Entry],
-    arguments: list[str],
-    environ: Mapping[str, str],
-    options: list[Option],
-    folders: tuple[Path, Path],
-    mistakes: list[str],
-) -> tuple[argparse.Namespace, dict[str, _Given]]:
-    """Let configargparse apply the precedence, and note where each value came from."""
-    parser = build_parser(entries)
-    working, project = folders
-    try:
-        namespace, extra = parser.parse_known_args(arguments, config_file_contents="", env_vars=dict(environ))
-    except _Mistake as mistake:
-        mistakes.append(f"{COMMAND_LINE}: {mistake}")
-        return argparse.Namespace(explain_config=False), {}
-    mistakes += _unknown_arguments(extra, [*(f"--{option.name}" for option in options), *COMMAND_LINE_ONLY])
-    sources = parser.get_source_to_settings_dict()
-    in_environment = set(sources.get("environment_variables", {}))
-    in_file = {key for source, keys in sources.items() if source.startswith("config_file") for key in keys}
-    by_default = {action.dest for action, _ in sources.get("defaults", {}).values()}
-    places = {entry.key: entry.origin for entry in entries}
-    given = {}
-    for option in options:
-        text = getattr(namespace, option.name)
-        if text is None or option.name in by_default:
-            continue
-        if not isinstance(text, str):
-            text = "--"  # Python before 3.12.5 takes the value `--` for the end of the options, and gives an empty list
-        if option.environment in in_environment:
-            given[option.name] = _Given(text, f"environment variable {option.environment}", working)
-        elif option.name in in_file:
-            given[option.name] = _Given(text, places[option.name], project)
-        else:
-            given[option.name] = _Given(text, f"{COMMAND_LINE} --{option.name}", working)
-    return namespace, given
 
 
 def _unknown_arguments(extra: list[str], known: list[str]) -> list[str]:
