@@ -23,7 +23,8 @@ SHOWN = {  # what the output of a command must hold: regular expressions
     "make rehearse": (
         r"(?m)^run \d+: SUCCESS$",
         "nothing to do",
-        r"num_workers: 1 -> 2",
+        r"Changed by a rehearsal",
+        r"- notebooks\.look",
         "trailing_text",
         "all by the official SDK",
     ),
