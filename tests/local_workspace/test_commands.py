@@ -47,13 +47,16 @@ def test_it_prints_how_to_use_it_and_stops_with_zero(number: signal.Signals) -> 
     up = Up()
     assert f"page: {up.host}/#token={up.token}\n" in up.printed
     assert up.client().current_user.me().user_name == "engineer@localhost"
-    assert up.stop(number) == (0, "local workspace is down\n")
+    assert up.stop(number) == (0, "The local workspace has stopped\n")
 
 
 def test_a_folder_keeps_everything_and_the_token_for_the_next_start(tmp_path: Path) -> None:
     up = Up("--folder", str(tmp_path / "kept"))
     up.client().workspace.mkdirs("/Shared/kept")
-    assert up.stop(signal.SIGTERM) == (0, f"local workspace is down; all of it is kept in {tmp_path / 'kept'}\n")
+    assert up.stop(signal.SIGTERM) == (
+        0,
+        f"The local workspace has stopped; its state is kept in {tmp_path / 'kept'}\n",
+    )
     again = Up("--folder", str(tmp_path / "kept"))
     try:
         assert again.token == up.token
@@ -79,7 +82,7 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
         before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
         assert cli.main(["workspace", "up", "--port", str(port)]) == 1
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-    assert f"port {port} is taken by another program (from --port)" in capsys.readouterr().err
+    assert f"cannot bind port {port}: it is used by another program (from --port)" in capsys.readouterr().err
 
 
 def test_an_export_records_the_workspace_that_the_environment_names(

@@ -217,7 +217,7 @@ def test_parts_that_do_not_fit_their_tag_or_their_upload_are_refused(client: Wor
     do("PUT", f"/local/parts/{query['session_token']}/1", data=b"1")
     with pytest.raises(InvalidParameterValue, match="or was sent again since"):
         do("POST", f"/api/2.0/fs/files{VOLUME}/a", query=query, body=parts)
-    with pytest.raises(InvalidParameterValue, match="not of"):
+    with pytest.raises(InvalidParameterValue, match="not to"):
         do("POST", f"/api/2.0/fs/files{VOLUME}/b", query=query, body=parts)
     with pytest.raises(NotFound):
         do("POST", f"/api/2.0/fs/files{VOLUME}/a", query={**query, "session_token": "none"}, body=parts)

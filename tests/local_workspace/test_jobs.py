@@ -77,7 +77,7 @@ def test_a_job_is_given_back_with_what_was_set_and_the_defaults_of_the_service(c
         ({"schedule": CronSchedule("every day", "UTC")}, "Invalid quartz_cron_expression"),
         ({"schedule": CronSchedule("0 0 3 * * ?", "Nowhere")}, "Invalid timezone_id: 'Nowhere'"),
         ({"parameters": [JobParameterDefinition("p", ""), JobParameterDefinition("p", "")]}, "Duplicate parameter: p"),
-        ({"tasks": [task("a"), Task("b", depends_on=ON_A, notebook_task=NotebookTask("/n"))]}, "no cond"),
+        ({"tasks": [task("a"), Task("b", depends_on=ON_A, notebook_task=NotebookTask("/n"))]}, "not a condition_task"),
     ],
 )  # fmt: skip
 def test_a_job_that_cannot_run_is_refused(client: WorkspaceClient, settings: dict[str, Any], message: str) -> None:

@@ -27,7 +27,7 @@ def test_a_fault_armed_over_http_strikes_the_call_it_names_and_no_other(client: 
     armed = local(client, "POST", "faults", {"kind": "status", "path": "*/mkdirs", "status": 400, "when": "after"})
     assert (armed["status"], armed["times"]) == (400, 1)
     assert list(client.workspace.list("/Shared")) == []
-    with pytest.raises(BadRequest, match="A fault asked for: 400"):
+    with pytest.raises(BadRequest, match="A requested fault: 400"):
         client.workspace.mkdirs("/Shared/a")
     assert [each.path for each in client.workspace.list("/Shared")] == ["/Shared/a"]
     client.workspace.mkdirs("/Shared/b")
@@ -136,7 +136,7 @@ def test_two_tokens_see_two_workspaces(workspace: Workspace) -> None:
 
 
 def test_a_token_that_nobody_gave_opens_nothing(workspace: Workspace) -> None:
-    with pytest.raises(DatabricksError, match="No workspace here is opened by this token"):
+    with pytest.raises(DatabricksError, match="This token opens no workspace here"):
         workspace.client("wrong").workspace.get_status("/")
 
 

@@ -85,7 +85,7 @@ def test_the_token_goes_from_the_address_into_memory_and_nowhere_else(page: Page
 
 def test_a_wrong_token_says_so_and_a_right_one_opens(stranger: Page, workspace: Workspace) -> None:
     stranger.goto("/#token=wrong")
-    expect(stranger.get_by_role("alert")).to_contain_text("No workspace here is opened by this token")
+    expect(stranger.get_by_role("alert")).to_contain_text("This token opens no workspace here")
     stranger.get_by_label("Token").fill(workspace.token)
     stranger.get_by_role("button", name="Open the workspace").click()
     expect(stranger.get_by_role("heading", name="Jobs")).to_be_visible()
@@ -167,9 +167,9 @@ def test_what_is_refused_is_told_and_the_page_stays(page: Page, client: Workspac
     expect(page.get_by_role("heading", name="gone")).to_be_visible()
     workspace.faults.add("status", path="*/run-now", status=500)
     page.get_by_role("button", name="Run now").click()
-    expect(page.get_by_role("status")).to_contain_text("A fault asked for: 500")
+    expect(page.get_by_role("status")).to_contain_text("A requested fault: 500")
     page.goto("/#/jobs/99")
-    expect(page.get_by_role("heading", name="That did not work")).to_be_visible()
+    expect(page.get_by_role("heading", name="The request failed")).to_be_visible()
     expect(page.locator(".problem")).to_contain_text("Job 99 does not exist")
 
 
@@ -203,9 +203,9 @@ def test_files_are_walked_read_and_downloaded(page: Page, client: WorkspaceClien
     page.get_by_role("navigation", name="Path").get_by_role("link", name="a b").click()
     expect(page.get_by_role("link", name="ü%2F/")).to_be_visible()
     page.goto("/#/files/volumes/main/default/raw/x.bin")
-    expect(page.locator("main")).to_contain_text("This is not text.")
+    expect(page.locator("main")).to_contain_text("The file is not text.")
     page.goto("/#/files/dbfs/big.txt")
-    expect(page.locator("main")).to_contain_text("1.4 MiB. Its first 512.0 KiB are shown.")
+    expect(page.locator("main")).to_contain_text("1.4 MiB. The first 512.0 KiB are shown.")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
     assert download.value.path().read_bytes() == b"line\n" * 300_000

@@ -83,13 +83,13 @@ def test_policies_are_listed_in_the_order_asked_for(client: WorkspaceClient) -> 
 @pytest.mark.parametrize(
     ("definition", "message"),
     [
-        ("{", "no JSON"),
+        ("{", "invalid JSON"),
         ("[]", "JSON object"),
         ('{"a": 1}', "a: a rule has a type"),
         ('{"a": {"type": "maybe"}}', "fixed"),
         ('{"a": {"type": "fixed"}}', "needs value"),
         ('{"a": {"type": "range"}}', "minValue or maxValue"),
-        ('{"a": {"type": "regex", "pattern": "("}}', "no regular expression"),
+        ('{"a": {"type": "regex", "pattern": "("}}', "invalid regular expression"),
         ('{"a": {"type": "allowlist", "vaules": []}}', "unknown field vaules"),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_wheel_that_is_missing_or_none_is_an_error_and_never_a_success(client:
             task("gone", "start", Library(whl=f"{VOLUME}/gone.whl")),
             f"the file {VOLUME}/gone.whl does not exist",
         ),
-        "broken": (task("broken", "start", Library(whl=f"{VOLUME}/broken.whl")), "is no wheel"),
+        "broken": (task("broken", "start", Library(whl=f"{VOLUME}/broken.whl")), "is not a zip file, so not a wheel"),
         "point": (task("point", "nothing", library), "neither an entry point nor a function 'nothing'"),
         "fail": (task("fail", "fail", library), "KeyError: 'x'"),
         "jar": (task("jar", "start", Library(jar="dbfs:/a.jar")), "of kind jar is not installed"),

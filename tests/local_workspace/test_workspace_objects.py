@@ -173,7 +173,7 @@ def test_a_jupyter_notebook_without_cell_ids_is_taken(client: WorkspaceClient) -
 
 @pytest.mark.parametrize("text", ["print(1)", "[]", '{"cells": 3}', '{"nbformat": 4, "cells": [{}], "metadata": {}}'])
 def test_what_is_no_jupyter_notebook_is_refused(client: WorkspaceClient, text: str) -> None:
-    with pytest.raises(InvalidParameterValue, match="no valid Jupyter notebook"):
+    with pytest.raises(InvalidParameterValue, match="not a valid Jupyter notebook"):
         client.workspace.import_("/Shared/a", content=encoded(text), format=ImportFormat.JUPYTER)
 
 
@@ -349,7 +349,7 @@ def test_other_services_read_a_notebook_with_its_language_and_format(
     objects = workspace.state().service(WorkspaceObjects)
     assert objects.notebook("/Workspace/Shared/a") == (SOURCE, "PYTHON", "SOURCE")
     client.workspace.upload("/Shared/f", b"", format=ImportFormat.RAW)
-    with pytest.raises(ApiError, match="There is no notebook /Shared/f: it is FILE"):
+    with pytest.raises(ApiError, match="There is no notebook /Shared/f: it is of type FILE"):
         objects.notebook("/Shared/f")
 
 

@@ -27,17 +27,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         return child
 
     up = verb("up", run_up, "serve a local workspace until Ctrl-C")
-    up.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
-    up.add_argument("--folder", type=Path, help="keep everything here for the next start (default: keep nothing)")
     up.add_argument(
-        "--processes", type=int, default=2, metavar="N", help="tasks that run at once (default: %(default)s)"
+        "--port", type=int, default=DEFAULT_PORT, help="port to listen on; 0 takes a free one (default: %(default)s)"
     )
-    up.add_argument("--token", help="what opens it (default: the folder's own, or a random one)")
-    export = verb("export", run_export, "record a workspace, this or a real one, for `devkit deploy plan --offline`")
+    up.add_argument(
+        "--folder", type=Path, help="folder that keeps everything for the next start (default: nothing is kept)"
+    )
+    up.add_argument(
+        "--processes",
+        type=int,
+        default=2,
+        metavar="N",
+        help="number of tasks that run at the same time (default: %(default)s)",
+    )
+    up.add_argument("--token", help="the access token (default: the folder's own, or a random one)")
+    export = verb("export", run_export, "record a workspace, local or real, for `devkit deploy plan --offline`")
     export.add_argument("file", type=Path, metavar="FILE")
-    export.add_argument("--profile", metavar="NAME", help="of ~/.databrickscfg (default: DATABRICKS_HOST and so on)")
-    supported = verb("supported", run_supported, "every route that it answers, and how each is known to differ")
-    supported.add_argument("--write", type=Path, metavar="FILE", help="write it there instead of printing it")
+    export.add_argument(
+        "--profile", metavar="NAME", help="profile of ~/.databrickscfg (default: DATABRICKS_HOST and so on)"
+    )
+    supported = verb(
+        "supported", run_supported, "list every route that it answers, and how each is known to differ from Databricks"
+    )
+    supported.add_argument("--write", type=Path, metavar="FILE", help="write the list there instead of printing it")
     supported.add_argument("--check", type=Path, metavar="FILE", help="fail if that file is not up to date")
 
 
@@ -58,8 +70,8 @@ def run_up(arguments: argparse.Namespace) -> int:
     with Workspace(arguments.folder, port=arguments.port, token=token, options=options) as workspace:
         print(_how_to_use(workspace.host, workspace.token), flush=True)
         stop.wait()
-    kept = f"; all of it is kept in {arguments.folder}" if arguments.folder else ""
-    print(f"local workspace is down{kept}")
+    kept = f"; its state is kept in {arguments.folder}" if arguments.folder else ""
+    print(f"The local workspace has stopped{kept}")
     return 0
 
 
@@ -102,10 +114,10 @@ def run_supported(arguments: argparse.Namespace) -> int:
 
 def _how_to_use(host: str, token: str) -> str:
     return (
-        f"local workspace is up; use it with the official SDK and tools:\n\n"
+        f"The local workspace is running. To use it with the official SDK and tools:\n\n"
         f"export DATABRICKS_HOST={host} DATABRICKS_TOKEN={token}\n\n"
         f"page: {host}/#token={token}\n"
-        "Ctrl-C stops it."
+        "Press Ctrl-C to stop it."
     )
 
 
@@ -128,8 +140,10 @@ def _refuse_taken(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
-            problem = f"port {port} is {'taken by another program' if taken else 'not to be had: ' + str(error)}"
+            problem = f"cannot bind port {port}: {'it is used by another program' if taken else error}"
             remedy = "Choose another one, or --port 0 for a free one."
             raise ConfigurationError(problem, origin="--port", remedy=remedy) from None
         except OverflowError:
-            raise ConfigurationError(f"{port} is no port", origin="--port", remedy="It is 0 to 65535.") from None
+            raise ConfigurationError(
+                f"invalid port: {port}", origin="--port", remedy="Give a port from 0 to 65535; 0 takes a free one."
+            ) from None

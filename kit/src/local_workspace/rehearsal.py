@@ -19,12 +19,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from devkit.deploy.declaration.yaml_files import read_yaml
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.names import quote
 
 if TYPE_CHECKING:
     from databricks.sdk.service.sql import StatementResponse
+    from ruamel.yaml import YAML
 
     from local_workspace.server.workspace import Workspace
 
@@ -100,17 +100,22 @@ class DeclarationCopy:
 
     def describe_a_job(self, text: str) -> str:
         """Change the description of the first job; return its address, or nothing where no job is declared."""
-        for file, _, key, body in self._resources({"jobs"}):
-            self._write(file, ("resources", "jobs", key), {**body, "description": text})
+        for file, content, kind, key in self._resources({"jobs"}):
+            content["resources"][kind][key]["description"] = text
+            _yaml().dump(content, file)
             return f"jobs.{key}"
         return ""
 
     def drop_a_resource(self) -> str:
         """Drop the first notebook, file or folder that nothing refers to; return its address, or nothing."""
         texts = [file.read_text(encoding="utf-8") for file in self._files()]
-        for file, kind, key, _ in self._resources({"notebooks", "files", "folders"}):
+        for file, content, kind, key in self._resources({"notebooks", "files", "folders"}):
             if not any(f"${{{kind}.{key}." in text for text in texts):
-                self._write(file, ("resources", kind, key), None)
+                resources = content["resources"]
+                del resources[kind][key]
+                if not resources[kind]:
+                    del resources[kind]
+                _yaml().dump(content, file)
                 return f"{kind}.{key}"
         return ""
 
@@ -120,24 +125,23 @@ class DeclarationCopy:
         own = root / "environments" / f"{self.environment}.yml"
         return [own, *sorted(file for file in root.rglob("*.yml") if file.parent.name != "environments")]
 
-    def _resources(self, kinds: set[str]) -> Iterator[tuple[Path, str, str, dict[str, Any]]]:
+    def _resources(self, kinds: set[str]) -> Iterator[tuple[Path, Any, str, str]]:
+        """Yield file, content of the file, kind and key of each resource of some kinds."""
         for file in self._files():
-            content = read_yaml(file).content
-            declared = content.get("resources") if isinstance(content, dict) else None
-            for kind in kinds & set(declared or {}):
-                for key, body in ((declared or {})[kind] or {}).items():
-                    yield file, kind, str(key), body or {}
+            content = _yaml().load(file)
+            declared = (content.get("resources") if isinstance(content, dict) else None) or {}
+            for kind in declared:
+                if kind in kinds:
+                    yield from ((file, content, kind, key) for key in list(declared[kind] or ()))
 
-    def _write(self, file: Path, path: tuple[str, str, str], value: Any) -> None:
-        """Write a file with one resource replaced, or left out where there is no value."""
-        import yaml
 
-        content = read_yaml(file).content
-        _, kind, key = path
-        resources = content["resources"]
-        resources[kind] = {**resources[kind], key: value} if value else _without(resources[kind], key)
-        content["resources"] = resources if resources[kind] else _without(resources, kind)
-        file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+def _yaml() -> YAML:
+    """Return what reads and writes YAML 1.2 with its comments, anchors and quotes."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 4096
+    return yaml
 
 
 class Rehearsal:
@@ -277,7 +281,3 @@ class Rehearsal:
         self._say(f"{sum(calls.values())} calls of {len(calls)} routes, all by the official SDK; the most frequent:")
         for route, count in sorted(calls.items(), key=lambda item: -item[1])[:10]:
             print(f"{count:6}  {route.replace(ANY_VERSION, '2.x')}")
-
-
-def _without(mapping: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in mapping.items() if name != key}

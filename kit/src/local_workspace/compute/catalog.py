@@ -146,7 +146,7 @@ def spark_version(asked: str | None) -> str:
     """Return the key of a runtime, ``auto:…`` resolved; one that is not listed here must look like one.
 
     Raises:
-        ApiError: 400 when there can be no such runtime.
+        ApiError: 400 when no such runtime can exist.
     """
     key = _AUTOMATIC.get(asked or "", asked or "")
     if not _VERSION.fullmatch(key):

@@ -46,7 +46,7 @@ class ClusterLibraries:
         self._keep(cluster_id, statuses)
 
     def remove(self, cluster_id: str, libraries: list[Library], *, at_once: bool) -> None:
-        """Uninstall libraries now, or at the cluster's next start; one that it does not have is no error."""
+        """Uninstall libraries now, or at the cluster's next start; a library that is not there is no error."""
         statuses = self.statuses(cluster_id)
         for status in statuses:
             if status.library in libraries:

@@ -89,8 +89,7 @@ class Lifecycle:
     def forget(self, cluster_id: str) -> None:
         """Forget all of a cluster."""
         self._due.pop(cluster_id, None)
-        for key in [key for key in self._events if key.startswith(f"{cluster_id}/")]:
-            del self._events[key]
+        self._events.forget(lambda key, _: key.startswith(f"{cluster_id}/"))
 
     def _fill(self, cluster: ClusterDetails, at: int, *, running: bool) -> None:
         cluster.state_message = "" if running else _why(cluster)

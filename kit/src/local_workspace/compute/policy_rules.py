@@ -39,12 +39,12 @@ def parse(text: str | None, source: str = "definition") -> Definition:
         source: The field that it came from, for errors.
 
     Raises:
-        ApiError: 400 when it is no JSON object of well-formed rules.
+        ApiError: 400 unless it is a JSON object of well-formed rules.
     """
     try:
         content = json.loads(text or "{}")
     except ValueError as error:
-        raise _malformed(source, f"it is no JSON: {error}") from None
+        raise _malformed(source, f"invalid JSON: {error}") from None
     if not isinstance(content, dict):
         raise _malformed(source, "it must be a JSON object of attribute to rule")
     for path, rule in content.items():
@@ -72,7 +72,7 @@ def _compile(source: str, path: str, pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise _malformed(source, f"{path}: {pattern!r} is no regular expression: {error}") from None
+        raise _malformed(source, f"{path}: invalid regular expression {pattern!r}: {error}") from None
 
 
 def apply(definition: Definition, spec: dict[str, Any], cluster_type: str, *, defaults: bool) -> dict[str, Any]:

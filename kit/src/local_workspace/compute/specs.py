@@ -103,7 +103,7 @@ def _check_rest(spec: Json) -> None:
     for script in spec.get("init_scripts", ()):
         given = [place for place in PLACES if script.get(place, {}).get("destination")]
         if len(given) != 1:
-            raise invalid(f"An init script has one destination of {', '.join(PLACES)}; this has {given}")
+            raise invalid(f"An init script must have exactly one destination, of {', '.join(PLACES)}; found {given}")
 
 
 def details(spec: Json, cluster_id: str, around: Surroundings) -> ClusterDetails:

@@ -11,14 +11,14 @@ export function clusters([id]) {
 
 async function clusterList() {
   const found = await all("/api/2.1/clusters/list", "clusters", { page_size: 100 });
-  const draw = (data) => table("Clusters", ["Name", "State", "Runtime", "Workers", "Machine", "Made by"], data.map((each) => [
+  const draw = (data) => table("Clusters", ["Name", "State", "Runtime", "Workers", "Node type", "Source"], data.map((each) => [
     link(each.cluster_name ?? each.cluster_id, "clusters", each.cluster_id),
     badge(each.state),
     each.spark_version ?? "",
     workers(each),
     each.node_type_id ?? "",
     (each.cluster_source ?? "").toLowerCase(),
-  ]), "No cluster yet.");
+  ]), "No clusters yet.");
   return { title: "Clusters", data: found, draw, active: found.some((each) => MOVING.includes(each.state)) };
 }
 
@@ -40,12 +40,12 @@ function drawCluster({ found, events }) {
       ["Cluster", found.cluster_id],
       ["Runtime", found.spark_version],
       ["Workers", workers(found)],
-      ["Machine", found.node_type_id],
+      ["Node type", found.node_type_id],
       ["Tags", Object.entries(found.custom_tags ?? {}).map(([name, value]) => `${name}: ${value}`).join(", ")],
     ]),
     found.state_message && h("p", {}, found.state_message),
     h("h2", {}, "Events"),
-    table("Events", ["When", "What"], events.map((each) => [time(each.timestamp), badge(each.type)]), "No event yet."),
+    table("Events", ["When", "What"], events.map((each) => [time(each.timestamp), badge(each.type)]), "No events yet."),
     h("details", { "data-key": "settings" }, h("summary", {}, "Settings"), json(found)),
   ];
 }
@@ -64,7 +64,7 @@ async function pipelineList() {
     link(each.name, "pipelines", each.pipeline_id),
     badge(each.state),
     badge(each.latest_updates?.[0]?.state),
-  ]), "No pipeline yet.");
+  ]), "No pipelines yet.");
   return { title: "Pipelines", data: found, draw, active: found.some((each) => each.state !== "IDLE") };
 }
 
@@ -94,11 +94,11 @@ function drawPipeline({ found, updates, events }) {
     h("h2", {}, "Updates"),
     table("Updates", ["Update", "State", "Cause", "Started"], updates.map((each) => [
       each.update_id, badge(each.state), (each.cause ?? "").toLowerCase().replaceAll("_", " "), time(each.creation_time),
-    ]), "No update yet."),
+    ]), "No updates yet."),
     h("h2", {}, "Events"),
     table("Events", ["When", "Level", "What"], events.map((each) => [
       time(Date.parse(each.timestamp)), badge(each.level), each.message,
-    ]), "No event yet."),
+    ]), "No events yet."),
     h("details", { "data-key": "settings" }, h("summary", {}, "Settings"), json(found.spec)),
   ];
 }

@@ -15,13 +15,13 @@ async function tableList() {
   const { tables: found } = await get("/local/tables");
   const draw = (data) => table("Tables", ["Name", "Version", "Changed"], data.map((each) => [
     link(each.name, "tables", each.name), String(each.version ?? ""), time(each.modified_at),
-  ]), "No Delta table beneath the warehouse yet.");
+  ]), "No Delta tables yet.");
   return { title: "Tables", data: found, draw, active: false };
 }
 
 async function oneTable(name) {
   const found = (await get("/local/tables")).tables.find((each) => each.name === name);
-  if (!found) return { title: name, data: null, draw: () => h("p", { class: "empty" }, "There is no such table."), active: false };
+  if (!found) return { title: name, data: null, draw: () => h("p", { class: "empty" }, "This table does not exist."), active: false };
   const key = `${name} ${found.version}`;
   if (!asked.has(key)) {
     asked.set(key, { waiting: true });
@@ -66,10 +66,10 @@ function drawTable({ found, answer }) {
     ["Changed", time(found.modified_at)],
   ]);
   if (answer.problem) return [about, h("p", { class: "problem" }, answer.problem)];
-  if (answer.waiting) return [about, h("p", { class: "empty", role: "status" }, "Asking Spark, which may have to start first …")];
+  if (answer.waiting) return [about, h("p", { class: "empty", role: "status" }, "Querying … Spark may have to start first.")];
   const caption = answer.newest ? `Newest rows by ${answer.newest}` : "Some rows";
   const cells = (row) => row.map((cell) => (cell === null ? h("span", { class: "null" }, "null") : String(cell)));
-  return [about, h("h2", {}, caption), table(caption, answer.columns, answer.rows.map(cells), "It has no rows.")];
+  return [about, h("h2", {}, caption), table(caption, answer.columns, answer.rows.map(cells), "The table has no rows.")];
 }
 
 export async function streams() {
@@ -87,6 +87,6 @@ function drawStreams(found) {
       time(each.planned_at),
       each.planned_at ? duration(each.committed_at - each.planned_at) : "",
       h("code", {}, each.offsets.join(" ")),
-    ]), "No batch is committed yet."),
+    ]), "No batches committed yet."),
   ]);
 }

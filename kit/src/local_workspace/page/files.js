@@ -110,10 +110,10 @@ function drawFile(root, parts, content) {
     h("a", { href: url, download: parts.at(-1) }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   };
-  const cut = content.text !== null && content.size > SHOWN_BYTES && `Its first ${size(SHOWN_BYTES)} are shown.`;
+  const cut = content.text !== null && content.size > SHOWN_BYTES && `The first ${size(SHOWN_BYTES)} are shown.`;
   return [
     h("p", { class: "actions" }, h("button", { type: "button", onclick: save }, "Download"), ` ${size(content.size)}. `, cut),
-    content.text === null ? h("p", { class: "empty" }, "This is not text.") : h("pre", { tabindex: "0" }, content.text),
+    content.text === null ? h("p", { class: "empty" }, "The file is not text.") : h("pre", { tabindex: "0" }, content.text),
   ];
 }
 

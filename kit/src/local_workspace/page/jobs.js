@@ -26,8 +26,8 @@ function drawList({ found, latest }) {
     latest[id] && h("a", { href: address("runs", latest[id].run_id) }, badge(runState(latest[id]))),
     runNow(id, settings.name),
   ]);
-  const empty = "No job yet. `devkit deploy apply` makes those that configuration/deploy declares.";
-  return table("Jobs", ["Name", "Tasks", "Starts", "Latest run", ""], rows, empty);
+  const empty = "No jobs yet. `devkit deploy apply` creates those that configuration/deploy declares.";
+  return table("Jobs", ["Name", "Tasks", "Schedule", "Latest run", ""], rows, empty);
 }
 
 async function job(id) {
@@ -46,14 +46,14 @@ function drawJob({ found, runs }) {
     h("p", { class: "actions" }, runNow(found.job_id, settings.name)),
     facts([
       ["Job", String(found.job_id)],
-      ["Starts", schedule(settings)],
+      ["Schedule", schedule(settings)],
       ["Parameters", parameters],
       ["Owner", found.creator_user_name],
       ["Tags", Object.entries(settings.tags ?? {}).map(([name, value]) => `${name}: ${value}`).join(", ")],
     ]),
     h("h2", {}, "Tasks"),
     graph(settings.tasks ?? [], () => undefined),
-    table("Tasks", ["Task", "Kind", "After"], (settings.tasks ?? []).map((task) => [
+    table("Tasks", ["Task", "Type", "Depends on"], (settings.tasks ?? []).map((task) => [
       task.task_key,
       kind(task),
       (task.depends_on ?? []).map((each) => each.task_key).join(", "),
@@ -73,7 +73,7 @@ export function runTable(runs, names) {
     time(run.start_time),
     took(run),
   ]);
-  return table("Runs", ["Run", ...(names ? ["Job"] : []), "State", "Started", "Took"], rows, "No run yet.");
+  return table("Runs", ["Run", ...(names ? ["Job"] : []), "State", "Started", "Duration"], rows, "No runs yet.");
 }
 
 function runNow(id, name) {
@@ -91,6 +91,6 @@ function tasks(settings) {
 
 function schedule({ schedule: cron, trigger, continuous }) {
   if (cron) return `${cron.quartz_cron_expression} ${cron.timezone_id}${cron.pause_status === "PAUSED" ? ", paused" : ""}`;
-  if (trigger) return "by a trigger";
-  return continuous ? "always" : "by hand";
+  if (trigger) return "trigger";
+  return continuous ? "continuous" : "manual";
 }

@@ -94,7 +94,7 @@ function explain(error, where) {
   }
   shown = null;
   navigate(where[0]);
-  main.replaceChildren(h("h1", {}, lost ? "No answer" : "That did not work"), h("p", { class: "problem" }, problem));
+  main.replaceChildren(h("h1", {}, lost ? "No answer" : "The request failed"), h("p", { class: "problem" }, problem));
 }
 
 function askForToken(problem) {

@@ -77,13 +77,13 @@ function drawRun({ found, tasks, chosen, output, cells }) {
       ["Run", String(found.run_id)],
       ["Job", found.job_id && link(String(found.job_id), "jobs", found.job_id)],
       ["Started", time(found.start_time)],
-      ["Took", took(found)],
+      ["Duration", took(found)],
       ["Parameters", (found.job_parameters ?? []).map((each) => `${each.name} = ${each.value ?? each.default}`).join(", ")],
     ]),
     !isActive(found) && found.state?.state_message && h("p", {}, found.state.state_message),
     h("h2", {}, "Tasks"),
     graph(tasks, to),
-    table("Tasks", ["Task", "Kind", "State", "Took", "Retries", "After"], rows, "No task has begun."),
+    table("Tasks", ["Task", "Type", "State", "Duration", "Retries", "Depends on"], rows, "No task has started."),
     chosen && taskPanel(chosen, output, cells),
   ];
 }
@@ -106,7 +106,7 @@ function taskPanel(task, output, cells) {
     problem && h("p", { class: "problem" }, problem),
     output.error_trace && [h("h3", {}, "Trace"), h("pre", { class: "trace", tabindex: "0" }, plain(output.error_trace))],
     parts.map(([heading, text]) => [h("h3", {}, heading), h("pre", { tabindex: "0" }, plain(text))]),
-    (output.logs_truncated || output.notebook_output?.truncated) && h("p", {}, "Only a part of it is shown."),
+    (output.logs_truncated || output.notebook_output?.truncated) && h("p", {}, "The output is truncated."),
     cells.length > 0 && [h("h3", {}, "Notebook"), cells.map(drawCell)],
     !problem && !parts.length && !cells.length && h("p", { class: "empty" }, isActive(task) ? "Nothing printed yet." : "It printed nothing."));
 }

@@ -167,7 +167,7 @@ class Execution:
         except ValueError:
             inputs = None
         if not isinstance(inputs, list):
-            return states.refused(f"The inputs of the for-each task are no JSON array: {loop.inputs!r}")
+            return states.refused(f"The inputs of the for-each task are not a JSON array: {loop.inputs!r}")
         with self.state.lock:
             states.show(record, Life.RUNNING)
             records = [

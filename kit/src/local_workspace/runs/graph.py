@@ -55,7 +55,7 @@ def result_of_dependency(dependency: TaskDependency, result: Result, outcome: st
 
 
 def verdict(run_if: RunIf | None, results: Sequence[Result]) -> Result | None:
-    """Tell whether a task runs, once all that it depends on has ended.
+    """Return whether a task runs, once all that it depends on has ended.
 
     Args:
         run_if: The task's condition; ALL_SUCCESS when it says none.
@@ -128,4 +128,4 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"The condition compares numbers, and {text!r} is none") from None
+        raise ValueError(f"The condition compares numbers, and {text!r} is not a number") from None

@@ -38,7 +38,7 @@ def prepare(state: State, libraries: Iterable[Library]) -> list[str]:
         libraries: Those of a task or of its cluster.
 
     Raises:
-        LibraryError: A file is missing or no wheel, or a library is of a kind that is not installed here.
+        LibraryError: A file is missing or not a wheel, or a library is of a kind that is not installed here.
     """
     folders: list[str] = []
     for library in libraries:
@@ -64,7 +64,7 @@ def unpacked(state: State, path: str) -> Path:
     """Unpack a wheel, once, and return its folder.
 
     Raises:
-        LibraryError: The file is missing or no wheel.
+        LibraryError: The file is missing or not a wheel.
     """
     wheel = _file(state, path)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()[:20]
@@ -83,10 +83,10 @@ def _unpack(wheel: Path, folder: Path, path: str) -> None:
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
             if not any(name.split("/")[0].endswith(".dist-info") for name in names):
-                raise LibraryError(f"Library installation failed: {path} is no wheel: it has no .dist-info")
+                raise LibraryError(f"Library installation failed: {path} is not a wheel: it has no .dist-info folder")
             archive.extractall(folder)
     except zipfile.BadZipFile:
-        raise LibraryError(f"Library installation failed: {path} is no wheel") from None
+        raise LibraryError(f"Library installation failed: {path} is not a zip file, so not a wheel") from None
     for kind in MERGED:
         for data in folder.glob(f"*.data/{kind}"):
             shutil.copytree(data, folder, dirs_exist_ok=True)

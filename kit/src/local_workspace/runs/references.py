@@ -77,5 +77,5 @@ def _value(match: re.Match[str], known: Mapping[str, Any]) -> str:
     if name in known:
         return as_text(known[name])
     if name.startswith(NAMESPACES):
-        raise UnknownReferenceError(f"The reference {match[0]} names nothing that this task can see")
+        raise UnknownReferenceError(f"The reference {match[0]} is unknown to this task")
     return match[0]

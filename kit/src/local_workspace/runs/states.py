@@ -99,7 +99,7 @@ def not_run(result: Result) -> Outcome:
 
 
 def is_ended(target: Run | RunTask) -> bool:
-    """Tell whether a run or task is over."""
+    """Return whether a run or task is over."""
     return target.state is not None and target.state.life_cycle_state in ENDED
 
 

@@ -34,7 +34,7 @@ def kind_of(task: Task) -> str:
     kinds = [kind for kind in KINDS if getattr(task, kind, None) is not None]
     if len(kinds) != 1:
         found = f"has {', '.join(kinds)}" if kinds else "has none"
-        raise invalid(f"Task {task.task_key!r} {found}: exactly one of {', '.join(KINDS)} must be given")
+        raise invalid(f"Task {task.task_key!r} {found}: give exactly one of {', '.join(KINDS)}")
     return kinds[0]
 
 
@@ -99,7 +99,7 @@ def check_schedule(schedule: CronSchedule) -> None:
     """Check a Quartz cron expression and its time zone.
 
     Raises:
-        ApiError: 400 when one of them is none.
+        ApiError: 400 when one of them is invalid.
     """
     fields = (schedule.quartz_cron_expression or "").split()
     if len(fields) not in (6, 7) or not all(CRON_FIELD.fullmatch(field) for field in fields):
@@ -144,9 +144,11 @@ def _check_dependencies(tasks: Sequence[Task]) -> None:
     for task in tasks:
         for dependency in task.depends_on or []:
             if dependency.task_key not in kinds:
-                raise invalid(f"Task {task.task_key!r} depends on {dependency.task_key!r}, which is no task of the job")
+                raise invalid(
+                    f"Task {task.task_key!r} depends on {dependency.task_key!r}, which is not a task of the job"
+                )
             if dependency.outcome and kinds[dependency.task_key] != "condition_task":
-                raise invalid(f"depends_on.outcome: {dependency.task_key!r} is no condition_task")
+                raise invalid(f"depends_on.outcome: {dependency.task_key!r} is not a condition_task")
     circle = graph.cycle(needed)
     if circle:
         raise invalid(f"The tasks depend on each other in a cycle: {' -> '.join(circle)}")

@@ -95,7 +95,7 @@ class Application:
                 return Reply(status=503)
             elif fault.kind == "status":
                 code = ERROR_CODES.get(fault.status, "INTERNAL_ERROR")
-                return _refusal(ApiError(fault.status, code, f"A fault asked for: {fault.status}"))
+                return _refusal(ApiError(fault.status, code, f"A requested fault: {fault.status}"))
         return None
 
     def _reply(self, http_request: HttpRequest, *, stale: bool) -> Reply:
@@ -127,7 +127,7 @@ class Application:
         state = self._find(token.strip()) if scheme.lower() == "bearer" else None
         if state is None:
             remedy = "`devkit workspace up` prints the token, or make one with Workspace.add_workspace()."
-            raise ApiError(401, "UNAUTHENTICATED", f"No workspace here is opened by this token. {remedy}")
+            raise ApiError(401, "UNAUTHENTICATED", f"This token opens no workspace here. {remedy}")
         return state
 
     def _match(self, http_request: HttpRequest) -> tuple[Route, type[Service], str, dict[str, Any]]:
@@ -140,7 +140,7 @@ class Application:
 
 
 def _is_own(path: str) -> bool:
-    """Tell whether a path is no part of Databricks' API: the page, and what it and tests ask of this server."""
+    """Return whether a path is this server's own (the page, and what page and tests ask) and not Databricks'."""
     return path == "/" or path.startswith(("/page/", "/local/", "/jobs/"))
 
 
@@ -187,7 +187,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
 
 
 def _failure(error: Exception, environ: dict[str, Any]) -> Reply:
-    """Tell what went wrong: 400 where that is what wrong input comes to, else 500."""
+    """Return the reply to a failed handler: 400 for errors that wrong input causes, else 500."""
     logger.error("%s %s", environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"), exc_info=error)
     told = f"{type(error).__name__}: {error}"
     if isinstance(error, WRONG_INPUT) or (isinstance(error, OSError) and error.errno in WRONG_PATH):
@@ -204,7 +204,11 @@ def _refuse_other_hosts(http_request: HttpRequest) -> None:
     """A page elsewhere whose name was made to point at 127.0.0.1 must not reach a server that runs code."""
     name = http_request.host.rsplit(":", 1)[0] if not http_request.host.endswith("]") else http_request.host
     if name not in LOCAL_NAMES:
-        raise ApiError(403, "PERMISSION_DENIED", f"The local workspace answers to {LOCAL_NAMES}, not to {name!r}")
+        raise ApiError(
+            403,
+            "PERMISSION_DENIED",
+            f"The local workspace answers requests to {', '.join(LOCAL_NAMES)} only, not to {name!r}",
+        )
 
 
 def _page(http_request: HttpRequest) -> Reply | None:
@@ -216,7 +220,7 @@ def _page(http_request: HttpRequest) -> Reply | None:
     kind = PAGE_TYPES.get(name.rpartition(".")[2])
     file = resources.files("local_workspace").joinpath("page", name)
     if kind is None or "/" in name or not file.is_file():
-        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"There is no page {http_request.path}")
+        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Page {http_request.path} does not exist")
     return Reply(file.read_bytes(), content_type=f"{kind}; charset=utf-8", headers=PAGE_HEADERS)
 
 

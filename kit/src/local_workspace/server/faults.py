@@ -62,7 +62,7 @@ class Fault:
             raise invalid(f"A fault is one of {get_args(Kind)}, {get_args(When)}; not {self.kind!r}, {self.when!r}")
 
     def strikes(self, method: str, path: str) -> bool:
-        """Tell whether it strikes this call, and count the call."""
+        """Return whether it strikes this call, and count the call."""
         if not (fnmatch.fnmatch(method, self.method) and fnmatch.fnmatch(path, self.path)):
             return False
         self._seen += 1
@@ -101,7 +101,7 @@ class Faults:
         try:
             fault = Fault(kind, **settings)
         except TypeError as error:
-            raise invalid(f"A fault has no such setting: {error}") from None
+            raise invalid(f"Invalid setting of a fault: {error}") from None
         with self._lock:
             self._armed.append(fault)
         return fault

@@ -27,7 +27,7 @@ ROOTS: Final = (
 
 
 def is_remote(text: str) -> bool:
-    """Tell whether a text is a path that the workspace keeps."""
+    """Return whether a text is a path that the workspace keeps."""
     return any(text.startswith(prefix) for prefix, _ in ROOTS)
 
 
@@ -45,7 +45,7 @@ def local_path(state: State, text: str) -> Path:
         if text.startswith(prefix):
             return beneath(state.path(*folder.split("/")), text.removeprefix(prefix), state.folder)
     kinds = ", ".join(prefix for prefix, _ in ROOTS)
-    raise invalid(f"The path {text!r} is none of the workspace's: it must begin with one of {kinds}")
+    raise invalid(f"The path {text!r} is not in the workspace: it must begin with one of {kinds}")
 
 
 def beneath(root: Path, text: str, workspace: Path) -> Path:
@@ -57,9 +57,11 @@ def beneath(root: Path, text: str, workspace: Path) -> Path:
     """
     parts = [part for part in PurePosixPath("/" + text).parts[1:] if part != "."]
     if ".." in parts:
-        raise invalid(f"The path {text!r} climbs out of its root")
+        raise invalid(f"The path {text!r} leads out of its root")
     if not all(map(_is_name, parts)):
-        raise invalid(f"A name in the path {text!r} is none: at most {LONGEST_NAME} bytes of UTF-8, and no zero byte")
+        raise invalid(
+            f"Invalid name in the path {text!r}: a name has at most {LONGEST_NAME} bytes of UTF-8 and no zero byte"
+        )
     path = root.joinpath(*parts)
     if not is_inside(path, workspace):
         raise invalid(f"A link on the path {text!r} leads out of the workspace")
@@ -67,7 +69,7 @@ def beneath(root: Path, text: str, workspace: Path) -> Path:
 
 
 def is_inside(path: Path, workspace: Path) -> bool:
-    """Tell whether a path, with all links followed, lies beneath a folder."""
+    """Return whether a path, with all links followed, lies beneath a folder."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(workspace))
 
 

@@ -122,7 +122,7 @@ class Request:
         """Return a required parameter that is a whole number.
 
         Raises:
-            ApiError: 400 when it is missing or no whole number.
+            ApiError: 400 when it is missing or not a whole number.
         """
         return _whole(name, self.required(name))
 
@@ -130,7 +130,7 @@ class Request:
         """Return a parameter that says how many, or after how many; 0 when it is not given.
 
         Raises:
-            ApiError: 400 when it is no whole number, or below 0.
+            ApiError: 400 unless it is a whole number of at least 0.
         """
         number = _whole(name, self.get(name) or 0)
         if number < 0:
@@ -155,6 +155,29 @@ class Request:
         """
         return typed(kind, self.json)
 
+    def listing(
+        self,
+        name: str,
+        items: Sequence[Item],
+        *,
+        size: str = "page_size",
+        token: str = "page_token",  # noqa: S107  # the name of a parameter
+        default: int = 20,
+        maximum: int = 100,
+    ) -> dict[str, Any]:
+        """Return the answer that lists one page of items, with the token of the next one if there is one.
+
+        Args:
+            name: What the answer calls the items.
+            items: As for `page`, like the rest.
+            size: As for `page`.
+            token: As for `page`.
+            default: As for `page`.
+            maximum: As for `page`.
+        """
+        page, following = self.page(items, size=size, token=token, default=default, maximum=maximum)
+        return {name: [*page]} | ({"next_page_token": following} if following else {})
+
     def page(
         self,
         items: Sequence[Item],
@@ -177,7 +200,7 @@ class Request:
             The page, and the token of the next one or None.
 
         Raises:
-            ApiError: 400 when the size or the token is none.
+            ApiError: 400 when the size or the token is invalid.
         """
         wanted = self.count(size) or default
         length = min(wanted, maximum, self.page_limit or maximum)
@@ -196,6 +219,18 @@ def typed(kind: type[Typed], content: dict[str, Any]) -> Typed:
         return kind.from_dict(shapes.checked(kind, content))
     except (AttributeError, TypeError, ValueError) as error:
         raise ApiError(400, "MALFORMED_REQUEST", f"Could not parse request object: {error}") from error
+
+
+def from_base64(what: str, text: object) -> bytes:
+    """Return the bytes that a field of a request carries.
+
+    Raises:
+        ApiError: 400 when it is not base64.
+    """
+    try:
+        return base64.b64decode(str(text), validate=True)
+    except ValueError:
+        raise invalid(f"{what} is not base64") from None
 
 
 def route(
@@ -232,9 +267,19 @@ def encode(answer: object) -> Reply:
     """Turn what a handler returned into bytes."""
     if isinstance(answer, Reply):
         return answer
-    as_dict = getattr(answer, "as_dict", None)
-    content = as_dict() if as_dict else (answer if answer is not None else {})
-    return Reply(json.dumps(content).encode(), content_type="application/json")
+    content = json.dumps(answer if answer is not None else {}, default=_as_json)
+    return Reply(content.encode(), content_type="application/json")
+
+
+def _as_json(value: FromDict) -> dict[str, Any]:
+    """Return an SDK type within an answer as JSON.
+
+    Raises:
+        TypeError: It is not one.
+    """
+    if not hasattr(value, "as_dict"):
+        raise TypeError(f"an answer cannot hold {value!r}")
+    return value.as_dict()
 
 
 def _full(path: str) -> str:

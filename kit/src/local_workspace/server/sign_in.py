@@ -86,7 +86,7 @@ def _credentials(request: HttpRequest) -> tuple[str, str]:
         try:
             client_id, _, client_secret = base64.b64decode(encoded).decode().partition(":")
         except ValueError:
-            raise ApiError(401, "invalid_client", "The basic authentication is no base64 of UTF-8") from None
+            raise ApiError(401, "invalid_client", "The basic authentication is not base64 of UTF-8") from None
         return client_id, client_secret
     return request.form.get("client_id", ""), request.form.get("client_secret", "")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from devkit import cache
+from local_workspace.errors import not_found
 from local_workspace.server.faults import Faults
 from local_workspace.server.routing import FromDict
 
@@ -113,6 +114,20 @@ class Table(MutableMapping[str, T], Generic[T]):
         """Count."""
         return len(self._items)
 
+    def existing(self, key: str, problem: str) -> T:
+        """Return one thing.
+
+        Raises:
+            ApiError: 404 with the problem when there is none of this id.
+        """
+        if key not in self._items:
+            raise not_found(problem)
+        return self._items[key]
+
+    def forget(self, unwanted: Callable[[str, T], bool]) -> None:
+        """Delete the items for which the predicate, given id and item, is true."""
+        self._items = {key: value for key, value in self._items.items() if not unwanted(key, value)}
+
     def dump(self) -> dict[str, Any]:
         """Return everything as JSON."""
         if self._plain:
@@ -151,8 +166,13 @@ class Service:
         """End what this service started: processes, threads."""
 
     def holds(self, kind: str, object_id: str) -> bool:
-        """Tell whether there is an object of this id; `kind` is one of `permission_kinds`."""
-        raise NotImplementedError(f"{type(self).__name__} does not tell whether {kind}/{object_id} exists")
+        """Return whether there is an object of this id: by default, whether the first table has it.
+
+        Args:
+            kind: One of `permission_kinds`.
+            object_id: As the permissions API writes it.
+        """
+        return kind in self.permission_kinds and object_id in next(iter(self.tables.values()))
 
     def table(self, name: str, kind: type[T]) -> Table[T]:
         """Make a table that is kept with the workspace."""
@@ -170,7 +190,7 @@ class State:
         token: The token that opens it.
         host: The address of the server, such as ``http://127.0.0.1:8080``.
         lock: Held by every handler; a running task never holds it.
-        keys: Tell whether a token that the workspace was not made with opens it too.
+        keys: Each returns whether a token opens the workspace, besides the one it was made with.
         faults: What goes wrong on request, in every workspace of the server.
         calls: How often each route was called, in every workspace of the server.
         is_past: Whether the tables are those of an earlier moment, for a stale read; files on the disk are not.
@@ -204,7 +224,7 @@ class State:
         return cast(S, self.services[kind])
 
     def number(self) -> int:
-        """Return a number never given before, to whatever kind of thing: a job's id is no run's."""
+        """Return a number that was never given before, so that no job has the id of a run."""
         with self.lock:
             highest = max((each["next"] for each in self._numbers.values()), default=1001)
             counted = self._numbers.setdefault("all", {"next": highest})

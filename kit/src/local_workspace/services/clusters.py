@@ -65,10 +65,6 @@ class Clusters(Service):
             if cluster.cluster_source is ClusterSource.JOB and cluster.state not in ENDED:
                 self._lifecycle.end(cluster, "JOB_FINISHED", "SUCCESS")
 
-    def holds(self, kind: str, object_id: str) -> bool:  # noqa: ARG002  # one kind only
-        """Tell whether there is such a cluster."""
-        return object_id in self.clusters
-
     # What the runner of jobs asks for; it holds no lock meanwhile.
 
     def find(self, cluster_id: str) -> ClusterDetails:
@@ -154,12 +150,11 @@ class Clusters(Service):
             found.sort(key=lambda cluster: cluster.cluster_id not in self.pins)
         if request.get("sort_by.direction") == "DESC":
             found.reverse()
-        page, token = request.page(found)
-        return {"clusters": [cluster.as_dict() for cluster in page]} | ({"next_page_token": token} if token else {})
+        return request.listing("clusters", found)
 
     @route("POST", "*/clusters/edit", differs=NO_MACHINES)
     def edit(self, request: Request) -> object:
-        """Replace what a cluster is; a running one restarts, and one on its way is not to be edited."""
+        """Replace what a cluster is; a running one restarts, and one that is changing state cannot be edited."""
         self._change(self.of(request), request.json)
         return None
 
@@ -218,7 +213,7 @@ class Clusters(Service):
 
     @route("POST", "*/clusters/pin")
     def pin(self, request: Request) -> object:
-        """Pin a cluster: it comes first in listings, and is not to be deleted permanently."""
+        """Pin a cluster: it comes first in listings, and cannot be deleted permanently."""
         cluster_id = str(self.of(request).cluster_id)
         if cluster_id not in self.pins:
             self.pins[cluster_id] = {"at": self.state.now()}
@@ -243,7 +238,7 @@ class Clusters(Service):
         cluster.default_tags = {**(cluster.default_tags or {}), "Creator": owner}
         return None
 
-    @route("POST", "*/clusters/events", differs="tells what was asked for, nothing of machines")
+    @route("POST", "*/clusters/events", differs="reports requests only, nothing about machines")
     def list_events(self, request: Request) -> object:
         """Return what happened to a cluster, newest first, in pages by token or by offset."""
         cluster_id = str(self.of(request).cluster_id)
@@ -305,7 +300,7 @@ class Clusters(Service):
         return cluster
 
     def _is(self, cluster: ClusterDetails, request: Request) -> bool:
-        """Tell whether a cluster fits the filter of a listing."""
+        """Return whether a cluster fits the filter of a listing."""
         sources, states = request.many("filter_by.cluster_sources"), request.many("filter_by.cluster_states")
         policy, pinned = request.get("filter_by.policy_id"), request.get("filter_by.is_pinned", "")
         return (

@@ -6,7 +6,6 @@ Source: https://docs.databricks.com/api/azure/workspace/dbfs
 from __future__ import annotations
 
 import base64
-import binascii
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ from databricks.sdk.service.files import FileInfo
 
 from local_workspace.errors import ApiError, already_exists, invalid, not_found
 from local_workspace.server.paths import is_inside, local_path
-from local_workspace.server.routing import Request, route
+from local_workspace.server.routing import Request, from_base64, route
 from local_workspace.server.state import Service
 
 BLOCK_BYTES: Final = 1024 * 1024
@@ -77,11 +76,11 @@ class Dbfs(Service):
         path = self._existing(request.required("path"))
         offset, length = int(request.get("offset") or 0), int(request.get("length") or READ_BYTES)
         if self._file(path).is_dir():
-            raise invalid(f"{path} is a folder, which cannot be read")
+            raise invalid(f"{path} is a folder and cannot be read")
         if offset < 0 or length < 0:
             raise invalid(f"offset and length must not be negative: {offset}, {length}")
         if length > BLOCK_BYTES:
-            raise ApiError(400, "MAX_READ_SIZE_EXCEEDED", f"A read gives at most {BLOCK_BYTES} bytes, not {length}")
+            raise ApiError(400, "MAX_READ_SIZE_EXCEEDED", f"A read returns at most {BLOCK_BYTES} bytes, not {length}")
         with self._file(path).open("rb") as file:
             file.seek(offset)
             content = file.read(length)
@@ -101,7 +100,7 @@ class Dbfs(Service):
         if folder.is_dir():
             inside = (each.name for each in folder.iterdir() if is_inside(each, self.state.folder))
             listed = [f"{path.rstrip('/')}/{name}" for name in sorted(inside)]
-        found = [info.as_dict() for info in map(self._info_if_there, listed) if info]
+        found = [info for info in map(self._info_if_there, listed) if info]
         return {"files": found} if found else {}
 
     @route("POST", "2.0/dbfs/mkdirs")
@@ -154,7 +153,7 @@ class Dbfs(Service):
         above = ("/" + "/".join(parts[:number]) for number in range(1, len(parts) + 1))
         in_the_way = next((each for each in above if self._file(each).is_file()), None)
         if in_the_way:
-            raise already_exists(f"A file already exists at the path {in_the_way}, so there can be no folder")
+            raise already_exists(f"A file already exists at the path {in_the_way}, so a folder cannot be made")
 
     def _handle(self, request: Request) -> int:
         handle = request.number("handle")
@@ -173,7 +172,7 @@ class Dbfs(Service):
         return path
 
     def _info_if_there(self, path: str) -> FileInfo | None:
-        """Return what an entry of a folder is; None for one that went meanwhile, or whose name is no text."""
+        """Return what an entry of a folder is; None for one that went meanwhile, or whose name is not text."""
         try:
             return self._info(path)
         except (FileNotFoundError, ApiError):
@@ -197,10 +196,7 @@ def _normal(text: object) -> str:
 
 
 def _block(encoded: object) -> bytes:
-    try:
-        content = base64.b64decode(str(encoded), validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid("The content is not base64") from None
+    content = from_base64("The content", encoded)
     if len(content) > BLOCK_BYTES:
         raise ApiError(400, "MAX_BLOCK_SIZE_EXCEEDED", f"A block has at most {BLOCK_BYTES} bytes, not {len(content)}")
     return content

@@ -40,7 +40,7 @@ class FileUploads(Service):
             return self._begin(request)
         if action == "complete-upload":
             return self._complete(request)
-        raise invalid(f"action is initiate-upload or complete-upload, not {action!r}")
+        raise invalid(f"action must be initiate-upload or complete-upload, not {action!r}")
 
     @route("POST", "2.0/fs/create-upload-part-urls", differs=OWN_ADDRESS)
     def part_addresses(self, request: Request) -> object:
@@ -85,7 +85,7 @@ class FileUploads(Service):
         session = self._session(request.required("session_token"))
         kept, folder = self.sessions[session], self._folder(session)
         if kept["path"] != request.path["path"]:
-            raise invalid(f"The upload is one of /{kept['path']}, not of /{request.path['path']}")
+            raise invalid(f"The upload belongs to /{kept['path']}, not to /{request.path['path']}")
         told = request.required("parts")
         parts = [folder / _number(each) for each in told]
         for part, said in zip(parts, told, strict=True):
@@ -101,7 +101,7 @@ class FileUploads(Service):
 
     def _session(self, token: object) -> str:
         if str(token) not in self.sessions:
-            raise not_found("There is no upload of this session_token under way")
+            raise not_found("No upload is in progress for this session_token")
         return str(token)
 
     def _address(self, request: Request, path: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _number(part: object) -> str:
     """Return the number of a part; it names a file, so that it can be nothing else than a number."""
     number = part.get("part_number") if isinstance(part, dict) else None
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        raise invalid(f"Each of parts has a part_number that is a whole number, and this has none: {part!r}")
+        raise invalid(f"Invalid part {part!r}: part_number must be a whole number")
     return str(number)
 
 

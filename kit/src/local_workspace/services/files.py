@@ -57,7 +57,9 @@ class Files(Service):
             return Reply(content, headers=headers)
         start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
         if start >= len(content):
-            raise ApiError(416, "INVALID_PARAMETER_VALUE", f"{path} has {len(content)} bytes: none at {start}")
+            raise ApiError(
+                416, "INVALID_PARAMETER_VALUE", f"{path} has {len(content)} bytes; the range begins at {start}"
+            )
         headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
         return Reply(content[start : end + 1], status=206, headers=headers)
 
@@ -80,7 +82,7 @@ class Files(Service):
     @route("GET", "2.0/fs/directories/<path:path>")
     @route("HEAD", "2.0/fs/directories/<path:path>")
     def list_directory(self, request: Request) -> object:
-        """Return a page of what lies in a folder, by name; HEAD tells only whether it exists."""
+        """Return a page of what lies in a folder, by name; HEAD answers only whether it exists."""
         path, folder = self._file(request, least=1)
         if not folder.is_dir():
             raise _missing("directory", path)
@@ -111,7 +113,7 @@ class Files(Service):
         """Return where a file is to be written, after making the folders above it.
 
         Raises:
-            ApiError: 409 when something is there that is not to be overwritten.
+            ApiError: 409 when something is there and must not be overwritten.
         """
         path, file = self._locate(text, least=VOLUME_PARTS + 1)
         if file.is_dir() or (file.exists() and not overwrite):
@@ -146,7 +148,7 @@ def _make_folder(path: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise ApiError(409, "ALREADY_EXISTS", f"There is a file where a folder is needed for {path}") from None
+        raise ApiError(409, "ALREADY_EXISTS", f"A file stands where a folder is needed for {path}") from None
 
 
 def _refuse_changed(request: Request, modified: int, path: str) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from databricks.sdk.service.workspace import CredentialInfo
 
-from local_workspace.errors import already_exists, invalid, not_found
+from local_workspace.errors import already_exists, invalid
 from local_workspace.server.routing import Request, route
 from local_workspace.server.state import Service
 
@@ -23,7 +23,7 @@ PROVIDERS: Final = (
     "gitLabEnterpriseEdition",
     "awsCodeCommit",
 )
-FORGETS: Final = "the token is forgotten at once: repositories are cloned only from this machine"
+FORGETS: Final = "the token is not kept: repositories are cloned only from this machine"
 
 
 class GitCredentials(Service):
@@ -47,7 +47,7 @@ class GitCredentials(Service):
     @route("GET", "2.0/git-credentials")
     def list_credentials(self, _request: Request) -> object:
         """Return all credentials; this listing has no pages."""
-        return {"credentials": [each.as_dict() for each in self.credentials.values()]}
+        return {"credentials": [*self.credentials.values()]}
 
     @route("GET", "2.0/git-credentials/<int:credential_id>")
     def get(self, request: Request) -> object:
@@ -70,7 +70,7 @@ class GitCredentials(Service):
         chosen, name = provider(request.required("git_provider")), request.get("name", credential.name)
         others = [each for each in self.credentials.values() if each.credential_id != credential.credential_id]
         if any((each.git_provider, each.name) == (chosen, name) for each in others):
-            raise already_exists(f"There is a Git credential of the provider {chosen} and the name {name!r} already")
+            raise already_exists(f"A Git credential of the provider {chosen} with the name {name!r} already exists")
         credential.git_provider, credential.name = chosen, name
         credential.git_username = request.get("git_username", credential.git_username)
         credential.git_email = request.get("git_email", credential.git_email)
@@ -83,18 +83,16 @@ class GitCredentials(Service):
 
     def _credential(self, request: Request) -> CredentialInfo:
         number = str(request.path["credential_id"])
-        if number not in self.credentials:
-            raise not_found(f"Git credential with ID {number} could not be found")
-        return self.credentials[number]
+        return self.credentials.existing(number, f"Git credential with ID {number} could not be found")
 
 
 def provider(name: object) -> str:
     """Return a Git provider's name as the service writes it.
 
     Raises:
-        ApiError: 400 when there is none of that name.
+        ApiError: 400 when no such name exists.
     """
     found = next((each for each in PROVIDERS if each.lower() == str(name).lower()), None)
     if found is None:
-        raise invalid(f"Git provider {name!r} is none of {', '.join(PROVIDERS)}")
+        raise invalid(f"Unknown Git provider {name!r}; known providers: {', '.join(PROVIDERS)}")
     return found

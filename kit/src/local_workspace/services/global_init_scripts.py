@@ -5,14 +5,12 @@ Source: https://docs.databricks.com/api/azure/workspace/globalinitscripts
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any, Final
 
 from databricks.sdk.service.compute import GlobalInitScriptDetailsWithContent as Script
 
-from local_workspace.errors import invalid, not_found
-from local_workspace.server.routing import Request, route, typed
+from local_workspace.errors import invalid
+from local_workspace.server.routing import Request, from_base64, route, typed
 from local_workspace.server.state import Service
 
 MAXIMUM_BYTES: Final = 64 * 1024
@@ -71,9 +69,7 @@ class GlobalInitScripts(Service):
 
     def _script(self, request: Request) -> Script:
         script_id = request.path["script_id"]
-        if script_id not in self.scripts:
-            raise not_found(f"Global init script with id {script_id} does not exist")
-        return self.scripts[script_id]
+        return self.scripts.existing(script_id, f"Global init script with id {script_id} does not exist")
 
     def _in_order(self) -> list[Script]:
         return sorted(self.scripts.values(), key=lambda script: script.position or 0)
@@ -90,9 +86,6 @@ class GlobalInitScripts(Service):
 
 
 def _check_content(script: str) -> None:
-    try:
-        content = base64.b64decode(script, validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid("The script is not base64") from None
+    content = from_base64("The script", script)
     if not content or len(content) > MAXIMUM_BYTES:
-        raise invalid(f"A script has 1 to {MAXIMUM_BYTES} bytes, and this one {len(content)}")
+        raise invalid(f"A script must have 1 to {MAXIMUM_BYTES} bytes, not {len(content)}")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 from databricks.sdk.service.compute import GetInstancePool
 
 from local_workspace.compute import catalog
-from local_workspace.errors import already_exists, invalid, not_found
+from local_workspace.errors import already_exists, invalid
 from local_workspace.server.routing import Request, route, typed
 from local_workspace.server.state import Service
 
@@ -38,19 +38,13 @@ class InstancePools(Service):
         default = {"instance_pool_name": "default", "node_type_id": "Standard_DS3_v2"}
         self.pools[self.state.identity.pool_id] = self._made(default, self.state.identity.pool_id)
 
-    def holds(self, kind: str, object_id: str) -> bool:  # noqa: ARG002  # one kind only
-        """Tell whether there is such a pool."""
-        return object_id in self.pools
-
     def pool(self, pool_id: str) -> GetInstancePool:
         """Return a pool.
 
         Raises:
             ApiError: 404 when there is none of this id.
         """
-        if pool_id not in self.pools:
-            raise not_found(f"Can't find an instance pool with id: {pool_id}")
-        return self.pools[pool_id]
+        return self.pools.existing(pool_id, f"Can't find an instance pool with id: {pool_id}")
 
     @route("POST", "2.0/instance-pools/create", differs=NO_MACHINES)
     def create(self, request: Request) -> object:
@@ -70,7 +64,7 @@ class InstancePools(Service):
     @route("GET", "2.0/instance-pools/list", differs=NO_MACHINES)
     def list(self, _request: Request) -> object:
         """Return all pools; this listing has no pages."""
-        return {"instance_pools": [pool.as_dict() for pool in self.pools.values()]}
+        return {"instance_pools": [*self.pools.values()]}
 
     @route("POST", "2.0/instance-pools/edit")
     def edit(self, request: Request) -> object:

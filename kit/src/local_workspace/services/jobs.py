@@ -114,10 +114,6 @@ class Jobs(Service):
         del self.jobs[str(job_id)]
         return None
 
-    def holds(self, kind: str, object_id: str) -> bool:  # noqa: ARG002  # one kind only
-        """Tell whether there is such a job."""
-        return object_id in self.jobs
-
     def job(self, job_id: int) -> Job:
         """Return a job.
 

@@ -41,7 +41,7 @@ class Libraries(Service):
 
     @route("POST", "2.0/libraries/uninstall")
     def uninstall(self, request: Request) -> object:
-        """Uninstall libraries: at the next start if the cluster is running; one that it does not have is no error."""
+        """Uninstall libraries: at the next start if the cluster is running; a library that is not there is no error."""
         cluster = self._clusters.of(request)
         ended = cluster.state is ClusterState.TERMINATED
         self._libraries.remove(str(cluster.cluster_id), _libraries(request), at_once=ended)
@@ -85,5 +85,5 @@ def _libraries(request: Request) -> list[Library]:
     asked = request.required("libraries")
     for each in asked:
         if not isinstance(each, dict) or len(set(each) & set(KINDS)) != 1:
-            raise invalid(f"A library is one of {', '.join(KINDS)}, and not {each}")
+            raise invalid(f"invalid library {each}: give exactly one of {', '.join(KINDS)}")
     return [typed(Library, each) for each in asked]

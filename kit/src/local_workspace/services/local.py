@@ -1,4 +1,4 @@
-"""What the real service has not: faults and counts for tests, tables and streams for the page."""
+"""What only this server has: faults and counts for tests, tables and streams for the page."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Local(Service):
         settings = {name: value for name, value in request.json.items() if name != "kind"}
         unknown = next((name for name in settings if name not in SETTINGS), None)
         if unknown is not None:
-            raise invalid(f"A fault has no setting {unknown!r}: it has {', '.join(SETTINGS)}")
+            raise invalid(f"Unknown setting {unknown!r} of a fault; the settings are {', '.join(SETTINGS)}")
         fault = self.state.faults.add(request.required("kind"), **settings)
         return {name: value for name, value in asdict(fault).items() if not name.startswith("_")}
 
     @route("DELETE", "/local/faults", differs=ONLY_HERE)
     def clear_faults(self, _request: Request) -> object:
-        """Disarm all faults and tell how many calls they struck."""
+        """Disarm all faults and return how many calls they struck."""
         self.state.faults.clear()
         return {"struck": self.state.faults.struck}
 
@@ -54,7 +54,7 @@ class Local(Service):
     @route("GET", "/local/streams", differs=ONLY_HERE, locked=False)
     def streams(self, _request: Request) -> object:
         """Return the streaming queries whose checkpoints lie in the workspace, with their latest micro-batches."""
-        walks = (os.walk(self.state.path(place)) for place in PLACES)  # it bears folders that go meanwhile
+        walks = (os.walk(self.state.path(place)) for place in PLACES)  # os.walk tolerates folders that vanish meanwhile
         folders = (Path(folder) for walk in walks for folder, names, _ in walk if "commits" in names)
         found = {folder.resolve() for folder in folders if _is_checkpoint(folder)}
         return {"streams": [self._stream(checkpoint) for checkpoint in sorted(found)]}

@@ -11,7 +11,7 @@ class Meta(Service):
 
     name = "meta"
 
-    @route("POST", "/telemetry-ext", differs="forgets what it is told")
+    @route("POST", "/telemetry-ext", differs="keeps nothing")
     def telemetry(self, request: Request) -> object:
-        """Take what Databricks' command line reports, and keep none of it."""
+        """Accept what Databricks' command line reports, and discard it."""
         return {"errors": [], "numProtoSuccess": len(request.json.get("protoLogs", []))}

@@ -1,4 +1,4 @@
-"""Notebooks as text: told from plain files, and turned from source into Jupyter's format and back.
+"""Notebooks as text: recognised among plain files, and turned from source into Jupyter's format and back.
 
 Source: https://docs.databricks.com/notebooks/notebook-export-import and, for Jupyter's format,
 https://nbformat.readthedocs.io.
@@ -34,7 +34,7 @@ class Analysis:
 
 
 def analyse(name: str, content: bytes) -> Analysis | None:
-    """Tell a notebook from a plain file by its suffix and its first line; None for a plain file."""
+    """Recognise a notebook by its suffix and its first line; None for a plain file."""
     suffix = name[name.rfind(".") :].lower() if "." in name else ""
     if suffix == ".ipynb":
         return Analysis(Language.PYTHON, "JUPYTER") if _is_jupyter(content) else None
@@ -59,7 +59,7 @@ def jupyter_language(text: str) -> Language:
     """Return the language of a notebook in Jupyter's format, after checking it.
 
     Raises:
-        ApiError: 400 when it is no valid notebook.
+        ApiError: 400 when it is not a valid notebook.
     """
     metadata = read_jupyter(text).metadata.get(DATABRICKS_METADATA, {})
     name = str(metadata.get("language", "python")).upper()
@@ -70,7 +70,7 @@ def read_jupyter(text: str) -> NotebookNode:
     """Return a notebook in Jupyter's format, of its version 4.
 
     Raises:
-        ApiError: 400 when it is no valid notebook.
+        ApiError: 400 when it is not a valid notebook.
     """
     import nbformat
 
@@ -83,7 +83,7 @@ def read_jupyter(text: str) -> NotebookNode:
         nbformat.validate(notebook)
     except (ValueError, TypeError, AttributeError, KeyError, nbformat.ValidationError) as error:
         first_line = str(error).strip().split("\n", 1)[0]
-        raise invalid(f"The content is no valid Jupyter notebook: {first_line}") from None
+        raise invalid(f"The content is not a valid Jupyter notebook: {first_line}") from None
     return notebook
 
 

@@ -174,7 +174,7 @@ class Permissions(Service):
         for each in request.get("access_control_list") or ():
             given = [principal for principal in PRINCIPALS if each.get(principal)]
             if len(given) != 1:
-                raise invalid(f"An entry names exactly one of {', '.join(PRINCIPALS)}; this names {given}")
+                raise invalid(f"An entry must name exactly one of {', '.join(PRINCIPALS)}; this one names {given}")
             level = each.get("permission_level")
             if level not in target.kind.levels:
                 allowed = ", ".join(target.kind.levels)

@@ -30,10 +30,10 @@ COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 
 def pipeline_filter(text: str | None) -> Callable[[GetPipelineResponse], bool]:
-    """Return what tells whether a pipeline is one that a filter selects.
+    """Return a predicate: whether a filter selects a pipeline.
 
     Raises:
-        ApiError: 400 when the filter is none of the two that there are.
+        ApiError: 400 unless the filter has one of the two known forms.
     """
     if not text:
         return lambda _: True
@@ -47,7 +47,7 @@ def pipeline_filter(text: str | None) -> Callable[[GetPipelineResponse], bool]:
 
 
 def event_filter(text: str | None) -> Callable[[PipelineEvent], bool]:
-    """Return what tells whether an event is one that a filter selects.
+    """Return a predicate: whether a filter selects an event.
 
     Raises:
         ApiError: 400 when a part of the filter cannot be read.
@@ -59,7 +59,7 @@ def event_filter(text: str | None) -> Callable[[PipelineEvent], bool]:
 def _condition(part: str) -> Callable[[PipelineEvent], bool]:
     found = CONDITION.fullmatch(part)
     if not found:
-        raise invalid(f"The filter's part {part!r} is none of level, id, update_id or timestamp compared with a value")
+        raise invalid(f"Invalid filter {part!r}: it must compare level, id, update_id or timestamp with a value")
     field = found["field"].lower()
     if found["many"] is not None:
         many = re.findall(r"'([^']*)'", found["many"])

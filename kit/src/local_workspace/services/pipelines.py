@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from databricks.sdk.service.pipelines import (
     ErrorDetail,
@@ -31,7 +31,7 @@ from databricks.sdk.service.pipelines import (
     UpdateStateInfoState,
 )
 
-from local_workspace.errors import ApiError, conflict, invalid, not_found
+from local_workspace.errors import conflict, invalid, not_found
 from local_workspace.server.routing import Request, route, typed
 from local_workspace.server.state import Service
 from local_workspace.services.pipeline_filters import event_filter, pipeline_filter
@@ -83,9 +83,8 @@ class Pipelines(Service):
         found = [each for each in self.pipelines.values() if wanted(each)]
         found.sort(key=lambda each: str(each.pipeline_id if order[0] == "id" else each.name))
         found = found[::-1] if order[1:] == ["desc"] else found
-        page, token = request.page(found, size="max_results", default=25)
-        listed: dict[str, Any] = {"statuses": [self._status(each).as_dict() for each in page]} if page else {}
-        return {**listed, **({"next_page_token": token} if token else {})}
+        statuses = [self._status(each) for each in found]
+        return request.listing("statuses", statuses, size="max_results", default=25) if statuses else {}
 
     @route("GET", "2.0/pipelines/<pipeline_id>")
     def get(self, request: Request) -> object:
@@ -111,10 +110,8 @@ class Pipelines(Service):
         """Delete a pipeline with its updates and events."""
         pipeline_id = str(self.pipeline(request.path["pipeline_id"]).pipeline_id)
         del self.pipelines[pipeline_id]
-        for update in [key for key, each in self.updates.items() if each.pipeline_id == pipeline_id]:
-            del self.updates[update]
-        for event in [key for key, each in self.events.items() if _pipeline_of(each) == pipeline_id]:
-            del self.events[event]
+        self.updates.forget(lambda _, update: update.pipeline_id == pipeline_id)
+        self.events.forget(lambda _, event: _pipeline_of(event) == pipeline_id)
         return None
 
     @route("POST", "2.0/pipelines/<pipeline_id>/updates", differs="the update is FAILED at once: no engine runs it")
@@ -122,7 +119,7 @@ class Pipelines(Service):
         """Start an update, or a validation when ``validate_only``."""
         cause = str(request.json.get("cause") or StartUpdateCause.API_CALL.value)
         if cause not in UpdateInfoCause.__members__:
-            raise invalid(f"cause is one of {', '.join(UpdateInfoCause.__members__)}, not {cause!r}")
+            raise invalid(f"cause must be one of {', '.join(UpdateInfoCause.__members__)}, not {cause!r}")
         wanted = typed(UpdateInfo, {**request.json, "cause": cause})
         return {"update_id": self.start(str(request.path["pipeline_id"]), wanted).update_id}
 
@@ -133,9 +130,7 @@ class Pipelines(Service):
         until = request.get("until_update_id")
         ids = [each.update_id for each in updates]
         updates = updates[: ids.index(until) + 1] if until in ids else updates
-        page, token = request.page(updates, size="max_results", default=25)
-        listed = {"updates": [each.as_dict() for each in page]}
-        return {**listed, **({"next_page_token": token} if token else {})}
+        return request.listing("updates", updates, size="max_results", default=25)
 
     @route("GET", "2.0/pipelines/<pipeline_id>/updates/<update_id>")
     def get_update(self, request: Request) -> object:
@@ -149,18 +144,14 @@ class Pipelines(Service):
     @route("GET", "2.0/pipelines/<pipeline_id>/events")
     def list_events(self, request: Request) -> object:
         """Return a page of events, newest first unless ``order_by`` says otherwise."""
-        pipeline_id, wanted = (
-            self.pipeline(request.path["pipeline_id"]).pipeline_id,
-            event_filter(request.get("filter")),
-        )
+        pipeline_id = self.pipeline(request.path["pipeline_id"]).pipeline_id
+        wanted = event_filter(request.get("filter"))
         order = (request.many("order_by") or ["timestamp desc"])[0].split()
         if order not in (["timestamp"], ["timestamp", "asc"], ["timestamp", "desc"]):
             raise invalid(f"order_by is 'timestamp asc' or 'timestamp desc', not {' '.join(order)!r}")
         events = [each for each in self.events.values() if _pipeline_of(each) == pipeline_id and wanted(each)]
         events = events[::-1] if order[1:] == ["desc"] else events
-        page, token = request.page(events, size="max_results", default=25, maximum=250)
-        listed: dict[str, Any] = {"events": [each.as_dict() for each in page]} if page else {}
-        return {**listed, **({"next_page_token": token} if token else {})}
+        return request.listing("events", events, size="max_results", default=25, maximum=250) if events else {}
 
     @route("POST", "2.0/pipelines/<pipeline_id>/stop")
     def stop_update(self, request: Request) -> object:
@@ -168,19 +159,13 @@ class Pipelines(Service):
         self.pipeline(request.path["pipeline_id"])
         return None
 
-    def holds(self, kind: str, object_id: str) -> bool:  # noqa: ARG002  # one kind only
-        """Tell whether there is a pipeline of this id."""
-        return object_id in self.pipelines
-
     def pipeline(self, pipeline_id: object) -> GetPipelineResponse:
         """Return a pipeline.
 
         Raises:
             ApiError: 404 when there is none of this id.
         """
-        if str(pipeline_id) not in self.pipelines:
-            raise not_found(f"The specified pipeline {pipeline_id} was not found.")
-        return self.pipelines[str(pipeline_id)]
+        return self.pipelines.existing(str(pipeline_id), f"The specified pipeline {pipeline_id} was not found.")
 
     def start(self, pipeline_id: str, wanted: UpdateInfo) -> UpdateInfo:
         """Start an update and return it as it ended: FAILED, since there is no engine.
@@ -233,11 +218,7 @@ class Pipelines(Service):
     def _refuse_taken(self, name: str, pipeline_id: str) -> None:
         if any(each.name == name and key != pipeline_id for key, each in self.pipelines.items()):
             remedy = "This check can be skipped by setting `allow_duplicate_names = true` in the request."
-            raise ApiError(
-                409,
-                "RESOURCE_CONFLICT",
-                f"The pipeline name '{name}' is already used by another pipeline. {remedy}",
-            )
+            raise conflict(f"The pipeline name '{name}' is already used by another pipeline. {remedy}")
 
     def _status(self, pipeline: GetPipelineResponse) -> PipelineStateInfo:
         return PipelineStateInfo(

@@ -50,10 +50,6 @@ class Policies(Service):
         """Make the table."""
         self.policies = self.table("policies", Policy)
 
-    def holds(self, kind: str, object_id: str) -> bool:  # noqa: ARG002  # one kind only
-        """Tell whether there is such a policy."""
-        return object_id in self.policies
-
     def definition(self, policy_id: str) -> policy_rules.Definition:
         """Return the rules of a policy, those of its family included.
 
@@ -80,7 +76,7 @@ class Policies(Service):
         """Return a policy."""
         return self._policy(request.required("policy_id"))
 
-    @route("GET", "2.0/policies/clusters/list", differs="has none of the policies that a new workspace comes with")
+    @route("GET", "2.0/policies/clusters/list", differs="lacks the policies that a new workspace comes with")
     def list(self, request: Request) -> object:
         """Return all policies; this listing has no pages."""
         found = [*self.policies.values()]  # in the order in which they were made
@@ -88,7 +84,7 @@ class Policies(Service):
             found.sort(key=lambda policy: str(policy.name))
         if request.get("sort_order") == "DESC":
             found.reverse()
-        return {"policies": [policy.as_dict() for policy in found], "total_count": len(found)}
+        return {"policies": found, "total_count": len(found)}
 
     @route("POST", "2.0/policies/clusters/edit")
     def edit(self, request: Request) -> object:
@@ -107,9 +103,7 @@ class Policies(Service):
     @route("GET", "2.0/policy-families", differs="has the four families by shortened definitions")
     def list_families(self, request: Request) -> object:
         """Return the families, in pages."""
-        page, token = request.page([*FAMILIES.values()], size="max_results")
-        answer: dict[str, Any] = {"policy_families": [family.as_dict() for family in page]}
-        return answer | ({"next_page_token": token} if token else {})
+        return request.listing("policy_families", [*FAMILIES.values()], size="max_results")
 
     @route("GET", "2.0/policy-families/<policy_family_id>", differs="has one version of each")
     def get_family(self, request: Request) -> object:
@@ -117,9 +111,7 @@ class Policies(Service):
         return _family(request.path["policy_family_id"])
 
     def _policy(self, policy_id: str) -> Policy:
-        if policy_id not in self.policies:
-            raise not_found(f"Can't find a cluster policy with id: {policy_id}.")
-        return self.policies[policy_id]
+        return self.policies.existing(policy_id, f"Can't find a cluster policy with id: {policy_id}.")
 
     def _checked(self, request: Request, policy_id: str, kept: dict[str, Any]) -> Policy:
         """Return the policy that a request asks for."""

@@ -57,8 +57,7 @@ class Repos(Service):
         """Return a page of the Git folders, by id."""
         prefix = normal(request.get("path_prefix") or "/")
         found = [repo for repo in self.repos.values() if self._is_there(repo) and str(repo.path).startswith(prefix)]
-        page, token = request.page(found, token="next_page_token")  # noqa: S106  # the name of a parameter
-        return {"repos": [repo.as_dict() for repo in page], **({"next_page_token": token} if token else {})}
+        return request.listing("repos", found, token="next_page_token")  # noqa: S106  # the name of a parameter
 
     @route("GET", "2.0/repos/<int:repo_id>")
     def get(self, request: Request) -> object:
@@ -96,7 +95,7 @@ class Repos(Service):
         return None
 
     def holds(self, kind: str, object_id: str) -> bool:  # noqa: ARG002  # one kind only
-        """Tell whether there is a Git folder of this id."""
+        """Return whether there is a Git folder of this id."""
         return object_id in self.repos and self._is_there(self.repos[object_id])
 
     @property

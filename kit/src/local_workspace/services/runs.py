@@ -149,7 +149,7 @@ class Runs(Service):
         """Return the run of a notebook as HTML."""
         record = self._single(request.number("run_id"))
         if record.notebook_task is None:
-            raise invalid(f"Run {record.run_id} is no run of a notebook: only those can be exported")
+            raise invalid(f"Run {record.run_id} is not a notebook run; only notebook runs can be exported")
         cells = launching.read(process_tasks.folder_of(self.state, record.run_id or 0), "cells.json") or []
         name = record.notebook_task.notebook_path.rpartition("/")[2]
         content = export.page(name, cells, code_only=request.get("views_to_export") == "CODE")

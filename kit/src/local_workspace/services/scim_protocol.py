@@ -39,7 +39,7 @@ class ScimError(ApiError):
 
 
 def matches(content: Json, text: str | None) -> bool:
-    """Tell whether a resource fits a filter such as ``displayName eq "a" and active eq true``; ``and`` binds closer.
+    """Return whether a resource fits a filter such as ``displayName eq "a" and active eq true``; ``and`` binds closer.
 
     Raises:
         ApiError: 400 when the filter is malformed.
@@ -92,13 +92,13 @@ def patched(content: Json, operations: list[Json]) -> Json:
     """Return a resource with the operations of a patch applied; the original stays.
 
     Raises:
-        ApiError: 400 for an operation that is none.
+        ApiError: 400 for an invalid operation.
     """
     result = {key: [*value] if isinstance(value, list) else value for key, value in content.items()}
     for each in operations:
         operation, path, value = str(each.get("op")).lower(), each.get("path"), each.get("value")
         if operation not in ("add", "remove", "replace"):
-            raise ScimError(400, f"op is add, remove or replace, and not {each.get('op')!r}", "invalidSyntax")
+            raise ScimError(400, f"op must be add, remove or replace, not {each.get('op')!r}", "invalidSyntax")
         if operation != "remove" and value is None:
             raise ScimError(400, f"The operation {operation} needs a value", "invalidValue")
         if path:

@@ -6,14 +6,13 @@ Source: https://docs.databricks.com/api/azure/workspace/secrets
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Any, Final
 
 from databricks.sdk.service.workspace import AclItem, AclPermission, ScopeBackendType, SecretScope
 
 from local_workspace.errors import ApiError, invalid, not_found
-from local_workspace.server.routing import Request, route
+from local_workspace.server.routing import Request, from_base64, route
 from local_workspace.server.state import Service
 
 NAME: Final = re.compile(r"[\w.@-]{1,128}")
@@ -52,17 +51,15 @@ class Secrets(Service):
     @route("GET", "2.0/secrets/scopes/list")
     def list_scopes(self, _request: Request) -> object:
         """Return all scopes; this listing has no pages."""
-        return {"scopes": [scope.as_dict() for scope in self.scopes.values()]} if self.scopes else {}
+        return {"scopes": [*self.scopes.values()]} if self.scopes else {}
 
     @route("POST", "2.0/secrets/scopes/delete")
     def delete_scope(self, request: Request) -> object:
         """Delete a scope with all that is in it."""
         name = self._scope(request)
         del self.scopes[name]
-        for key in [key for key in self.values if key.startswith(f"{name}/")]:
-            del self.values[key]
-        for key in [key for key in self.acls if key.startswith(f"{name}/")]:
-            del self.acls[key]
+        self.values.forget(lambda key, _: key.startswith(f"{name}/"))
+        self.acls.forget(lambda key, _: key.startswith(f"{name}/"))
         return None
 
     @route("POST", "2.0/secrets/put")
@@ -74,7 +71,7 @@ class Secrets(Service):
         text, encoded = request.get("string_value"), request.get("bytes_value")
         if (text is None) == (encoded is None):
             raise invalid("Exactly one of string_value and bytes_value must be given")
-        content = text.encode() if text is not None else _decode(encoded)
+        content = text.encode() if text is not None else from_base64("bytes_value", encoded)
         if len(content) > MAXIMUM_BYTES:
             raise ApiError(400, "MAX_SECRET_SIZE_EXCEEDED", f"A secret holds at most {MAXIMUM_BYTES} bytes")
         self.values[f"{scope}/{_name(request, 'key')}"] = {
@@ -109,7 +106,7 @@ class Secrets(Service):
         scope, principal = self._scope(request), str(request.required("principal"))
         permission = str(request.required("permission"))
         if permission not in AclPermission.__members__:
-            raise invalid(f"permission is one of {', '.join(AclPermission.__members__)}, not {permission!r}")
+            raise invalid(f"permission must be one of {', '.join(AclPermission.__members__)}, not {permission!r}")
         self.acls[f"{scope}/{principal}"] = AclItem(permission=AclPermission[permission], principal=principal)
         return None
 
@@ -122,7 +119,7 @@ class Secrets(Service):
     def list_acls(self, request: Request) -> object:
         """Return who may do what with a scope."""
         prefix = self._scope(request) + "/"
-        return {"items": [acl.as_dict() for key, acl in self.acls.items() if key.startswith(prefix)]}
+        return {"items": [acl for key, acl in self.acls.items() if key.startswith(prefix)]}
 
     @route("POST", "2.0/secrets/acls/delete")
     def delete_acl(self, request: Request) -> object:
@@ -154,10 +151,3 @@ def _name(request: Request, field: str) -> str:
     if not NAME.fullmatch(name):
         raise invalid(f"{field} {name!r} must be 1 to 128 letters, digits, '-', '_', '@' or '.'")
     return name
-
-
-def _decode(encoded: str) -> bytes:
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid("bytes_value is not base64") from None

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from databricks.sdk.service.settings import TokenInfo
 
-from local_workspace.errors import invalid, not_found
+from local_workspace.errors import invalid
 from local_workspace.server.routing import Request, route
 from local_workspace.server.state import Service
 
@@ -31,7 +31,7 @@ class Tokens(Service):
         self.state.keys.append(self.opens)
 
     def opens(self, token: str) -> bool:
-        """Tell whether a token was made here, and is neither deleted nor expired."""
+        """Return whether a token was made here, and is neither deleted nor expired."""
         info = self.infos.get(_id_of(token))
         return info is not None and self._is_valid(info)
 
@@ -98,9 +98,7 @@ class Tokens(Service):
         return None
 
     def _info(self, token_id: str) -> TokenInfo:
-        if token_id not in self.infos:
-            raise not_found(f"Token with id {token_id} does not exist")
-        return self.infos[token_id]
+        return self.infos.existing(token_id, f"Token with id {token_id} does not exist")
 
     def _valid(self) -> list[TokenInfo]:
         return [info for info in reversed([*self.infos.values()]) if self._is_valid(info)]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 from databricks.sdk.service.sql import GetWarehouseResponse
 from databricks.sdk.service.sql import State as WarehouseState
 
-from local_workspace.errors import already_exists, invalid, not_found
+from local_workspace.errors import already_exists, invalid
 from local_workspace.server.routing import Request, route, typed
 from local_workspace.server.state import Service
 
@@ -56,19 +56,13 @@ class Warehouses(Service):
             {"name": "default", "cluster_size": "2X-Small", "state": "STOPPED"}, self.state.identity.warehouse_id
         )
 
-    def holds(self, kind: str, object_id: str) -> bool:  # noqa: ARG002  # one kind only
-        """Tell whether there is such a warehouse."""
-        return object_id in self.warehouses
-
     def find(self, warehouse_id: str) -> GetWarehouseResponse:
         """Return a warehouse as it is now.
 
         Raises:
             ApiError: 404 when there is none of this id.
         """
-        if warehouse_id not in self.warehouses:
-            raise not_found(f"SQL warehouse {warehouse_id} does not exist")
-        warehouse = self.warehouses[warehouse_id]
+        warehouse = self.warehouses.existing(warehouse_id, f"SQL warehouse {warehouse_id} does not exist")
         if warehouse_id in self._due and self._due[warehouse_id]["at"] <= self.state.now():
             del self._due[warehouse_id]
             starting = warehouse.state is WarehouseState.STARTING
@@ -108,9 +102,7 @@ class Warehouses(Service):
     @route("GET", ROOT)
     def list_all(self, request: Request) -> object:
         """Return the warehouses, in pages."""
-        page, token = request.page([self.find(each) for each in self.warehouses], default=100)
-        answer: dict[str, Any] = {"warehouses": [warehouse.as_dict() for warehouse in page]}
-        return answer | ({"next_page_token": token} if token else {})
+        return request.listing("warehouses", [self.find(each) for each in self.warehouses], default=100)
 
     @route("POST", f"{ROOT}/<warehouse_id>/edit", differs=NO_MACHINES)
     def edit(self, request: Request) -> object:

@@ -9,7 +9,6 @@ Source: https://docs.databricks.com/api/azure/workspace/workspace
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import shutil
 import zipfile
@@ -20,7 +19,7 @@ from databricks.sdk.service.workspace import ExportFormat, ImportFormat, Languag
 
 from local_workspace.errors import ApiError, already_exists, invalid, not_found
 from local_workspace.server.paths import beneath, is_inside
-from local_workspace.server.routing import Reply, Request, route
+from local_workspace.server.routing import Reply, Request, from_base64, route
 from local_workspace.server.state import Service
 from local_workspace.services import notebooks
 
@@ -114,7 +113,7 @@ class WorkspaceObjects(Service):
         after = int(request.get("notebooks_modified_after") or 0)
         listed = self.children(path) if _is_folder(info) else [info]
         kept = [each for each in listed if each.object_type is not ObjectType.NOTEBOOK or _modified(each) > after]
-        return {"objects": [each.as_dict() for each in kept]} if kept else {}
+        return {"objects": kept} if kept else {}
 
     @route("GET", "2.0/workspace/get-status")
     def get_status(self, request: Request) -> object:
@@ -134,7 +133,7 @@ class WorkspaceObjects(Service):
         for above in steps:
             info = self.find(above)
             if info is not None and not _is_folder(info):
-                raise already_exists(f"{above} is {_kind(info)}, so there can be no folder of that name")
+                raise already_exists(f"{above} is {_kind(info)}, so a folder of that name cannot be made")
             self.file(above).mkdir(exist_ok=True)
             self.find(above)
         return None
@@ -180,12 +179,12 @@ class WorkspaceObjects(Service):
         path = normal(path)
         info = self.find(path)
         if info is None or info.object_type is not ObjectType.NOTEBOOK or info.language is None:
-            raise not_found(f"There is no notebook {path}" + (f": it is {_kind(info)}" if info else ""))
+            raise not_found(f"There is no notebook {path}" + (f": it is of type {_kind(info)}" if info else ""))
         text = self.file(path).read_text(encoding="utf-8")
         return text, info.language.value, str(self.notebooks[path]["format"])
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is anything at a path."""
+        """Return whether there is anything at a path."""
         return self.find(normal(path)) is not None
 
     def info(self, path: str) -> ObjectInfo:
@@ -228,7 +227,7 @@ class WorkspaceObjects(Service):
         return [info for info in map(self.find, sorted(names)) if info is not None]
 
     def holds(self, kind: str, object_id: str) -> bool:
-        """Tell whether there is a folder, file or notebook of this id."""
+        """Return whether there is a folder, file or notebook of this id."""
         wanted = {"directories": ObjectType.DIRECTORY, "files": ObjectType.FILE, "notebooks": ObjectType.NOTEBOOK}
         same_id = [path for path, info in self.objects.items() if str(info.object_id) == object_id]
         found = [info.object_type for info in map(self.find, same_id) if info]
@@ -297,8 +296,7 @@ class WorkspaceObjects(Service):
 
     def _forget(self, path: str) -> None:
         for table in (self.objects, self.notebooks):
-            for key in [key for key in table if key == path or key.startswith(f"{path}/")]:
-                del table[key]
+            table.forget(lambda key, _: key == path or key.startswith(f"{path}/"))
 
     def _export_notebook(self, path: str, wanted: ExportFormat) -> tuple[bytes, str]:
         text, language_name, format = self.notebook(path)
@@ -369,11 +367,7 @@ def _modified(info: ObjectInfo) -> int:
 def _content(request: Request) -> bytes:
     if "content" in request.files:
         return request.files["content"]
-    encoded = request.get("content") or ""
-    try:
-        content = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError, TypeError):
-        raise invalid("content is not base64") from None
+    content = from_base64("content", request.get("content") or "")
     _refuse_too_big(request.get("path"), len(content))
     return content
 
@@ -382,7 +376,7 @@ def _text(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise invalid(f"A notebook is text in UTF-8, and this content is not: {error}") from None
+        raise invalid(f"A notebook must be UTF-8 text: {error}") from None
 
 
 def _refuse_too_big(path: object, size: int) -> None:
@@ -393,7 +387,7 @@ def _refuse_too_big(path: object, size: int) -> None:
 
 def _format(kinds: type[E], name: object) -> E:
     if str(name or "SOURCE") not in kinds.__members__:
-        raise invalid(f"format is one of {', '.join(kinds.__members__)}, not {name!r}")
+        raise invalid(f"format must be one of {', '.join(kinds.__members__)}, not {name!r}")
     return kinds[str(name or "SOURCE")]
 
 
@@ -401,5 +395,5 @@ def _language(name: object) -> Language | None:
     if not name:
         return None
     if str(name) not in Language.__members__:
-        raise invalid(f"language is one of {', '.join(Language.__members__)}, not {name!r}")
+        raise invalid(f"language must be one of {', '.join(Language.__members__)}, not {name!r}")
     return Language[str(name)]

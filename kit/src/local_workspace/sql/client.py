@@ -45,7 +45,7 @@ class Statement:
 
 
 class SqlClient:
-    """Sends statements to the process and tells of their answers.
+    """Sends statements to the process and hands on their answers.
 
     Args:
         state: The workspace.
@@ -75,7 +75,7 @@ class SqlClient:
             self._answer({"id": statement.id, "error": f"SQL does not run here: {error}"})
 
     def cancel(self, statement_id: str) -> None:
-        """Stop a statement; its answer is not told any more."""
+        """Stop a statement; its answer is dropped."""
         with self._lock:
             known = self._waiting.pop(statement_id, None)
         if known:

@@ -1,4 +1,4 @@
-"""What a task's process was told: the request that the launcher wrote, and where paths of the workspace lie.
+"""What a task's process is given: the request that the launcher wrote, and where paths of the workspace lie.
 
 This and every other module that a task's process imports uses the standard library only, so that it starts at once
 and the wheel of a task is never shadowed.
@@ -42,7 +42,7 @@ class Context:
         return [(prefix, folder) for prefix, folder in self.request["roots"]]
 
     def local(self, path: str) -> str:
-        """Return where a path lies on this machine; a path that is none of the workspace's stays as it is."""
+        """Return where a path lies on this machine; a path outside the workspace stays as it is."""
         return local(path, self.roots)
 
     def write(self, name: str, content: Any) -> None:

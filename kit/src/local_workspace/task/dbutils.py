@@ -31,7 +31,7 @@ class NotebookExit(BaseException):
 
 
 class FileInfo(NamedTuple):
-    """What `fs.ls` tells of a file; sizes in bytes, times in milliseconds."""
+    """What `fs.ls` returns for each file; sizes in bytes, times in milliseconds."""
 
     path: str
     name: str
@@ -39,7 +39,7 @@ class FileInfo(NamedTuple):
     modificationTime: int  # noqa: N815 - Databricks' own name
 
     def isDir(self) -> bool:  # noqa: N802 - Databricks' own name
-        """Tell whether it is a folder."""
+        """Return whether it is a folder."""
         return self.name.endswith("/")
 
 
@@ -258,7 +258,8 @@ class Files:
         known = path if ":" in path or path.startswith(("/Volumes/", "/Workspace/", "/dbfs/")) else f"dbfs:{path}"
         found = self._context.local(known)
         if found == known and not known.startswith("file:"):
-            raise ValueError(f"The path {path!r} is none of the workspace's: dbfs:/, /Volumes/, /Workspace/ or file:/")
+            known_roots = "dbfs:/, /Volumes/, /Workspace/ or file:/"
+            raise ValueError(f"The path {path!r} is not in the workspace: it must begin with {known_roots}")
         local = Path(found.removeprefix("file:"))
         if existing and not local.exists():
             raise FileNotFoundError(f"No such file or directory: {path}")

@@ -168,7 +168,7 @@ class NotebookRunner:
     def _show(self, text: str, markup: str) -> None:
         if text:
             print(text, file=getattr(sys.stdout, "beneath", sys.stdout))
-        if self._shown:  # a task that is no notebook has no cells
+        if self._shown:  # only notebooks have cells
             self._shown[-1]["outputs"].append({"html": markup})
 
     def _python(self, cell: Cell, names: Namespace) -> None:

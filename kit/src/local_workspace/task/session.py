@@ -55,7 +55,7 @@ def provide_runtime(names: Mapping[str, object]) -> None:
 
 
 def is_started() -> bool:
-    """Tell whether Spark runs in this process; asking for the active session would look at this thread only."""
+    """Return whether Spark runs in this process; asking for the active session would look at this thread only."""
     module = sys.modules.get("pyspark")
     return module is not None and module.SparkContext._active_spark_context is not None
 
