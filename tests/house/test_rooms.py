@@ -11,7 +11,6 @@ from tests.project import known_files
 
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
-TO_BE_SHORTENED = {"kit/src/local_workspace/services/workspace_objects.py"}
 LOOSE_FILES = {JOB / "spark_utils": 8, KIT / "devkit": 5, KIT / "local_workspace": 6}
 REGISTRIES = [f"{name}.{rest}" for rest in ("org", "com") for name in ("pypi", "npmjs", "maven", "pythonhosted")]
 REGISTRIES += ["/".join(("apache.org", "maven2"))]
@@ -20,8 +19,7 @@ TEXT = {".py", ".md", ".conf", ".lock", ".toml", ".yml", ".json", ".txt", ".ipyn
 
 @pytest.mark.parametrize("path", modules(JOB, KIT), ids=relative)
 def test_a_module_is_short(path: Path) -> None:
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert (lines > MAX_MODULE_LINES) == (relative(path) in TO_BE_SHORTENED), f"{lines} lines; the list must fit"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_MODULE_LINES
 
 
 @pytest.mark.parametrize("path", modules(JOB, KIT), ids=relative)
