@@ -13,6 +13,11 @@ from spark_utils.parsing.reasons import Limits
 _UNEXPECTED = "JSON parse error: unexpected field"
 _ROW = re.compile(r" in row (\d+)\Z")
 _FINE_TIMESTAMP = re.compile(r"couldn't parse:\s*\S{10,}[.]\d{6}0+\S*\Z")
+_VALUE = re.compile(
+    r"couldn't parse:\s?(.*)\Z|The string '(.*)' (?:is|cannot)|JSON to decimal\S+ \S+: (\S+) requires", re.DOTALL
+)
+_PLAIN = re.compile(r"[A-Za-z0-9.:+_-]{1,64}")  # has one form in JSON, but for escapes
+_TWO_OBJECTS = r"\}[ \t\r\n]*(?:\{|null)"
 _SPACE = " \t\n\r"
 # An exponent of more than four digits, or an escape that may hide one.
 _LONG_EXPONENT = r"""[0-9.][eE][+-]?[0-9]{5}|\\u00[2346]"""
@@ -23,6 +28,7 @@ class RefusedError(Exception):
 
     Attributes:
         row: The row it named, counted from the first that was read, or None.
+        looks: What a culprit looks like, as an RE2 pattern, where the reader names a value or found too many objects.
         is_unexpected_field: There is a field that was not asked for; the reader does not say in which row.
         is_fine_timestamp: A timestamp has more than six digits behind the second.
     """
@@ -32,6 +38,11 @@ class RefusedError(Exception):
         self.row = int(row.group(1)) if row else None
         self.is_unexpected_field = message == _UNEXPECTED  # the whole message: others end with text of the body
         self.is_fine_timestamp = _FINE_TIMESTAMP.search(message) is not None
+        value = _VALUE.search(message)
+        written = next((part for part in value.groups() if part), None) if value else None
+        self.looks = _TWO_OBJECTS if message.endswith(" objects") else None
+        if written and _PLAIN.fullmatch(written):
+            self.looks = rf'[:,\[\s"]{re.escape(written)}[,\]}}\s"]'
         super().__init__(message)
 
 

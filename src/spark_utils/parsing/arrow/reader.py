@@ -120,15 +120,25 @@ class ArrowReader:
                 if self._has_learned(refusal, bodies, first, stop):
                     continue
                 self._refused = True
-                if stop - first > BLOCK or refusal.row is None or first + refusal.row in bodies.aside:
+                culprits = self._culprits(refusal, bodies, first, stop) if stop - first <= BLOCK else set[int]()
+                if not culprits:
                     break
-                bodies.aside.add(first + refusal.row)
+                bodies.aside |= culprits
             else:
                 return self._root.finish(columns, findings, lambda positions: pc.add(positions, first))
         if stop - first <= SMALLEST_BLOCK:
             bodies.aside.update(range(first, stop))
             return self._block(bodies, first, stop, findings)
         return self._in_steps(bodies, first, stop, BLOCK if stop - first > BLOCK else -(-(stop - first) // 2), findings)
+
+    @staticmethod
+    def _culprits(refusal: RefusedError, bodies: Bodies, first: int, stop: int) -> set[int]:
+        """Return the row that was named, or the few that look like the refusal."""
+        left = set(range(first, stop)) - bodies.aside
+        if refusal.row is not None:
+            return {first + refusal.row} & left
+        found = bodies.matching(refusal.looks, left) if refusal.looks else set[int]()
+        return found if len(found) <= SMALLEST_BLOCK else set[int]()
 
     def _has_learned(self, refusal: RefusedError, bodies: Bodies, first: int, stop: int) -> bool:
         """Return whether the refusal taught something by which the next attempt may succeed."""
