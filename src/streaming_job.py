@@ -33,7 +33,7 @@ config = parse_arguments()
 schema = load_schema(config.schema)
 
 # %% Session: the cluster's own on Databricks, a prepared local one on a laptop
-spark = get_session("streaming-job", fast_start=config.fast_start)
+spark = get_session("streaming-job", local=config.spark, fast_start=config.fast_start)
 configure_storage(spark, config.storage)
 
 # %% Read: body, key, partition, offset, enqueued_time, headers

@@ -24,7 +24,11 @@ _starting = threading.Lock()  # of two threads at a time one starts a JVM, and t
 
 
 def get_session(
-    app_name: str = "streaming-job", *, config: Mapping[str, str] | None = None, fast_start: bool = False
+    app_name: str = "streaming-job",
+    *,
+    config: Mapping[str, str] | None = None,
+    local: str = "classic",
+    fast_start: bool = False,
 ) -> SparkSession:
     """Return the Spark session to use here.
 
@@ -36,6 +40,8 @@ def get_session(
     Args:
         app_name: The application's name.
         config: Spark settings, none of them secret: a setting given here is visible in the process list.
+        local: ``classic`` starts a Spark in this process; ``warm`` attaches by Spark Connect to the one that
+            ``devkit spark up`` keeps ready, and starts it if it does not run.
         fast_start: Start a local session quicker at the price of throughput: for cells and tests.
 
     Raises:
@@ -50,7 +56,7 @@ def get_session(
     session = SparkSession.getActiveSession()
     if session is None:
         builder = SparkSession.builder.appName(app_name).config(map={**wanted})
-        with _starting, nullcontext() if _is_given() else _local_runtime(app_name, fast_start):
+        with _starting, nullcontext() if _is_given() else _local_runtime(app_name, local, fast_start):
             session = builder.getOrCreate()
     _apply(session, wanted)
     return session
@@ -78,10 +84,12 @@ def _is_given() -> bool:
     return any(name in os.environ for name in given)
 
 
-def _local_runtime(app_name: str, fast_start: bool) -> AbstractContextManager[None]:
+def _local_runtime(app_name: str, local: str, fast_start: bool) -> AbstractContextManager[None]:
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         prepare: Callable[..., AbstractContextManager[None]] = entry_point.load()
-        return prepare(app_name, fast_start=fast_start)
+        return prepare(app_name, warm=local == "warm", fast_start=fast_start)
+    if local == "warm":
+        raise ConfigurationError("the warm Spark needs the kit", remedy="Run `pip install spark-devkit`.")
     return nullcontext()
 
 

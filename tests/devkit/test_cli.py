@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from devkit import __version__
 from devkit.cli import COMMANDS, main
 
 HEAVY = ("pyspark", "pyarrow", "databricks", "werkzeug", "confluent_kafka", "mkdocs")
@@ -35,7 +36,26 @@ print(sorted(set(sys.modules) & set({HEAVY!r})))
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_an_unknown_verb_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["hubb", "up"])
-    assert "invalid choice: 'hubb'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["hubb", "up"], "unknown verb 'hubb'; did you mean 'hub'? Known: hub, tables,"),
+        (["hub", "stats"], "unknown verb 'stats'; did you mean 'status'? Known: up, down,"),
+        (["env", "--spark", "wram"], "unknown --spark 'wram'; did you mean 'warm'? Known: classic, warm."),
+        (["xyz"], "unknown verb 'xyz'. Known: hub, tables,"),
+    ],
+)
+def test_a_misspelt_word_is_told_the_nearest_and_the_known_ones(
+    capsys: pytest.CaptureFixture[str], given: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(given)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"devkit {__version__}\n"

@@ -1,3 +1,3 @@
-"""What runs on the laptop and in CI: runtimes, jars, the local event hub, deployment."""
+"""The laptop's side: local Spark, event hub and storage, and deployment; never deployed itself."""
 
 __version__ = "0.1.0"

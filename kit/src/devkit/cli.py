@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import entry_points
+from typing import NoReturn
 
+from devkit import __version__
 from spark_utils.errors import SparkUtilsError
 
+DESCRIPTION = "Databricks streaming jobs on your laptop: local Spark, event hub, storage and workspace, and deployment."
+EPILOG = """\
+`devkit VERB --help` explains a verb. A first run, without an account: `devkit hub up`, `devkit hub send --generate
+1000`, `python src/streaming_job.py --stop-after "20 seconds"`, `devkit tables`. A deployment: `devkit deploy plan`.
+"""
 # verb -> (module with `add_arguments(parser)`, one-line help); the module sets `parser.set_defaults(run=...)`,
 # and `run(arguments) -> int` gives the exit status.
 ENTRY_POINT_GROUP = "devkit.commands"
 COMMANDS: dict[str, tuple[str, str]] = {
-    "hub": ("devkit.hub.commands", "the local event hub: up, down, status, reset, send"),
-    "deploy": ("devkit.deploy.commands", "what is declared, on a workspace: plan, apply, prune, run, wait and more"),
-    "api": ("devkit.deploy.api_command", "a free-form call of a workspace's REST API: METHOD PATH [JSON]"),
-    "spark": ("devkit.spark.server_command", "a warm local Spark to attach to: up, down, status, logs"),
-    "azurite": ("devkit.storage.azurite_command", "a storage account on this machine, for abfs:// paths: up"),
-    "tables": ("devkit.project.tables", "what a job has written: counts, newest rows, reasons"),
-    "checkpoint": ("devkit.project.checkpoint", "how far a checkpoint and its tables have come: show, repair"),
-    "jars": ("devkit.spark.jars_command", "the jars of the runtime profiles: fetch, verify, lock"),
-    "runtime": ("devkit.spark.runtime_command", "the runtime profiles: list, spark-defaults"),
-    "env": ("devkit.spark.environment_command", "what a plain spark-submit needs, as lines for a shell"),
-    "schema": ("devkit.project.schema_commands", "infer a schema from samples, or show one: infer, show"),
-    "warm": ("devkit.spark.warm_up", "write the archive that lets later sessions start in a third of the time"),
-    "config": (
-        "devkit.project.config_command",
-        "the sample configuration and the table of options, written from the options",
-    ),
+    "hub": ("devkit.hub.commands", "run a local event hub, send and generate events"),
+    "tables": ("devkit.project.tables", "show what a job has written: counts, newest rows, reasons for rejection"),
+    "checkpoint": ("devkit.project.checkpoint", "show how far a checkpoint and its tables have come, or repair them"),
+    "spark": ("devkit.spark.server_command", "keep a local Spark ready, which jobs and tests attach to in a second"),
+    "azurite": ("devkit.storage.azurite_command", "run a local storage account, for abfs:// paths"),
+    "deploy": ("devkit.deploy.commands", "plan and apply what is declared in configuration/deploy to a workspace"),
+    "api": ("devkit.deploy.api_command", "call a workspace's REST API: METHOD PATH [JSON]"),
+    "schema": ("devkit.project.schema_commands", "infer a schema from samples, or show one in another form"),
+    "config": ("devkit.project.config_command", "write the sample configuration and README's table of options"),
+    "runtime": ("devkit.spark.runtime_command", "list the Databricks Runtimes that local Spark can mirror"),
+    "jars": ("devkit.spark.jars_command", "fetch, verify or lock the jars of a runtime"),
+    "warm": ("devkit.spark.warm_up", "prepare the archive that lets Spark start in a third of the time"),
+    "env": ("devkit.spark.environment_command", "print the shell variables that a plain spark-submit or pyspark needs"),
 }
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests the nearest word when a verb or a choice is misspelt."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the error, and end with status 2."""
+        choice = re.match(r"argument ([^:]*): invalid choice: '(.*?)' \(choose from (.*)\)$", message)
+        if choice:
+            what, word, known = choice[1].lower(), choice[2], re.findall(r"[^\s',]+", choice[3])
+            message = f"unknown {what} {word!r}{_nearest(word, known)} Known: {', '.join(known)}."
+        super().error(message)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else "."
 
 
 def commands() -> dict[str, tuple[str, str]]:
@@ -41,10 +64,13 @@ def commands() -> dict[str, tuple[str, str]]:
 
 def build_parser(wanted: str | None) -> argparse.ArgumentParser:
     """Build the parser of all verbs, with the arguments of the wanted one: no other verb's module is imported."""
-    parser = argparse.ArgumentParser(prog="devkit", description=__doc__)
+    parser = Parser(
+        prog="devkit", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"devkit {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, (module, summary) in commands().items():
-        verb_parser = verbs.add_parser(verb, help=summary, description=summary)
+        verb_parser = verbs.add_parser(verb, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if verb == wanted:
             importlib.import_module(module).add_arguments(verb_parser)
     return parser

@@ -238,6 +238,12 @@ class StreamingConfig(OptionGroup, title="Demonstration and preview"):
         StopAfter.parse,
         example="30 seconds",
     )
+    spark: str = word(
+        "Where there is no cluster: start a local Spark of its own (classic), or attach by Spark Connect to the one "
+        "that `devkit spark up` keeps ready (warm).",
+        "classic",
+        "warm",
+    )
     fast_start: bool = flag(
         "Start a local session in a third of the time, at the price of throughput; without effect on a cluster."
     )

@@ -46,7 +46,8 @@ class Repository:
     def add(self, coordinate: str, content: bytes) -> str:
         """Put a jar there, with its pom, and return its line of a lock."""
         group, artifact, version = coordinate.split(":")
-        pom = f"<groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>"
+        packaging = "<packaging>bundle</packaging>" if artifact == "b" else ""
+        pom = f"{packaging}<groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>"
         self.path(coordinate).parent.mkdir(parents=True, exist_ok=True)
         self.path(coordinate).write_bytes(content)
         self.path(coordinate, "jar.sha1").write_text(hashlib.sha1(content).hexdigest())

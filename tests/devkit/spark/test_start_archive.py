@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from pyspark import SparkContext
 
-from devkit.spark.java import Java
+from devkit.spark.java import Java, find_java
 from devkit.spark.start_archive import Archive, archive_of, is_on
 
 JAVA = Java(Path("/jdk"), 17, "17.0.15 Debian")
@@ -70,6 +71,34 @@ def test_warming_up_does_not_wait_for_a_job_that_runs_for_hours(path: Path, monk
     job._keep(subprocess.Popen(["true"], stdin=subprocess.PIPE))
     assert path.read_text() == "classes"
     assert not part.exists()
+
+
+def _newer_javas() -> list[Path]:
+    homes = {path.resolve().parents[1] for path in Path("/usr/lib/jvm").glob("*/bin/java")}
+    known = tuple(range(8, 99))
+    return [home / "bin/java" for home in sorted(homes) if find_java(known, {"JAVA_HOME": str(home)}).version >= 19]
+
+
+@pytest.mark.skipif(not _newer_javas(), reason="there is no Java 19 or newer on this machine")
+def test_from_java_19_on_the_jvm_looks_after_the_archive(tmp_path: Path) -> None:
+    path = tmp_path / "archive.jsa"
+    program = [*Archive(path, automatic=True).flags(), "-cp", str(_jar(tmp_path)), "Nothing"]
+    for spoilt in (False, True):
+        if spoilt:
+            path.write_bytes(path.read_bytes()[:5000])
+        done = subprocess.run([_newer_javas()[0], *program], capture_output=True, text=True, check=False)
+        assert "ClassNotFoundException" in done.stderr, "no class is needed to see that the JVM writes an archive"
+        assert path.stat().st_size > 5000
+    archive = Archive(path, automatic=True)
+    assert archive.is_whole()
+    archive.flags()
+    assert not archive._writes
+
+
+def _jar(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "empty.jar", "w") as jar:
+        jar.writestr("nothing", "")
+    return folder / "empty.jar"
 
 
 def test_a_jvm_that_failed_leaves_no_archive(path: Path) -> None:

@@ -11,15 +11,13 @@ The one of ``devkit spark up`` is ``ConnectServer.shared()``. It serves loopback
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -35,46 +33,25 @@ from devkit.processes import (
     spawn_detached,
     terminate,
 )
-from devkit.spark import local_session, start_archive
+from devkit.spark import local_session
+from devkit.spark.server_state import (
+    MAIN_CLASS,
+    PROPERTIES_FILE,
+    REMOTE_VARIABLE,
+    STATE_FILE,
+    TOKEN_VARIABLE,
+    ServerState,
+    running_server,
+    shared_folder,
+)
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.session import LOG_VARIABLE
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-MAIN_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
-TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105  # the name of Spark's own variable, not a token
-REMOTE_VARIABLE, MODE_VARIABLE = "SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"
+MODE_VARIABLE = "SPARK_CONNECT_MODE_ENABLED"
 START_SECONDS, STOP_SECONDS = 120.0, 30.0
-
-
-@dataclass(frozen=True)
-class ServerState:
-    """What a server keeps in its folder, in a file that only its owner may read.
-
-    Attributes:
-        port: It serves this port on loopback.
-        token: Who attaches must know it.
-        pid: The server's process.
-        started: When, in seconds since 1970.
-        spark: The version of Spark.
-    """
-
-    port: int
-    token: str = field(repr=False)
-    pid: int
-    started: float
-    spark: str
-
-    @property
-    def remote(self) -> str:
-        """The address for ``SPARK_REMOTE``: by name, because pyspark takes a token without TLS for `localhost` only."""
-        return f"sc://localhost:{self.port}"
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The environment variables by which pyspark attaches; the token is a secret."""
-        return {REMOTE_VARIABLE: self.remote, TOKEN_VARIABLE: self.token}
 
 
 class ConnectServer:
@@ -92,8 +69,7 @@ class ConnectServer:
     @classmethod
     def shared(cls) -> ConnectServer:
         """Return the server of ``devkit spark up``: one for each Python environment, whose packages its workers use."""
-        environment = hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]
-        return cls(cache.home() / "spark-server" / environment)
+        return cls(shared_folder())
 
     @property
     def log(self) -> Path:
@@ -107,19 +83,15 @@ class ConnectServer:
 
     @property
     def _state_file(self) -> Path:
-        return self.folder / "state.json"
+        return self.folder / STATE_FILE
 
     @property
     def _mark(self) -> str:
-        return str(self.folder / "spark-defaults.conf")
+        return str(self.folder / PROPERTIES_FILE)
 
     def state(self) -> ServerState | None:
         """Return what is known of the running server, or None when it does not run."""
-        try:
-            state = ServerState(**json.loads(self._state_file.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):  # of another version: it is started anew
-            return None
-        return state if is_running(state.pid, MAIN_CLASS, self._mark) else None
+        return running_server(self.folder)
 
     def memory(self) -> int | None:
         """Return the memory of the running server in bytes, where the system tells."""
@@ -195,7 +167,7 @@ class ConnectServer:
             self.folder,
             local_session.settings(
                 prepared,
-                start_archive.reading_flags(prepared.archive()),
+                prepared.archive().reading_flags(),
                 self.folder / "log4j2.properties",
                 fast_start=self._fast_start,
             )

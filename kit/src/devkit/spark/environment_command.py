@@ -1,4 +1,4 @@
-"""``devkit env``: what a plain ``spark-submit`` needs, as lines for a shell; ``eval "$(devkit env)"``."""
+"""``devkit env``: what a plain ``spark-submit`` or pyspark needs, as lines for a shell; ``eval "$(devkit env)"``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import sys
 
 from devkit import cache
 from devkit.spark import local_session
+from devkit.spark.connect_server import ConnectServer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the verb."""
+    """Declare the verb and its option."""
+    help_text = "for spark-submit, or for pyspark to attach to the warm server (default: %(default)s)"
+    parser.add_argument("--spark", choices=("classic", "warm"), default="classic", help=help_text)
     parser.set_defaults(run=_print_environment)
 
 
-def _print_environment(_arguments: argparse.Namespace) -> int:
-    for name, value in environment(local_session.prepare()).items():
+def _print_environment(arguments: argparse.Namespace) -> int:
+    warm = arguments.spark == "warm"
+    variables = ConnectServer.shared().start().variables if warm else environment(local_session.prepare())
+    for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
 

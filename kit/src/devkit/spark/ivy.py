@@ -94,7 +94,8 @@ def _settings() -> list[str]:
 def _module(coordinates: Sequence[_Coordinate]) -> str:
     lines = [
         f"<dependency org={quoteattr(group)} name={quoteattr(artifact)} rev={quoteattr(version)} "
-        'transitive="false" conf="default->master(default)"/>'
+        'transitive="false" conf="default->master(default)">'
+        f'<artifact name={quoteattr(artifact)} type="jar" ext="jar"/></dependency>'  # though its pom says `bundle`
         for group, artifact, version in coordinates
     ]
     return (

@@ -10,6 +10,7 @@ import importlib
 import os
 import shlex
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -23,7 +24,8 @@ from devkit.spark import jars, start_archive
 from devkit.spark.compiled_classes import compile_to_jar
 from devkit.spark.java import Java, find_java
 from devkit.spark.runtimes import RuntimeProfile, installed_profile, installed_spark
-from spark_utils.parsing.jvm.java_reader import packaged_jar
+from devkit.spark.server_state import running_server, shared_folder
+from spark_utils.errors import RuntimeSetupError
 from spark_utils.session import LOG_SETTING, LOG_VARIABLE
 
 KEPT_LOGS = 20
@@ -75,9 +77,10 @@ class Preparation:
         """The jars as a class path."""
         return os.pathsep.join(map(str, self.jars))
 
-    def archive(self) -> Path:
-        """The place of the start-up archive."""
-        return start_archive.archive_of(self.java, [*self.jars, *sorted((self.spark_home / "jars").glob("*.jar"))])
+    def archive(self) -> start_archive.Archive:
+        """Return the start-up archive of a run."""
+        path = start_archive.archive_of(self.java, [*self.jars, *sorted((self.spark_home / "jars").glob("*.jar"))])
+        return start_archive.Archive(path, automatic=self.java.version >= start_archive.AUTOMATIC_SINCE)
 
 
 def prepare() -> Preparation:
@@ -105,6 +108,8 @@ def _compiled(java: Java, spark_home: Path) -> Path:
 
 def _reader() -> list[Path]:
     """Keep the wheel's reader of bodies in the cache, where a start-up archive finds it again from any environment."""
+    from spark_utils.parsing.jvm.java_reader import packaged_jar  # it imports pyspark: verbs like `status` need it not
+
     packaged = packaged_jar()
     if packaged is None:
         return []
@@ -119,7 +124,7 @@ def _reader() -> list[Path]:
 
 
 @contextmanager
-def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
+def local_runtime(app_name: str, *, warm: bool, fast_start: bool) -> Iterator[None]:
     """Let a JVM that pyspark starts inside this block have everything that a local session needs.
 
     The environment is put back afterwards, so that other programs started by this one are not touched; only
@@ -128,8 +133,14 @@ def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
 
     Args:
         app_name: Names the log file.
+        warm: Start none: let pyspark attach to the warm server, which is started if it does not run. Its address and
+            token stay in the environment, since pyspark asks for them whenever a session is asked for.
         fast_start: Take the levers that start quicker and run slower: for cells and tests.
     """
+    if warm:
+        _attach_to_warm_server()
+        yield
+        return
     from pyspark import SparkContext
 
     if os.environ.get("SPARK_CONF_DIR") or SparkContext._gateway is not None:  # an earlier session's JVM runs already
@@ -137,15 +148,22 @@ def local_runtime(app_name: str, *, fast_start: bool) -> Iterator[None]:
         return
     prepared = prepare()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    archive = start_archive.Archive(prepared.archive()) if start_archive.is_on() else None
-    flags = archive.flags() if archive else []
-    defaults = _configuration_folder(prepared, flags, fast_start=fast_start) / "spark-defaults.conf"
+    archive = prepared.archive()
+    defaults = _configuration_folder(prepared, archive.flags(), fast_start=fast_start) / "spark-defaults.conf"
     with _environment(launch_variables(prepared, defaults, app_name)):
         threading.Thread(target=_import_pandas, daemon=True).start()
         yield
     _silence_query_contexts()
-    if archive:
-        archive.keep_at_exit(SparkContext._gateway.proc)  # type: ignore[attr-defined]  # started inside the block
+    archive.keep_at_exit(SparkContext._gateway.proc)  # type: ignore[attr-defined]  # started inside the block
+
+
+def _attach_to_warm_server() -> None:
+    if running_server(shared_folder()) is None:
+        subprocess.run([sys.executable, "-m", "devkit.cli", "spark", "up"], stdout=sys.stderr, check=False)
+    state = running_server(shared_folder())
+    if state is None:
+        raise RuntimeSetupError("the warm Spark server does not run", remedy="`devkit spark up` says why.")
+    os.environ.update(state.variables)
 
 
 def _import_pandas() -> None:

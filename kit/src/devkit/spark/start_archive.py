@@ -1,9 +1,10 @@
 """Class-data sharing: the JVM maps the classes of an earlier run instead of loading them again.
 
-The first run writes an archive when it ends (``-XX:ArchiveClassesAtExit``), later runs map it
-(``-XX:SharedArchiveFile``), which takes a third off the time to the first micro-batch and costs about 200 MB of
-disk. An archive belongs to one build of Java and one list of jars, which its name carries. One that is absent or
-damaged is written anew by the next run; a JVM would pass over a damaged head, but crash on a short file.
+The first run writes an archive when it ends, later runs map it, which takes a third off the time to the first
+micro-batch and costs about 200 MB of disk. An archive belongs to one build of Java and one list of jars, which its name
+carries. From Java 19 on the JVM does all of it (``-XX:+AutoCreateSharedArchive``, JDK-8261455). Java 17 writes on
+request (``-XX:ArchiveClassesAtExit``) and maps what it is given (``-XX:SharedArchiveFile``); one that is absent or
+damaged is written anew by the next run here: that JVM would pass over a damaged head, but crash on a short file.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ FAST_SETTINGS = {
     "spark.driver.memory": "1g",
 }
 DUMP_SECONDS = 120
+AUTOMATIC_SINCE = 19
 
 
 def is_on() -> bool:
@@ -52,16 +54,17 @@ def archive_of(java: Java, jars: Iterable[Path]) -> Path:
     return cache.home() / "archives" / f"java{java.version}-{digest.hexdigest()[:16]}.jsa"
 
 
-def reading_flags(path: Path) -> list[str]:
-    """Return the JVM's flags that map an archive which is whole; none otherwise, or when archives are switched off."""
-    return Archive(path).reading_flags() if is_on() else []
-
-
 class Archive:
-    """The archive of one run: used if it is there, else written by this run if no other process is at it."""
+    """The archive of one run: used if it is there, else written by this run if no other process is at it.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        path: Its place.
+        automatic: Whether the JVM looks after it by itself.
+    """
+
+    def __init__(self, path: Path, *, automatic: bool = False) -> None:
+        self.path = path
+        self._automatic = automatic
         self._part = path.with_name(f"{path.name}.{os.getpid()}.part")
         self._note = path.with_name(f"{path.name}.complete")
         self._held = contextlib.ExitStack()
@@ -69,25 +72,33 @@ class Archive:
 
     def flags(self) -> list[str]:
         """Return the JVM's flags for this run, and take the lock if it is to write the archive."""
-        if reading := self.reading_flags():
+        reading = self.reading_flags()
+        if reading or not is_on():
             return reading
         try:
-            self._held.enter_context(cache.exclusive(self._path.with_suffix(".lock")).acquire(timeout=0))
+            self._held.enter_context(cache.exclusive(self.path.with_suffix(".lock")).acquire(timeout=0))
         except Timeout:
             if os.environ.get(SWITCH_VARIABLE) != WRITE_AT_ONCE:
                 return []  # another process will write it
         else:
-            for left_over in self._path.parent.glob(f"{self._path.name}*"):  # damaged, or of a run that was killed
+            for left_over in self.path.parent.glob(f"{self.path.name}*"):  # damaged, or of a run that was killed
                 left_over.unlink(missing_ok=True)
         self._writes = True
         return [f"-XX:ArchiveClassesAtExit={self._part}", *SILENT]
 
     def reading_flags(self) -> list[str]:
-        """Return the flags that map the archive, or none when it is not whole."""
-        return ["-Xshare:auto", f"-XX:SharedArchiveFile={self._path}", *SILENT] if self.is_whole() else []
+        """Return the flags that map the archive: none when it is not whole, or archives are switched off."""
+        if not is_on():
+            return []
+        if self._automatic:
+            self._writes = not self.is_whole()
+            return ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={self.path}", *SILENT]
+        return ["-Xshare:auto", f"-XX:SharedArchiveFile={self.path}", *SILENT] if self.is_whole() else []
 
     def is_whole(self) -> bool:
         """Return whether the archive is there, of the size and time that were noted when it was complete."""
+        if self._automatic:
+            return self.path.exists()
         try:
             return self._note.read_text(encoding="utf-8") == self._state()
         except FileNotFoundError:
@@ -107,10 +118,10 @@ class Archive:
             if jvm.stdin:
                 jvm.stdin.close()  # the JVM of pyspark ends, and writes the archive, when its standard input does
             if jvm.wait(DUMP_SECONDS) == 0 and not self.is_whole():
-                self._part.replace(self._path)
+                self._part.replace(self.path)
                 cache.write_atomically(self._note, self._state())
             self._part.unlink(missing_ok=True)
 
     def _state(self) -> str:
-        found = self._path.stat()
+        found = self.path.stat()
         return f"{found.st_size} {found.st_mtime_ns}\n"

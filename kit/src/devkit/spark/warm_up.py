@@ -33,12 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _warm(_arguments: argparse.Namespace) -> int:
-    path = local_session.prepare().archive()
-    archive = start_archive.Archive(path)
+    archive = local_session.prepare().archive()
     if not start_archive.is_on():
         print(f"instant start is switched off by {start_archive.SWITCH_VARIABLE}")
     elif archive.is_whole():
-        print(f"instant start is ready: {path}")
+        print(f"instant start is ready: {archive.path}")
     else:
         started = time.monotonic()
         environment = {**os.environ, start_archive.SWITCH_VARIABLE: start_archive.WRITE_AT_ONCE}
@@ -46,10 +45,10 @@ def _warm(_arguments: argparse.Namespace) -> int:
         if done.returncode or not archive.is_whole():
             raise RuntimeSetupError(
                 "the start-up archive was not written",
-                origin=str(path),
+                origin=str(archive.path),
                 remedy="Sessions start all the same, only slower; `devkit warm` tries again.",
             )
-        print(f"instant start is ready after {time.monotonic() - started:.0f} s: {path}")
+        print(f"instant start is ready after {time.monotonic() - started:.0f} s: {archive.path}")
     return 0
 
 

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from devkit.spark import local_session, start_archive
+from devkit.spark import local_session
 from devkit.spark.warm_up import GENERATED_CODE
 from local_workspace.server.state import State
 from spark_utils.session import LOG_VARIABLE
@@ -47,9 +47,7 @@ def settings(state: State, more: Mapping[str, str], folder: Path) -> dict[str, s
         more: Settings of the cluster or the task.
         folder: Where the process keeps what it needs while it runs.
     """
-    archive = prepared().archive()
-    whole = start_archive.is_on() and start_archive.Archive(archive).is_whole()
-    flags = ["-Xshare:auto", f"-XX:SharedArchiveFile={archive}", *start_archive.SILENT] if whole else []
+    flags = prepared().archive().reading_flags()
     found = local_session.settings(prepared(), flags, folder / "log4j2.properties", fast_start=True)
     own = {
         "spark.sql.warehouse.dir": state.path("warehouse").as_uri(),
