@@ -206,12 +206,12 @@ def test_a_folder_is_deployed_without_its_hidden_files(project: Project) -> None
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("resources: [1]", "resources/all.yml:1: `resources` must be a mapping"),
-        ("resources: {jobs: [a]}", "resources/all.yml:1: 'jobs' must be a mapping of keys"),
-        ("resources: {jobs: a}", "resources/all.yml:1: 'jobs' must be a mapping of keys"),
-        ("variables: [1]", "resources/all.yml:1: `variables` must be a mapping"),
-        ("include: 5", "resources/all.yml:1: `include` must be a list"),
-        ("include: [[a]]", "resources/all.yml:1: `include` must be a list"),
+        ("resources: [1]", "resources/all.yml:1: 'resources' must be a mapping"),
+        ("resources: {jobs: [a]}", "resources/all.yml:1: 'jobs' must be a mapping"),
+        ("resources: {jobs: a}", "resources/all.yml:1: 'jobs' must be a mapping"),
+        ("variables: [1]", "resources/all.yml:1: 'variables' must be a mapping"),
+        ("include: 5", "resources/all.yml:1: 'include' must be a list"),
+        ("include: [[a]]", "resources/all.yml:1: item 1 of 'include' must be text"),
         ("include: ['/*.yml']", "resources/all.yml:1: no file matches '/*.yml'"),
         ("resources: &a {jobs: *a}", "resources/all.yml:1: an alias refers to a value that contains it"),
         ("resources:\n  jobs: !python/object x", "resources/all.yml:2: unknown tag"),
@@ -237,7 +237,7 @@ def test_an_environment_of_the_wrong_shape_is_a_mistake_with_its_line(project: P
 def test_a_project_that_is_no_text_is_a_mistake_with_its_line(project: Project) -> None:
     project.environment(head="project: [x]")
     project.resources("")
-    assert mistakes(project)[0] == "environments/dev.yml:1: `project` must be a text"
+    assert mistakes(project)[0] == "environments/dev.yml:1: 'project' must be text, not a list"
 
 
 def test_a_secret_of_the_projects_env_file_is_taken_and_none_from_beyond_the_project(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_scope_that_holds_undeclared_secrets_is_never_replaced() -> None:
 def test_a_text_where_patterns_are_protected_is_a_mistake(project: Project) -> None:
     project.environment("protect: jobs.j\n")
     project.resources("")
-    with pytest.raises(DeclarationError, match=r"dev.yml:3: `protect` must be a list of texts"):
+    with pytest.raises(DeclarationError, match=r"dev.yml:3: 'protect' must be a list"):
         project.load()
 
 

@@ -9,22 +9,14 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from devkit.deploy.declaration.kinds import PRINCIPALS
 from devkit.deploy.declaration.loading import load
 from devkit.deploy.declaration.model import Declaration, Desired
 from devkit.deploy.plan.references import referred_kind, replace_values
 
 # Kinds that a bundle knows, and the fields that it calls by another name.
 BUNDLED: Final = {"jobs": "jobs", "pipelines": "pipelines", "clusters": "clusters", "warehouses": "sql_warehouses"}
-NAMED_FIELDS: Final = {"user": "user_name", "group": "group_name", "service_principal": "service_principal_name"}
-LOOKUPS: Final = {
-    "existing_cluster_id": ("clusters", "cluster"),
-    "instance_pool_id": ("instance_pools", "instance_pool"),
-    "driver_instance_pool_id": ("instance_pools", "instance_pool"),
-    "policy_id": ("cluster_policies", "cluster_policy"),
-    "warehouse_id": ("warehouses", "warehouse"),
-    "job_id": ("jobs", "job"),
-    "pipeline_id": ("pipelines", "pipeline"),
-}
+LOOKUPS: Final = {"cluster_policies": "cluster_policy"}  # a kind without its plural's s otherwise
 
 
 def write_bundle(folder: Path, file: Path, base: Path | None = None) -> list[str]:
@@ -88,9 +80,10 @@ def _body(declaration: Declaration, desired: Desired, lookups: dict[str, Any]) -
     declared = {(each.kind, each.name): each.key for each in declaration.resources}
 
     def change(path: str, field: str, value: Any) -> Any:
-        if referred_kind(path, field, desired.kind) is None or not isinstance(value, str):
+        kind = referred_kind(path, field, desired.kind)
+        if kind is None or not isinstance(value, str):
             return value
-        kind, lookup = LOOKUPS[field]
+        lookup = LOOKUPS.get(kind, kind.removesuffix("s"))
         key = declared.get((kind, value))
         if key is not None and kind in BUNDLED:
             return f"${{resources.{BUNDLED[kind]}.{key}.id}}"
@@ -100,9 +93,10 @@ def _body(declaration: Declaration, desired: Desired, lookups: dict[str, Any]) -
 
     body: dict[str, Any] = _local_paths(replace_values(desired.body, change), declaration)
     listed = (each for each in declaration.resources if each.kind == "permissions" and each.key == desired.address)
+    fields = {what: field for field, what in PRINCIPALS.items()}
     for granted in listed:
         body["permissions"] = [
-            {"level": level, NAMED_FIELDS[who.partition(":")[0]]: who.partition(":")[2]}
+            {"level": level, fields[who.partition(":")[0]]: who.partition(":")[2]}
             for who, level in granted.body["principals"].items()
         ]
     return body

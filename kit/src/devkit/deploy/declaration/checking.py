@@ -57,13 +57,13 @@ def _mistakes_of_value(value: Any, hint: Any, place: Place, path: tuple[str | in
         if isinstance(value, dict):
             yield from mistakes_of(value, spec_fields(hint), place, path)
         else:
-            yield f"{place(path)}: {path[-1]!r} must be a mapping, not {_shown(value)}"
+            yield f"{place(path)}: {_called(path)} must be a mapping, not {_shown(value)}"
     elif isinstance(hint, type) and issubclass(hint, enum.Enum):
         known = [str(each.value) for each in hint]
         if value not in known:
-            yield f"{place(path)}: {path[-1]!r} cannot be {_shown(value)}; {suggestion(str(value), known)}"
+            yield f"{place(path)}: {_called(path)} cannot be {_shown(value)}; {suggestion(str(value), known)}"
     elif not _fits(value, hint):
-        yield f"{place(path)}: {path[-1]!r} must be {_named(hint)}, not {_shown(value)}{_quotes(value, hint)}"
+        yield f"{place(path)}: {_called(path)} must be {_named(hint)}, not {_shown(value)}{_quotes(value, hint)}"
 
 
 def _mistakes_of_container(
@@ -71,15 +71,20 @@ def _mistakes_of_container(
 ) -> Iterator[str]:
     if not isinstance(value, origin):
         kind = "a list" if origin is list else "a mapping"
-        yield f"{place(path)}: {path[-1]!r} must be {kind}, not {_shown(value)}"
+        yield f"{place(path)}: {_called(path)} must be {kind}, not {_shown(value)}"
     elif origin is list:
         for index, each in enumerate(value):
             if each is None:
-                yield f"{place((*path, index))}: item {index + 1} of {path[-1]!r} is empty"
+                yield f"{place((*path, index))}: {_called((*path, index))} is empty"
             yield from _mistakes_of_value(each, inner[0], place, (*path, index))
     else:
         for name, each in value.items():
             yield from _mistakes_of_value(each, inner[1], place, (*path, name))
+
+
+def _called(path: tuple[str | int, ...]) -> str:
+    last = path[-1]
+    return f"item {last + 1} of {path[-2]!r}" if isinstance(last, int) else repr(last)
 
 
 def _without_none(hint: Any) -> Any:

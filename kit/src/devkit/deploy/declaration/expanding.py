@@ -19,14 +19,13 @@ from devkit.deploy.declaration.content import (
     wheel_path,
 )
 from devkit.deploy.declaration.job_checks import job_mistakes
-from devkit.deploy.declaration.kinds import KINDS
+from devkit.deploy.declaration.kinds import KINDS, PRINCIPALS
 from devkit.deploy.declaration.model import Desired
 from devkit.deploy.declaration.variables import secret_source
 from devkit.deploy.declaration.yaml_files import Document
 from devkit.deploy.errors import DeclarationError
 
 ACL_LEVELS: Final = ("READ", "WRITE", "MANAGE")
-PRINCIPALS: Final = {"user_name": "user", "group_name": "group", "service_principal_name": "service_principal"}
 STREAM_KEYS: Final = ("checkpoint", "batch_pattern", "within_seconds")
 DEFAULT_STREAM: Final = {"batch_pattern": r"\bbatch\"?[ =:]+(\d+)", "within_seconds": 600}
 

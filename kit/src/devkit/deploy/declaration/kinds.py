@@ -18,6 +18,8 @@ OptionalText = str | None
 OptionalFlag = bool | None
 Anything = Any | None
 
+# The fields of a permission that name its principal, and how an access list calls them.
+PRINCIPALS: Final = {"user_name": "user", "group_name": "group", "service_principal_name": "service_principal"}
 # The permission levels of each object type.
 # Source: https://docs.databricks.com/api/workspace/permissions/getpermissionlevels.
 LEVELS: Final = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -13,14 +13,11 @@ from devkit.deploy.declaration.checking import mistakes_of, suggestion
 from devkit.deploy.declaration.expanding import Declared, expand, paths_of
 from devkit.deploy.declaration.kinds import KINDS
 from devkit.deploy.declaration.model import LONGEST_TAG, PATH_KINDS, Declaration, Desired, Owner
-from devkit.deploy.declaration.shapes import misshapen
 from devkit.deploy.declaration.variables import SECRET_SOURCES, VARIABLE, Variables
 from devkit.deploy.declaration.yaml_files import Document, read_yaml
 from devkit.deploy.errors import DeclarationError
 
 DEFAULT_FOLDER: Final = Path("configuration") / "deploy"
-ENVIRONMENT_KEYS: Final = ("project", "workspace", "include", "variables", "protect", "resources")
-RESOURCE_KEYS: Final = ("include", "variables", "resources")
 ROOTS: Final = ("root", "volume_root", "repos_root")
 WORKSPACE_KEYS: Final = (
     *ROOTS,
@@ -37,6 +34,13 @@ WORKSPACE_KEYS: Final = (
     "azure_workspace_resource_id",
     "login_endpoint",
 )
+Workspace = make_dataclass("Workspace", [(name, str | None, None) for name in WORKSPACE_KEYS])
+RESOURCE_FILE: Final = {
+    "include": list[str],
+    "variables": dict[str, Any],
+    "resources": dict[str, dict[str, Any] | None],
+}
+ENVIRONMENT_FILE: Final = {**RESOURCE_FILE, "project": str, "workspace": Workspace, "protect": list[str]}
 MOUNTS: Final = (
     "mounts are not deployed: they give every user of the workspace the same rights, and Databricks deprecated them. "
     "Declare a Unity Catalog volume over an external location instead, and read /Volumes/<catalog>/<schema>/<volume>"
@@ -70,9 +74,9 @@ def load(environment: str, folder: Path = DEFAULT_FOLDER, base: Path | None = No
     inside = folder.parent.name == DEFAULT_FOLDER.parent.name
     loading = _Loading(environment, folder, (base or (folder.parent.parent if inside else folder)).resolve())
     top = _open_environment(loading)
-    _include(loading, top, ENVIRONMENT_KEYS)
-    settings = top.content if isinstance(top.content, dict) else {}
-    if settings.get("project") is None:
+    _include(loading, top)
+    settings = top.content
+    if not settings.get("project") and not any("'project' must be" in each for each in loading.mistakes):
         loading.mistakes.append(f"{top.place(())}: `project` is missing: the name that marks what this project owns")
     variables = _variables(loading, settings)
     _names(loading, variables)
@@ -106,50 +110,49 @@ def _open_environment(loading: _Loading) -> Document:
         known = [each.stem for each in sorted(file.parent.glob("*.yml"))]
         hint = suggestion(loading.environment, known)
         raise DeclarationError([f"{_shown(loading, file)}: unknown environment {loading.environment!r}; {hint}"])
-    return _read(loading, file)
+    return _read(loading, file, ENVIRONMENT_FILE)
 
 
-def _read(loading: _Loading, file: Path) -> Document:
-    document = read_yaml(file, _shown(loading, file))
+def _read(loading: _Loading, file: Path, known: Mapping[str, Any]) -> Document:
+    """Read a file, and take out of it what has the wrong shape."""
+    read = read_yaml(file, _shown(loading, file))
+    loading.mistakes += read.mistakes
+    content: dict[str, Any] = {}
+    if isinstance(read.content, dict):
+        for name, value in read.content.items():
+            found = [] if name.startswith("x-") else list(mistakes_of({name: value}, known, read.place, ()))
+            loading.mistakes += found  # beneath x-… is a place for anchors
+            if not found and value is not None:
+                content[name] = value
+    elif read.content is not None:
+        loading.mistakes.append(f"{read.place(())}: the file must be a mapping")
+    document = replace(read, content=content)
     loading.documents.append(document)
-    loading.mistakes += [*document.mistakes, *misshapen(document)]
     return document
 
 
-def _include(loading: _Loading, document: Document, known: tuple[str, ...]) -> None:
-    """Check the keys of a file, take its resources, and go through the files that it includes."""
-    content = document.content if isinstance(document.content, dict) else {}
-    _check_keys(loading, document, (), content, known)
-    _check_keys(loading, document, ("workspace",), content.get("workspace") or {}, WORKSPACE_KEYS)
-    _gather(loading, document, content.get("resources") or {})
-    for index, pattern in enumerate(content.get("include") or []):
-        found = _fitting(document.file.parent, pattern)
+def _include(loading: _Loading, document: Document) -> None:
+    """Take the resources of a file, and go through the files that it includes."""
+    _gather(loading, document, document.content.get("resources") or {})
+    for index, pattern in enumerate(document.content.get("include") or []):
+        found = _matching(document.file.parent, pattern)
         files = sorted(Path(os.path.normpath(file)) for file in found)  # without `..`, as a reader would name them
         if not files:
             loading.mistakes.append(f"{document.place(('include', index))}: no file matches {pattern!r}")
         for file in files:
             if file.resolve() not in [each.file.resolve() for each in loading.documents]:
                 try:
-                    _include(loading, _read(loading, file), RESOURCE_KEYS)
+                    _include(loading, _read(loading, file, RESOURCE_FILE))
                 except DeclarationError as error:
                     loading.mistakes += error.mistakes
 
 
-def _fitting(folder: Path, pattern: str) -> list[Path]:
+def _matching(folder: Path, pattern: str) -> list[Path]:
     """Return the files that a pattern matches; a pattern that leaves the folder's tree matches nothing."""
     try:
         return list(folder.glob(pattern))
     except (ValueError, NotImplementedError):
         return []
-
-
-def _check_keys(
-    loading: _Loading, document: Document, path: tuple[str, ...], content: dict[str, Any], known: tuple[str, ...]
-) -> None:
-    for name in content:
-        if name not in known and not (name.startswith("x-") and not path):  # a place for anchors
-            where = document.place((*path, name))
-            loading.mistakes.append(f"{where}: unknown key {name!r}; {suggestion(name, known)}")
 
 
 def _gather(loading: _Loading, document: Document, resources: dict[str, Any]) -> None:
@@ -181,8 +184,7 @@ def _variables(loading: _Loading, settings: dict[str, Any]) -> Variables:
     values: dict[str, Any] = {"project": settings.get("project", ""), "environment": loading.environment}
     texts: dict[str, str] = {}
     for document in reversed(loading.documents):
-        given = (document.content or {}).get("variables") if isinstance(document.content, dict) else None
-        for name, value in (given or {}).items():
+        for name, value in document.content.get("variables", {}).items():
             values[f"var.{name}"] = value
             texts.pop(f"var.{name}", None)
             if ("variables", name) in document.texts:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from devkit.deploy.declaration.kinds import KINDS
+from devkit.deploy.declaration.kinds import KINDS, PRINCIPALS
 from devkit.deploy.declaration.model import Desired, Json, Owner, plain_path
 from devkit.deploy.plan.model import Actual
 from devkit.deploy.resources.base import Context, Recording, Resource, concurrently
 
 PERMITTED: Final = {name: kind.permissions for name, kind in KINDS.items() if kind.permissions}
-FIELDS: Final = {"user": "user_name", "group": "group_name", "service_principal": "service_principal_name"}
+FIELDS: Final = {what: field for field, what in PRINCIPALS.items()}
 
 
 class Permissions(Resource):
