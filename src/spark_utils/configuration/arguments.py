@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -27,7 +27,6 @@ from spark_utils.configuration.config_files import (
     DEFAULT_CONFIG_FILE,
     Entry,
     find_config_file,
-    project_directory,
     read_config_file,
 )
 from spark_utils.configuration.explain import explain
@@ -47,15 +46,6 @@ DEFAULT: Final = "default"
 COMMAND_LINE_ONLY: Final = ("--config", "--explain-config", "--help")
 _CONFIG_VARIABLE: Final = ENVIRONMENT_PREFIX + "CONFIG"
 _REMEDY: Final = "See --help, or configuration/README.md."
-
-
-@dataclass(frozen=True)
-class _Given:
-    """The text given for one option, and where it came from."""
-
-    text: str = field(repr=False)
-    origin: str
-    folder: Path
 
 
 class _Mistake(Exception):  # noqa: N818 - not an error of its own: it carries argparse's complaint to the list of all
@@ -145,11 +135,7 @@ def parse_arguments(
     file = _chosen_file(told.config or environ.get(_CONFIG_VARIABLE) or config_file, folder)
     entries = _file_entries(file, folder, options, mistakes)
     mistakes += _unknown_variables(environ, options)
-    given = {
-        option.name: entry
-        for option in options
-        if (entry := _given(option, told, environ, entries, (folder, project_directory(file, folder))))
-    }
+    given = {option.name: entry for option in options if (entry := _given(option, told, environ, entries, folder))}
     config = _convert(options, given, mistakes)
     if not mistakes:
         mistakes += check_settings(config, environ)
@@ -205,18 +191,18 @@ def _given(
     told: argparse.Namespace,
     environ: Mapping[str, str],
     entries: Mapping[str, Entry],
-    folders: tuple[Path, Path],
-) -> _Given | None:
+    working: Path,
+) -> Entry | None:
     """Return the strongest text for an option: command line > environment > file."""
-    working, project = folders
     text = getattr(told, option.name)
     if text is not None:
         # Python before 3.12.5 takes the value `--` for the end of the options, and gives an empty list.
-        return _Given(text if isinstance(text, str) else "--", f"{COMMAND_LINE} --{option.name}", working)
+        value = text if isinstance(text, str) else "--"
+        return Entry(option.name, value, f"{COMMAND_LINE} --{option.name}", working)
     if option.environment in environ:
-        return _Given(environ[option.environment], f"environment variable {option.environment}", working)
-    entry = entries.get(option.name)
-    return None if entry is None else _Given(entry.value, entry.origin, project)
+        origin = f"environment variable {option.environment}"
+        return Entry(option.name, environ[option.environment], origin, working)
+    return entries.get(option.name)
 
 
 def _unknown_variables(environ: Mapping[str, str], options: list[Option]) -> list[str]:
@@ -239,23 +225,23 @@ def _unknown_arguments(extra: list[str], known: list[str]) -> list[str]:
     """Name unknown options; a value, which may be a secret, is never shown."""
     names = [text.partition("=")[0] for text in extra if re.match(r"--[a-z][a-z-]*(=|$)", text)]
     if extra and not names:
-        return [f"{COMMAND_LINE}: a value belongs to no option (not shown); put quotes around a value with spaces"]
+        return [f"{COMMAND_LINE}: unexpected value (not shown); quote a value that has spaces"]
     return [f"{COMMAND_LINE}: unknown option {name}{_nearest(name, known, prefix='--')}" for name in names]
 
 
-def _convert(options: list[Option], given: Mapping[str, _Given], mistakes: list[str]) -> StreamingConfig:
+def _convert(options: list[Option], given: Mapping[str, Entry], mistakes: list[str]) -> StreamingConfig:
     values: dict[str, dict[str, Any]] = {"": {}}
     origins = dict.fromkeys((option.name for option in options), DEFAULT)
     for option in options:
         entry = given.get(option.name)
-        if entry is None or not entry.text.strip():
+        if entry is None or not entry.value.strip():
             if option.required:
                 mistakes.append(f"--{option.name} is required ({option.environment} in the environment)")
             continue
         try:
             values.setdefault(option.owner, {})[option.field] = _value(option, entry)
         except ValueError as error:
-            mistakes.append(f"{entry.origin}: {option.shown(entry.text)} does not fit --{option.name}: {error}")
+            mistakes.append(f"{entry.origin}: invalid value {option.shown(entry.value)} for --{option.name}: {error}")
         except ConfigurationError as error:
             mistakes.append(str(error).removesuffix("."))
         else:
@@ -268,10 +254,10 @@ def _convert(options: list[Option], given: Mapping[str, _Given], mistakes: list[
     return _with_output(StreamingConfig(**values[""], **groups, origins=origins), given)
 
 
-def _value(option: Option, entry: _Given) -> Any:
+def _value(option: Option, entry: Entry) -> Any:
     if option.sensitive:
-        return Secret(entry.text, origin=entry.origin)
-    value = option.parse(entry.text)
+        return Secret(entry.value, origin=entry.origin)
+    value = option.parse(entry.value)
     later = option.owner == "output"  # its paths may lie in the storage account
     if not option.path or later or (option.name == "schema" and _is_schema_text(value)):
         return value
@@ -282,7 +268,7 @@ def _is_schema_text(value: str) -> bool:
     return value.lstrip().startswith("{") or (re.search(r"[\s<]", value) is not None and not Path(value).suffix)
 
 
-def _with_output(config: StreamingConfig, given: Mapping[str, _Given]) -> StreamingConfig:
+def _with_output(config: StreamingConfig, given: Mapping[str, Entry]) -> StreamingConfig:
     """Resolve the two paths that may lie in the storage account, and derive the checkpoint from the output."""
     storage = _in_the_clouds_domain(config)
     output, origins = config.output, dict(config.origins)

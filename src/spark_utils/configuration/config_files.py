@@ -7,7 +7,7 @@ because keys and connection strings may hold one. A key may stand only once.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,15 +20,19 @@ _LINE = re.compile(r"(?:--)?(?P<key>[A-Za-z][\w-]*)\s*[=:]\s*(?P<value>.*)", re.
 
 @dataclass(frozen=True)
 class Entry:
-    """One `key = value` line; `origin` is `file:line`."""
+    """The text given for one option.
+
+    Args:
+        key: The option's name.
+        value: The text, which may be a secret.
+        origin: Where it was given, such as `file:line`.
+        folder: Where a relative path starts.
+    """
 
     key: str
-    value: str
+    value: str = field(repr=False)
     origin: str
-
-    def __repr__(self) -> str:
-        """Show key and place only: the value may be a secret."""
-        return f"Entry({self.key!r}, {self.origin!r})"
+    folder: Path
 
 
 def find_config_file(working_directory: Path) -> Path | None:
@@ -38,14 +42,8 @@ def find_config_file(working_directory: Path) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def project_directory(config_file: Path | None, working_directory: Path) -> Path:
-    """Return the folder that relative paths of the file, and defaults, start from.
-
-    It is the folder that holds `configuration/`; for a file elsewhere the file's own folder; without a file the
-    working directory.
-    """
-    if config_file is None:
-        return working_directory.resolve()
+def _project_directory(config_file: Path) -> Path:
+    """Return the folder that holds `configuration/`; for a file elsewhere the file's own folder."""
     folder = config_file.resolve().parent
     return folder.parent if folder.name == DEFAULT_CONFIG_FILE.parent.name else folder
 
@@ -66,6 +64,7 @@ def read_config_file(file: Path, *, shown_as: str | None = None) -> tuple[list[E
             origin="--config",
             remedy="Name a readable file, or leave --config out.",
         ) from None
+    folder = _project_directory(file)
     entries: dict[str, Entry] = {}
     mistakes: list[str] = []
     for number, line in enumerate(lines, start=1):
@@ -79,5 +78,5 @@ def read_config_file(file: Path, *, shown_as: str | None = None) -> tuple[list[E
         if key in entries:
             mistakes.append(f"{name}:{number}: {key!r} is given twice; the first is at {entries[key].origin}")
             continue
-        entries[key] = Entry(key, unquote(match["value"].strip()), f"{name}:{number}")
+        entries[key] = Entry(key, unquote(match["value"].strip()), f"{name}:{number}", folder)
     return list(entries.values()), mistakes

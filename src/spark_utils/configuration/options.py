@@ -158,7 +158,7 @@ def flag_value(text: str) -> bool:
     """Read `true` or `false` (also yes/no, on/off, 1/0)."""
     word = text.strip().lower()
     if word not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
-        raise ValueError("write true or false")
+        raise ValueError("expected true or false")
     return word in ("true", "yes", "on", "1")
 
 
@@ -168,7 +168,7 @@ def whole_number(lowest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         digits = re.sub(r"(?<=\d)[_,](?=\d)", "", text.strip())
         if not digits.isdecimal() or int(digits) < lowest:
-            raise ValueError(f"write a whole number of at least {lowest}")
+            raise ValueError(f"expected a whole number of at least {lowest}")
         return int(digits)
 
     return parse
@@ -179,7 +179,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text.strip().lower() not in words:
-            raise ValueError(f"write one of {', '.join(words)}")
+            raise ValueError(f"expected one of {', '.join(words)}")
         return text.strip().lower()
 
     return parse
@@ -224,5 +224,5 @@ def text_map(text: str) -> FrozenMap:
     except ValueError:
         values = None
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-        raise ValueError('write a JSON object of texts, such as {"a.b": "json"}')
+        raise ValueError('expected a JSON object of texts, such as {"a.b": "json"}')
     return FrozenMap(values)

@@ -34,22 +34,22 @@ def _secrets(config: StreamingConfig) -> Iterator[str]:
 def _source(source: SourceOptions) -> Iterator[str]:
     if source.kind == "files":
         if not source.path:
-            yield "--source files needs --source-path"
+            yield "--source files requires --source-path"
         return
     yield from _incomplete_principal(source, "event_hubs_")
     string = source.event_hubs_connection_string
     ways = _ways(source, "event_hubs_connection_string", "event_hubs_client_secret", "event_hubs_service_credential")
     if len(ways) > 1:
-        yield f"{' and '.join(ways)} exclude each other: authenticate to Event Hubs in one way"
+        yield f"{' and '.join(ways)} are mutually exclusive: choose one way to authenticate to Event Hubs"
     elif not ways:
         yield (
-            "--source hub needs --event-hubs-connection-string, a service principal (--event-hubs-tenant-id, "
+            "--source hub requires --event-hubs-connection-string, a service principal (--event-hubs-tenant-id, "
             "--event-hubs-client-id, --event-hubs-client-secret) or --event-hubs-service-credential"
         )
     elif string is None:
         for name in ("event_hubs_namespace", "event_hubs_name"):
             if not getattr(source, name):
-                yield f"{ways[0]} needs {_argument(name)}"
+                yield f"{ways[0]} requires {_argument(name)}"
     elif string.reference is None:
         try:
             _ = source.authentication  # a plain connection string can be judged now, a reference when it is used
@@ -60,9 +60,9 @@ def _source(source: SourceOptions) -> Iterator[str]:
 def _storage(storage: StorageOptions) -> Iterator[str]:
     ways = _ways(storage, "account_key", "sas_token", "client_secret", prefix="storage_")
     if len(ways) > 1:
-        yield f"{' and '.join(ways)} exclude each other: authenticate to the storage account in one way"
+        yield f"{' and '.join(ways)} are mutually exclusive: choose one way to authenticate to the storage account"
     if ways and not storage.account_name:
-        yield f"{ways[0]} needs --storage-account-name"
+        yield f"{ways[0]} requires --storage-account-name"
     yield from _incomplete_principal(storage, "", shown="storage_")
 
 
@@ -70,13 +70,13 @@ def _output(output: OutputOptions, environ: Mapping[str, str]) -> Iterator[str]:
     checkpoint, root = output.checkpoint_path.rstrip("/"), output.path.rstrip("/")
     for folder in (f"{root}/{table}" for table in TABLES):
         if checkpoint == folder or checkpoint.startswith(folder + "/"):
-            yield f"--checkpoint-path {checkpoint!r} lies in the table {folder!r}; put it beside the tables"
+            yield f"--checkpoint-path {checkpoint!r} is inside the table {folder!r}; put it beside the tables"
     if checkpoint == root:
         yield f"--checkpoint-path is --output-path, {root!r}; give it a folder of its own"
     for argument, path in (("--output-path", output.path), ("--checkpoint-path", output.checkpoint_path)):
         on_driver = "DATABRICKS_RUNTIME_VERSION" in environ and Path(path).is_relative_to(Path.cwd())
         if on_driver and not path.startswith(("/Volumes/", "/dbfs/")):
-            yield f"{argument} {path!r} is a folder of the driver, which vanishes; name a volume or a URL"
+            yield f"{argument} {path!r} is on the driver's local disk, which is lost with it; use a volume or a URL"
     if output.trigger.kind != "available-now" and is_serverless(environ):
         yield (
             f"--trigger is {str(output.trigger)!r}, and serverless compute runs streams with `available-now` only; "

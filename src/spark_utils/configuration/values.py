@@ -29,7 +29,7 @@ def parse_seconds(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
     unit = _UNITS.get(match[2].removesuffix("s") or "s") or _UNITS.get(match[2]) if match else None
     if match is None or unit is None or float(match[1]) == 0:
-        raise ValueError("write a number and a unit, such as '5 seconds', '500 ms' or '2 minutes'")
+        raise ValueError("expected a number and a unit, such as '5 seconds', '500 ms' or '2 minutes'")
     return float(match[1]) * unit
 
 
@@ -58,7 +58,7 @@ class Trigger:
         try:
             return cls("interval", parse_seconds(kind))
         except ValueError:
-            raise ValueError("write 'available-now', 'once', or an interval such as '5 seconds'") from None
+            raise ValueError("expected 'available-now', 'once', or an interval such as '5 seconds'") from None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class StopAfter:
         try:
             return cls(seconds=parse_seconds(text))
         except ValueError:
-            raise ValueError("write a duration such as '30 seconds', or a number such as '1000 events'") from None
+            raise ValueError("expected a duration such as '30 seconds', or a number such as '1000 events'") from None
 
     def __str__(self) -> str:
         """The form in which it is configured."""
@@ -151,7 +151,7 @@ class StartingPosition:
         except (ValueError, AttributeError):
             pass  # told below, with all the forms that are understood
         raise ValueError(
-            "write 'earliest', 'latest', a time such as '2026-01-31T12:00:00Z', or JSON by partition: "
+            "expected 'earliest', 'latest', a time such as '2026-01-31T12:00:00Z', or JSON by partition: "
             '\'{"0": 1200, "1": 0}\' (offsets) or \'{"0": "2026-01-31T12:00:00Z"}\' (times)'
         )
 

@@ -48,4 +48,4 @@ def test_each_option_of_the_sample_is_accepted(tmp_path: Path) -> None:
     # every way to authenticate is named, so these, and nothing else, are at odds
     told = [line for line in str(caught.value).splitlines() if line.startswith("  - ")]
     assert len(told) == 2
-    assert all("exclude each other" in line for line in told)
+    assert all("are mutually exclusive" in line for line in told)

@@ -133,7 +133,7 @@ def test_values_that_begin_with_a_dash_or_brackets_arrive_whole(project: Path) -
 
 def test_a_group_made_by_hand_reads_texts_as_arguments_are_read() -> None:
     assert OutputOptions(trigger="5 seconds").trigger == Trigger("interval", 5)  # type: ignore[arg-type]  # a text
-    with pytest.raises(ConfigurationError, match="engine is 'gpu': write one of auto, jvm, arrow"):
+    with pytest.raises(ConfigurationError, match="engine is 'gpu': expected one of auto, jvm, arrow"):
         ParseOptions(engine="gpu")  # type: ignore[arg-type]  # a mistake
 
 
@@ -223,8 +223,8 @@ def test_all_mistakes_are_told_at_once_with_origin_and_nearest_name(project: Pat
         "configuration/run_args_streaming.conf:4: the line is not of the form",
         "unknown environment variable STREAMING_STORAGE_KEYS; did you mean STREAMING_STORAGE_KEY?",
         "unknown option --output-pth; did you mean --output-path?",
-        "command line --preview: 'many' does not fit --preview: write a whole number",
-        "environment variable STREAMING_PARSE_ENGINE: 'pandas' does not fit --parse-engine: write one of auto",
+        "command line --preview: invalid value 'many' for --preview: expected a whole number",
+        "environment variable STREAMING_PARSE_ENGINE: invalid value 'pandas' for --parse-engine: expected one of auto",
     ):
         assert part in told
     assert "canary" not in told
@@ -236,7 +236,7 @@ def test_options_cannot_be_abbreviated(project: Path) -> None:
 
 def test_a_value_in_two_words_is_explained_without_showing_it(project: Path) -> None:
     told = mistakes(project, "--trigger", "5", "canary")
-    assert "put quotes around" in told
+    assert "quote a value" in told
     assert "canary" not in told
 
 
@@ -253,19 +253,19 @@ PRINCIPAL = ["--event-hubs-tenant-id", "t", "--event-hubs-client-id", "c", "--ev
 @pytest.mark.parametrize(
     ("argv", "environ", "told"),
     [
-        (["--source", "files"], {}, "--source files needs --source-path"),
-        (PRINCIPAL, {}, "exclude each other"),
+        (["--source", "files"], {}, "--source files requires --source-path"),
+        (PRINCIPAL, {}, "are mutually exclusive"),
         (PRINCIPAL[:4], {}, "the service principal is incomplete: --event-hubs-client-secret missing"),
-        (PRINCIPAL, {"STREAMING_EVENT_HUBS_CONNECTION_STRING": ""}, "needs --event-hubs-namespace"),
-        ([], {"STREAMING_EVENT_HUBS_CONNECTION_STRING": ""}, "--source hub needs --event-hubs-connection-string"),
+        (PRINCIPAL, {"STREAMING_EVENT_HUBS_CONNECTION_STRING": ""}, "requires --event-hubs-namespace"),
+        ([], {"STREAMING_EVENT_HUBS_CONNECTION_STRING": ""}, "--source hub requires --event-hubs-connection-string"),
         ([], {"STREAMING_EVENT_HUBS_CONNECTION_STRING": KEY}, "part 1 has no known name"),
-        (["--storage-account-key", KEY], {}, "--storage-account-key needs --storage-account-name"),
+        (["--storage-account-key", KEY], {}, "--storage-account-key requires --storage-account-name"),
         (
             ["--storage-account-key", "{{secrets/canary}}"],
             {"STREAMING_STORAGE_ACCOUNT_NAME": "a"},
             "reference is malformed",
         ),
-        (["--storage-sas-token", KEY], {"STREAMING_STORAGE_KEY": KEY}, "exclude each other"),
+        (["--storage-sas-token", KEY], {"STREAMING_STORAGE_KEY": KEY}, "are mutually exclusive"),
         (["--checkpoint-path", "out/events/checkpoint"], {}, "put it beside the tables"),
         (["--checkpoint-path", "out/rejected"], {}, "put it beside the tables"),
         (["--checkpoint-path", "out"], {}, "give it a folder of its own"),
@@ -298,7 +298,7 @@ def test_serverless_compute_refuses_a_trigger_it_does_not_have(
 def test_a_folder_of_the_driver_is_refused_on_databricks(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     told = mistakes(project, environ={"DATABRICKS_RUNTIME_VERSION": "18.0"})
-    assert "is a folder of the driver" in told
+    assert "is on the driver's local disk" in told
 
 
 def test_a_reference_needs_no_secret_until_it_is_used(project: Path) -> None:

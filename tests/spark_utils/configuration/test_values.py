@@ -98,5 +98,5 @@ def test_a_starting_position_gives_sparks_own_options(text: str, options: dict[s
     "text", ["", "first", "{}", "[1]", '{"a": 1}', '{"0": 1.5}', '{"0": true}', '{"0": 1, "1": "2026-01-01"}']
 )
 def test_anything_else_is_no_starting_position(text: str) -> None:
-    with pytest.raises(ValueError, match="write 'earliest'"):
+    with pytest.raises(ValueError, match="expected 'earliest'"):
         StartingPosition.parse(text)
