@@ -13,7 +13,12 @@ from filelock import FileLock
 
 from tests.project import ROOT, copy_project
 
-pytest_plugins = ["spark_utils.testing", "devkit.testing", "devkit.storage.testing_azurite"]
+pytest_plugins = [
+    "spark_utils.testing",
+    "devkit.testing",
+    "devkit.storage.testing_azurite",
+    "local_pipelines.testing",
+]
 
 
 @pytest.fixture(scope="session")

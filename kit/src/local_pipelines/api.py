@@ -1,0 +1,357 @@
+"""The functions of `dlt` and `pyspark.pipelines`, which declare into the registry of the pipeline being read.
+
+Names, keywords and their meaning are those of Databricks' Lakeflow pipelines (the `databricks-dlt` stub 0.3.0, the
+documentation of 2026-11, and pyspark 4.3); an unknown keyword is a mistake with a suggestion.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql.types import StructType
+
+from local_pipelines import reads
+from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
+from local_pipelines.errors import PipelineError, suggestion
+from local_pipelines.model import Action, Dataset, Expectation, Flow, Kind, Sink
+from local_pipelines.registry import calling_place, current, rules_of, view_name
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+
+def checked(function: F) -> F:
+    """Note unknown, doubled and missing arguments as mistakes of the pipeline, and call with the others."""
+    signature = inspect.signature(function)
+    known = list(signature.parameters)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for keyword in [keyword for keyword in kwargs if keyword not in known]:
+            del kwargs[keyword]
+            near = suggestion(keyword, known)
+            current().problem(f"{function.__name__}: unknown keyword '{keyword}'{near}")
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            current().problem(f"{function.__name__}: {error}")
+            return _unchanged
+        return function(*bound.args, **bound.kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def _unchanged(function: F) -> F:
+    return function
+
+
+def _decorate(call: str, function: object, register: Callable[[Callable[..., Any]], None]) -> Any:
+    """Serve ``@table`` and ``@table(…)``: register the function, and hand it back as it was."""
+
+    def decorator(decorated: Any) -> Any:
+        if not callable(decorated):
+            current().problem(f"{call} decorates a function, not {decorated!r}")
+        else:
+            register(decorated)
+        return decorated
+
+    if function is None:
+        return decorator
+    if not callable(function):
+        current().problem(f"{call}: the first positional argument is the query function, not {function!r}; use name=")
+        return _unchanged
+    return decorator(function)
+
+
+def _names(call: str, keyword: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    current().problem(f"{call}: {keyword} must be a list of column names, not {value!r}")
+    return ()
+
+
+def _texts(call: str, keyword: str, value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: str(item).lower() if isinstance(item, bool) else str(item) for key, item in value.items()}
+    current().problem(f"{call}: {keyword} must be a dictionary of strings, not {value!r}")
+    return {}
+
+
+def _dataset(call: str, kind: Kind, name: object, options: Mapping[str, Any]) -> Dataset | None:
+    """Return a dataset with the options that all kinds share, or nothing when its name is wrong."""
+    registry = current()
+    if not isinstance(name, str):
+        registry.problem(f"{call}: the name must be a string, not {name!r}")
+        return None
+    schema = options.get("schema")
+    if schema is not None and not isinstance(schema, str | StructType):
+        registry.problem(f"{call}: schema must be DDL text or a StructType, not {schema!r}")
+        schema = None
+    if options.get("format") not in (None, "delta"):
+        registry.problem(f"{call}: tables are Delta tables, not '{options['format']}'")
+    try:
+        full = view_name(name) if kind is Kind.VIEW else registry.definitions.table_name(name)
+    except PipelineError as error:
+        registry.problem(f"{call}: {error}")
+        return None
+    partitions = _names(call, "partition_cols", options.get("partition_cols"))
+    clusters = _names(call, "cluster_by", options.get("cluster_by"))
+    if partitions and clusters:
+        registry.problem(f"{call}: partition_cols and cluster_by exclude each other")
+    if options.get("row_filter"):
+        warnings.warn(f"'{name}': row_filter needs Unity Catalog and is not enforced here", stacklevel=4)
+    return Dataset(
+        name=full,
+        said=name,
+        kind=kind,
+        place=calling_place(),
+        comment=options.get("comment"),
+        properties=_texts(call, "table_properties", options.get("table_properties")),
+        partition_columns=partitions,
+        cluster_columns=clusters,
+        schema=schema,
+        path=options.get("path"),
+        private=bool(options.get("temporary") or options.get("private")),
+        spark_conf=_texts(call, "spark_conf", options.get("spark_conf")),
+    )
+
+
+def _with_query(call: str, kind: Kind, query_function: object, name: object, options: Mapping[str, Any]) -> Any:
+    def register(function: Callable[..., Any]) -> None:
+        dataset = _dataset(call, kind, name if name is not None else function.__name__, options)
+        if dataset is not None and current().add_dataset(dataset, function):
+            current().add_flow(Flow(dataset.said, dataset.name, function, dataset.place, spark_conf=dataset.spark_conf))
+
+    return _decorate(call, query_function, register)
+
+
+@checked
+def table(  # noqa: PLR0913, PLR0917  # the platform's signature
+    query_function: Any = None,
+    name: str | None = None,
+    comment: str | None = None,
+    spark_conf: Mapping[str, str] | None = None,
+    table_properties: Mapping[str, str] | None = None,
+    partition_cols: Sequence[str] | None = None,
+    path: str | None = None,
+    schema: str | StructType | None = None,
+    temporary: bool = False,
+    cluster_by: Sequence[str] | None = None,
+    row_filter: str | None = None,
+    private: bool = False,
+    cluster_by_auto: bool = False,
+    format: str | None = None,
+) -> Any:
+    """Declare a table: a streaming table where the query is a stream, else a materialized view."""
+    return _with_query("table", Kind.TABLE, query_function, name, locals())
+
+
+@checked
+def materialized_view(  # noqa: PLR0913, PLR0917  # the platform's signature
+    query_function: Any = None,
+    name: str | None = None,
+    comment: str | None = None,
+    spark_conf: Mapping[str, str] | None = None,
+    table_properties: Mapping[str, str] | None = None,
+    partition_cols: Sequence[str] | None = None,
+    path: str | None = None,
+    schema: str | StructType | None = None,
+    temporary: bool = False,
+    cluster_by: Sequence[str] | None = None,
+    row_filter: str | None = None,
+    private: bool = False,
+    cluster_by_auto: bool = False,
+    format: str | None = None,
+) -> Any:
+    """Declare a materialized view: a batch query whose result replaces the table at each update."""
+    return _with_query("materialized_view", Kind.MATERIALIZED_VIEW, query_function, name, locals())
+
+
+@checked
+def temporary_view(
+    query_function: Any = None,
+    name: str | None = None,
+    comment: str | None = None,
+    spark_conf: Mapping[str, str] | None = None,
+) -> Any:
+    """Declare a view: never stored, inlined wherever it is read."""
+    return _with_query("temporary_view", Kind.VIEW, query_function, name, locals())
+
+
+@checked
+def create_streaming_table(  # noqa: PLR0913, PLR0917  # the platform's signature
+    name: str,
+    comment: str | None = None,
+    spark_conf: Mapping[str, str] | None = None,
+    table_properties: Mapping[str, str] | None = None,
+    partition_cols: Sequence[str] | None = None,
+    path: str | None = None,
+    schema: str | StructType | None = None,
+    expect_all: Mapping[str, str | Column] | None = None,
+    expect_all_or_drop: Mapping[str, str | Column] | None = None,
+    expect_all_or_fail: Mapping[str, str | Column] | None = None,
+    cluster_by: Sequence[str] | None = None,
+    row_filter: str | None = None,
+    private: bool = False,
+    temporary: bool = False,
+    cluster_by_auto: bool = False,
+    format: str | None = None,
+) -> None:
+    """Declare a streaming table that flows write to."""
+    dataset = _dataset("create_streaming_table", Kind.STREAMING_TABLE, name, locals())
+    if dataset is not None:
+        given = {Action.WARN: expect_all, Action.DROP: expect_all_or_drop, Action.FAIL: expect_all_or_fail}
+        for action, rules in given.items():
+            dataset.expectations += rules_of(rules, action) if rules is not None else []
+        current().add_dataset(dataset)
+
+
+@checked
+def append_flow(
+    name: Any = None,
+    target: str | None = None,
+    comment: str | None = None,  # noqa: ARG001
+    spark_conf: Mapping[str, str] | None = None,
+    once: bool = False,
+) -> Any:
+    """Declare a flow that appends to a streaming table or sink; with `once` from a batch query, one time."""
+    if callable(name) or target is None:
+        current().problem("append_flow: the keyword 'target' is missing")
+        return name if callable(name) else _unchanged
+
+    def register(function: Callable[..., Any]) -> None:
+        conf = _texts("append_flow", "spark_conf", spark_conf)
+        current().add_flow(Flow(name or function.__name__, target, function, calling_place(), bool(once), conf))
+
+    return _decorate("append_flow", None, register)
+
+
+@checked
+def create_sink(name: str, format: str, options: Mapping[str, str] | None = None) -> None:
+    """Declare a sink: Kafka, Delta (``path`` or ``tableName``) or a custom data source."""
+    place = calling_place()
+    given = _texts("create_sink", "options", options)
+    if format == "delta" and len({"path", "tableName"} & set(given)) != 1:
+        current().problem(f"create_sink: the Delta sink '{name}' needs either the option path or tableName")
+    current().add_sink(Sink(name, place, format, given))
+
+
+@checked
+def foreach_batch_sink(name: Any = None) -> Any:
+    """Declare a sink whose decorated ``handler(batch_df, batch_id)`` gets every micro-batch."""
+    said = None if callable(name) else name
+
+    def register(function: Callable[..., Any]) -> None:
+        current().add_sink(Sink(said or function.__name__, calling_place(), handler=function))
+
+    return _decorate("foreach_batch_sink", name if callable(name) else None, register)
+
+
+def _expectation(call: str, action: Action) -> Callable[..., Any]:
+    def expect(name: Any, inv: Any) -> Any:
+        if not isinstance(name, str) or not isinstance(inv, str | Column):
+            current().problem(f"{call}: takes a name and a condition (SQL text or a Column), not {name!r}, {inv!r}")
+            return _unchanged
+        rule = Expectation(name, inv, action, calling_place())
+        return _decorate(call, None, lambda function: current().add_rules(function, [rule]))
+
+    expect.__name__ = call
+    return checked(expect)
+
+
+def _expectations(call: str, action: Action) -> Callable[..., Any]:
+    def expect_all(expectations: Mapping[str, str | Column]) -> Any:
+        rules = rules_of(expectations, action)
+        return _decorate(call, None, lambda function: current().add_rules(function, rules))
+
+    expect_all.__name__ = call
+    return checked(expect_all)
+
+
+expect = _expectation("expect", Action.WARN)
+expect_or_drop = _expectation("expect_or_drop", Action.DROP)
+expect_or_fail = _expectation("expect_or_fail", Action.FAIL)
+expect_all = _expectations("expect_all", Action.WARN)
+expect_all_or_drop = _expectations("expect_all_or_drop", Action.DROP)
+expect_all_or_fail = _expectations("expect_all_or_fail", Action.FAIL)
+
+
+@checked
+def create_auto_cdc_flow(  # noqa: PLR0913, PLR0917  # the platform's signature
+    target: str,
+    source: str,
+    keys: Sequence[str | Column],
+    sequence_by: str | Column,
+    where: str | Column | None = None,
+    ignore_null_updates: bool = False,
+    apply_as_deletes: str | Column | None = None,
+    apply_as_truncates: str | Column | None = None,
+    column_list: Sequence[str | Column] | None = None,
+    except_column_list: Sequence[str | Column] | None = None,
+    stored_as_scd_type: int | str = "1",
+    track_history_column_list: Sequence[str | Column] | None = None,
+    track_history_except_column_list: Sequence[str | Column] | None = None,
+    flow_name: str | None = None,
+    once: bool = False,
+    ignore_null_updates_column_list: Sequence[str | Column] | None = None,
+    ignore_null_updates_except_column_list: Sequence[str | Column] | None = None,
+    columns_to_update: str | None = None,
+    system_sequence_by: str | Column | None = None,
+    name: str | None = None,
+    spark_conf: Mapping[str, str] | None = None,
+) -> None:
+    """Declare that a source's rows are changes, by key and sequence, of a streaming table."""
+    spec, problems = CdcSpec.read(locals())
+    for problem in problems:
+        current().problem(f"create_auto_cdc_flow: {problem}")
+    if spec is not None:
+        said = name or flow_name or target
+        conf = _texts("create_auto_cdc_flow", "spark_conf", spark_conf)
+        query = functools.partial(reads.table, source, stream=not once)
+        current().add_flow(Flow(said, target, query, calling_place(), bool(once), conf, spec))
+
+
+@checked
+def create_auto_cdc_from_snapshot_flow(
+    target: str,
+    source: Any,
+    keys: Sequence[str | Column],
+    stored_as_scd_type: int | str = "1",
+    track_history_column_list: Sequence[str | Column] | None = None,
+    track_history_except_column_list: Sequence[str | Column] | None = None,
+    name: str | None = None,
+    flow_name: str | None = None,
+) -> None:
+    """Declare that whole snapshots of a source, by name or by function, are the states of a streaming table."""
+    spec, problems = SnapshotSpec.read(locals())
+    for problem in problems:
+        current().problem(f"create_auto_cdc_from_snapshot_flow: {problem}")
+    if spec is not None:
+        query = functools.partial(reads.table, source, stream=False) if isinstance(source, str) else source
+        current().add_flow(Flow(name or flow_name or target, target, query, calling_place(), cdc=spec))
+
+
+def read(name: str) -> DataFrame:
+    """Read a dataset as a batch, as ``spark.read.table`` does."""
+    return reads.table(name, stream=False)
+
+
+def read_stream(name: str) -> DataFrame:
+    """Read a dataset as a stream, as ``spark.readStream.table`` does."""
+    return reads.table(name, stream=True)
+
+
+def on_event_hook(function: Any = None, max_allowable_consecutive_failures: int | None = None) -> Any:  # noqa: ARG001
+    """Hand each event of the log to a function, as a dictionary."""
+    return _decorate("on_event_hook", function, current().definitions.hooks.append)

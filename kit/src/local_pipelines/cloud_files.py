@@ -1,0 +1,145 @@
+"""Auto Loader's files (`cloudFiles`) by Spark's own file source.
+
+Inferred columns of JSON and CSV are strings unless ``cloudFiles.inferColumnTypes`` is true, and come with
+``_rescued_data``; a given schema comes without it, unless ``rescuedDataColumn`` names one (Databricks' documentation).
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from local_pipelines.errors import PipelineError
+
+RESCUED = "_rescued_data"
+OF_THE_SOURCE = {"maxfilespertrigger": "maxFilesPerTrigger", "maxbytespertrigger": "maxBytesPerTrigger"}
+KNOWN = {
+    *("format", "schemalocation", "schemahints", "infercolumntypes", "schemaevolutionmode", "includeexistingfiles"),
+    *("usenotifications", "validateoptions", "backfillinterval", "allowoverwrites", "partitioncolumns", "maxfileage"),
+    *("usemanagedfileevents", "useincrementallisting", "cleansource", *OF_THE_SOURCE),
+}
+TEXT_FORMATS = {"json", "csv"}
+
+
+def read(
+    spark: SparkSession, path: str | None, settings: Mapping[str, Any], *, stream: bool = True, empty: str | None = None
+) -> DataFrame:
+    """Return the frame of a folder's files.
+
+    Args:
+        spark: The session.
+        path: Folder, file or pattern.
+        settings: ``schema`` and ``options`` (keys in small letters), see `local_pipelines.reads.settings_of`.
+        stream: Whether to read it as a stream.
+        empty: An empty folder, to read nothing, with the same schema.
+
+    Raises:
+        PipelineError: An option is missing or unknown, or no schema can be found.
+    """
+    options = dict(settings["options"])
+    own = {key.removeprefix("cloudfiles."): options.pop(key) for key in list(options) if key.startswith("cloudfiles.")}
+    unknown = sorted(set(own) - KNOWN)
+    if unknown:
+        raise PipelineError(f"unknown option of cloudFiles: {', '.join(unknown)}")
+    path = path or options.pop("path", None)
+    if path is None or "format" not in own:
+        raise PipelineError("cloudFiles needs the option cloudFiles.format and a path")
+    file_format = own["format"]
+    given = settings.get("schema")
+    inferred = given is None
+    schema: Any = _inferred(spark, file_format, path, options, own) if inferred else given
+    if isinstance(schema, str):
+        schema = StructType.fromDDL(schema)
+    rescued = options.pop("rescueddatacolumn", RESCUED if inferred else None)
+    limits = {OF_THE_SOURCE[key]: value for key, value in own.items() if key in OF_THE_SOURCE}
+    place = empty or path
+    reader: Any = spark.readStream if stream else spark.read
+    multiline = options.get("multiline", "false").lower() == "true"
+    if rescued and file_format == "json" and not multiline:
+        return _rescuing_json(reader.options(**limits), place, schema, options, rescued)
+    if rescued and file_format == "csv":
+        return _rescuing_csv(reader.options(**options, **limits), place, schema, rescued)
+    frame: DataFrame = reader.format(file_format).options(**options, **limits).schema(schema).load(place)
+    return frame.withColumn(rescued, F.lit(None).cast("string")) if rescued else frame
+
+
+def _inferred(
+    spark: SparkSession, file_format: str, path: str, options: Mapping[str, str], own: Mapping[str, str]
+) -> StructType:
+    if file_format in {"text", "binaryFile", "binaryfile"}:
+        return spark.read.format(file_format).load(_existing(path)).schema
+    typed = own.get("infercolumntypes", "false").lower() == "true"
+    extra = {"inferSchema": "true"} if file_format == "csv" and typed else {}
+    found = spark.read.format(file_format).options(**{**extra, **options}).load(_existing(path)).schema
+    if file_format in TEXT_FORMATS and not typed:
+        found = StructType([StructField(column.name, StringType()) for column in found])
+    hints: Any = StructType.fromDDL(own["schemahints"]) if "schemahints" in own else StructType()
+    by_name = {hint.name.lower(): hint for hint in hints}
+    columns = [by_name.pop(column.name.lower(), column) for column in found]
+    return StructType([*columns, *by_name.values()])
+
+
+def _existing(path: str) -> str:
+    plain = path.removeprefix("file:")
+    local = "://" not in path
+    if local and not Path(plain).exists() and not glob.glob(plain):  # noqa: PTH207  # a pattern may be absolute
+        raise PipelineError(
+            f"cloudFiles cannot infer a schema: {path} does not exist", remedy="Create it, or give a schema."
+        )
+    if local and Path(plain).is_dir() and not any(found.is_file() for found in Path(plain).rglob("[!._]*")):
+        raise PipelineError(
+            f"cloudFiles cannot infer a schema: {path} holds no file", remedy="Put a file there, or give a schema."
+        )
+    return path
+
+
+def _rescuing_json(reader: Any, path: str, schema: StructType, options: Mapping[str, str], rescued: str) -> DataFrame:
+    """Parse each line, and keep what the schema has no place for as JSON text in the column `rescued`."""
+    lines: DataFrame = reader.format("text").load(path)
+    of_the_folder = {column.lower() for column in lines.columns} - {"value"}
+    inside = StructType([column for column in schema if column.name.lower() not in of_the_folder])
+    file = F.col("_metadata.file_path")
+    parsed = lines.where(F.length(F.trim("value")) > 0).select(
+        "*",
+        file.alias("__file"),
+        F.from_json("value", inside, dict(options)).alias("__typed"),
+        F.from_json("value", "map<string,string>").alias("__raw"),
+    )
+    names = F.array(*[F.lit(column.name) for column in inside]) if len(inside) else F.array().cast("array<string>")
+    misfits = F.array(
+        *[F.when(F.col("__typed").getField(column.name).isNull(), F.lit(column.name)) for column in inside]
+    ).cast("array<string>")
+    left = F.map_filter(
+        "__raw", lambda key, value: value.isNotNull() & (~F.array_contains(names, key) | F.array_contains(misfits, key))
+    )
+    rest = F.when(
+        F.col("__raw").isNull(),
+        F.to_json(F.create_map(F.lit("_corrupt_record"), F.col("value"), F.lit("_file_path"), F.col("__file"))),
+    ).when(F.size(left) > 0, F.to_json(F.map_concat(left, F.create_map(F.lit("_file_path"), F.col("__file")))))
+    columns = [
+        F.col(column.name) if column.name.lower() in of_the_folder else F.col("__typed").getField(column.name)
+        for column in schema
+    ]
+    named = [column.alias(field.name) for column, field in zip(columns, schema, strict=True)]
+    return parsed.select(*named, rest.alias(rescued))
+
+
+def _rescuing_csv(reader: Any, path: str, schema: StructType, rescued: str) -> DataFrame:
+    """Read texts, and keep those that do not fit their column's type in the column `rescued`."""
+    texts = StructType([StructField(column.name, StringType()) for column in schema])
+    frame: DataFrame = reader.format("csv").schema(texts).load(path)
+    quoted = {column.name: F.col(f"`{column.name.replace('`', '``')}`") for column in schema}
+    typed = {column.name: quoted[column.name].try_cast(column.dataType) for column in schema}
+    left = F.map_filter(
+        F.create_map(*[part for name in quoted for part in (F.lit(name), F.when(typed[name].isNull(), quoted[name]))]),
+        lambda _, value: value.isNotNull(),
+    )
+    path_of = F.create_map(F.lit("_file_path"), F.col("_metadata.file_path"))
+    rest = F.when(F.size(left) > 0, F.to_json(F.map_concat(left, path_of)))
+    return frame.select(*[column.alias(name) for name, column in typed.items()], rest.alias(rescued))

@@ -1,0 +1,84 @@
+"""What goes wrong with a pipeline.
+
+::
+
+    SparkUtilsError
+    └── PipelineError
+        ├── DefinitionError   the pipeline is wrong as written: every mistake at once, nothing was written
+        └── UpdateRefusedError   an update that cannot start: another one runs, or the storage is not a pipeline's
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from spark_utils.errors import SparkUtilsError
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where something stands in the user's source.
+
+    Attributes:
+        file: Path as it was given.
+        line: Counted from 1; 0 where only the file is known.
+    """
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        """Return ``file:line``, which terminals and editors open."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a pipeline.
+
+    Attributes:
+        message: What is wrong, with the offending value, and the remedy.
+        place: Where it stands, where that is known.
+    """
+
+    message: str
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        """Return ``file:line: message``."""
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class PipelineError(SparkUtilsError):
+    """Something about a pipeline is wrong."""
+
+
+class DefinitionError(PipelineError):
+    """The pipeline is wrong as written; nothing was written.
+
+    Args:
+        problems: Every mistake that was found, at least one.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        ordered = sorted(dict.fromkeys(problems), key=lambda p: (p.place or Place("", 0), p.message))
+        self.problems = tuple(ordered)
+        count = f"{len(ordered)} mistake{'s' if len(ordered) > 1 else ''}"
+        super().__init__(f"the pipeline has {count}, and nothing was written:\n" + "\n".join(map(str, ordered)))
+
+    def __str__(self) -> str:
+        """Return the list without the sentence's full stop."""
+        return self.problem
+
+
+class UpdateRefusedError(PipelineError):
+    """An update cannot start."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the nearest known name, or nothing."""
+    candidates = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), candidates, n=1, cutoff=0.6)
+    return f"; did you mean '{candidates[near[0]]}'?" if near else ""

@@ -1,0 +1,98 @@
+"""A pipeline's Python files, run as they are, with ``spark`` given as a global."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pyspark import cloudpickle
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from local_pipelines.errors import DefinitionError, Place, Problem
+from local_pipelines.registry import Registry
+from spark_utils.pipelines import DLTMetaMixin
+
+
+def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str, Any] | None = None) -> None:
+    """Run one file so that what it declares goes to the current registry; note what it fails with.
+
+    Args:
+        path: The file.
+        spark: The session.
+        registry: Where mistakes go.
+        conf: Of the configured classes (`DLTMetaMixin`) in the file: each is made with it.
+    """
+    # As a notebook's: what stands in `__main__` is pickled whole, so that its functions reach Spark's Python workers.
+    module = ModuleType("__main__")
+    module.__dict__.update({"spark": spark, "__file__": str(path)})
+    try:
+        code = compile(path.read_text(encoding="utf-8-sig"), str(path), "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # noqa: S102  # the user's own program
+        if conf is not None:
+            for name in configured_classes(module):
+                module.__dict__[name](spark=spark, init_conf=conf)
+    except SyntaxError as error:
+        registry.problems.append(Problem(f"invalid syntax: {error.msg}", Place(str(path), error.lineno or 0)))
+    except (Exception, SystemExit) as error:
+        registry.problems.append(Problem(reason_of(error), place_of(error, [path]) or Place(str(path), 0)))
+
+
+def configured_classes(module: ModuleType) -> list[str]:
+    """Return the names of the configured classes that a module defines."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, DLTMetaMixin) and value.__module__ == module.__name__
+    ]
+
+
+def ship_helpers(folders: Sequence[Path]) -> None:
+    """Let functions of the helper modules beside the sources reach Spark's Python workers too."""
+    roots = tuple(f"{folder}/" for folder in folders)
+    for module in list(sys.modules.values()):
+        if str(getattr(module, "__file__", None) or "").startswith(roots):
+            cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+
+
+def reason_of(error: BaseException) -> str:
+    """Return one readable sentence of an error: its condition and message, without plans and stack traces."""
+    if isinstance(error, PySparkException):
+        text = str(error)
+        for beginning in ("\n\nJVM stacktrace", ";\n'", "\n== SQL", "\n"):
+            text = text.split(beginning, maxsplit=1)[0]
+        return text.rstrip("; ")
+    if isinstance(error, DefinitionError):
+        return str(error)
+    text = str(error)
+    return text if type(error).__module__.startswith("local_pipelines") else f"{type(error).__name__}: {text}"
+
+
+def place_of(error: BaseException, files: Sequence[Path]) -> Place | None:
+    """Return the innermost line of the given files, or else of any file of the user's, that an error passed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    names = {str(path) for path in files}
+    for frame in reversed(frames):
+        if frame.filename in names:
+            return Place(frame.filename, frame.lineno or 0)
+    return None
+
+
+@contextmanager
+def importing_from(folders: Sequence[Path]) -> Iterator[None]:
+    """Let files import helpers beside them; what is imported from there is forgotten afterwards, to be read anew."""
+    before_path, before_modules = list(sys.path), set(sys.modules)
+    sys.path[:0] = [str(folder) for folder in folders]
+    try:
+        yield
+    finally:
+        sys.path[:] = before_path
+        roots = tuple(f"{folder}/" for folder in folders)
+        for name in set(sys.modules) - before_modules:
+            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(roots):
+                del sys.modules[name]

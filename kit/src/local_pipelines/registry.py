@@ -1,0 +1,185 @@
+"""Where declarations go while a pipeline's files are read: into the registry of the pipeline that reads them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import pyspark
+
+from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem, suggestion
+from local_pipelines.model import Action, Dataset, Definitions, Expectation, Flow, Kind, Sink, TableName
+
+EXPECTATIONS = "__pipeline_expectations__"  # attribute of a query function: decorators stand above and below `table`
+NOT_THE_USERS = (str(Path(__file__).parent), str(Path(pyspark.__file__).parent), "<frozen")
+
+
+class Registry:
+    """Collects what the sources of one pipeline declare, and every mistake in it.
+
+    Attributes:
+        definitions: What was declared.
+        problems: What is wrong with it.
+    """
+
+    def __init__(self, definitions: Definitions) -> None:
+        self.definitions = definitions
+        self.problems: list[Problem] = []
+        self._functions: list[tuple[Dataset, Callable[..., Any]]] = []
+        self._with_rules: dict[int, tuple[Callable[..., Any], Place | None]] = {}
+
+    def problem(self, message: str, place: Place | None = None) -> None:
+        """Note a mistake at a place, by default where the user's code is."""
+        self.problems.append(Problem(message, place or calling_place()))
+
+    def add_dataset(self, dataset: Dataset, function: Callable[..., Any] | None = None) -> bool:
+        """Add a dataset, and return whether its name was free.
+
+        Expectations of its query function are taken over once all is read.
+        """
+        before = self.definitions.find(dataset.said)
+        if before is not None and (before.name == dataset.name or Kind.VIEW in (before.kind, dataset.kind)):
+            self.problem(f"dataset '{dataset.said}' is declared twice, first at {before.place}", dataset.place)
+            return False
+        self.definitions.datasets[dataset.name] = dataset
+        if function is not None:
+            self._functions.append((dataset, function))
+        return True
+
+    def add_flow(self, flow: Flow) -> None:
+        """Add a flow."""
+        before = self.definitions.flows.get(flow.name)
+        if before is not None:
+            self.problem(f"flow '{flow.name}' is declared twice, first at {before.place}", flow.place)
+            return
+        self.definitions.flows[flow.name] = flow
+
+    def add_sink(self, sink: Sink) -> None:
+        """Add a sink."""
+        before = self.definitions.sinks.get(sink.name)
+        if before is not None:
+            self.problem(f"sink '{sink.name}' is declared twice, first at {before.place}", sink.place)
+            return
+        self.definitions.sinks[sink.name] = sink
+
+    def add_rules(self, function: Callable[..., Any], rules: list[Expectation]) -> None:
+        """Attach expectations to a query function."""
+        known: list[Expectation] = getattr(function, EXPECTATIONS, [])
+        setattr(function, EXPECTATIONS, [*rules, *known])
+        self._with_rules[id(function)] = (function, calling_place())
+
+    def finish(self) -> Definitions:
+        """Return what was declared, once every source is read.
+
+        Raises:
+            DefinitionError: Something is declared wrongly; all mistakes at once.
+        """
+        for dataset, function in self._functions:
+            dataset.expectations = [*dataset.expectations, *getattr(function, EXPECTATIONS, [])]
+            self._with_rules.pop(id(function), None)
+        for function, place in self._with_rules.values():
+            self.problem(f"'{function.__name__}' has expectations but is no table or view", place)
+        for dataset in self.definitions.datasets.values():
+            self._check_rules(dataset)
+        self._check_targets()
+        if not self.definitions.datasets and not self.definitions.sinks and not self.problems:
+            self.problems.append(Problem("the sources declare no dataset: decorate a function with @dp.table"))
+        if self.problems:
+            raise DefinitionError(self.problems)
+        return self.definitions
+
+    def _check_rules(self, dataset: Dataset) -> None:
+        seen: set[str] = set()
+        for rule in dataset.expectations:
+            if rule.name in seen:
+                self.problem(f"expectation '{rule.name}' occurs twice in '{dataset.said}'", rule.place or dataset.place)
+            seen.add(rule.name)
+
+    def _check_targets(self) -> None:
+        known = [dataset.said for dataset in self.definitions.datasets.values()]
+        for flow in self.definitions.flows.values():
+            if isinstance(flow.target, str):
+                self._resolve_target(flow, flow.target, known)
+        targets = {flow.target for flow in self.definitions.flows.values()}
+        for dataset in self.definitions.datasets.values():
+            if dataset.name not in targets and not self.problems:
+                self.problem(f"no flow writes to '{dataset.said}'", dataset.place)
+
+    def _resolve_target(self, flow: Flow, target: str, known: list[str]) -> None:
+        if target in self.definitions.sinks:
+            return
+        dataset = self.definitions.find(target)
+        if dataset is None:
+            near = suggestion(target, [*known, *self.definitions.sinks])
+            self.problem(f"flow '{flow.name}' writes to '{target}', which is not declared{near}", flow.place)
+        elif dataset.kind is not Kind.STREAMING_TABLE and flow.name != dataset.said and dataset.kind is not Kind.TABLE:
+            self.problem(f"flow '{flow.name}' cannot write to '{target}', a {dataset.kind}", flow.place)
+        else:
+            flow.target = dataset.name
+
+
+_registry: ContextVar[Registry | None] = ContextVar("registry", default=None)
+
+
+def current() -> Registry:
+    """Return the registry of the pipeline whose files are being read.
+
+    Raises:
+        PipelineError: None is: a pipeline's file was run as a plain program.
+    """
+    registry = _registry.get()
+    if registry is None:
+        raise PipelineError(
+            "datasets can be declared only while a pipeline is read",
+            origin=str(calling_place()),
+            remedy="Run the file by `devkit pipeline run FILE`.",
+        )
+    return registry
+
+
+@contextmanager
+def collecting(registry: Registry) -> Iterator[None]:
+    """Let declarations made inside this block go to a registry."""
+    token = _registry.set(registry)
+    try:
+        yield
+    finally:
+        _registry.reset(token)
+
+
+def calling_place() -> Place | None:
+    """Return where the user's code is that called us."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(NOT_THE_USERS) and "contextlib" not in frame.f_code.co_filename:
+            return Place(frame.f_code.co_filename, frame.f_lineno)
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+def rules_of(rules: object, action: Action) -> list[Expectation]:
+    """Return the expectations of a dictionary ``{name: condition}``, noting what cannot be one."""
+    from pyspark.sql import Column
+
+    registry, place = current(), calling_place()
+    if not isinstance(rules, dict):
+        registry.problem(f"expectations must be a dictionary of name to condition, not {type(rules).__name__}")
+        return []
+    found = []
+    for name, condition in rules.items():
+        if isinstance(condition, str | Column) and isinstance(name, str):
+            found.append(Expectation(name, condition, action, place))
+        else:
+            registry.problem(f"the condition of expectation {name!r} must be SQL text or a Column, not {condition!r}")
+    return found
+
+
+def view_name(said: str) -> TableName:
+    """Return the name of a view."""
+    return TableName("", "", said)

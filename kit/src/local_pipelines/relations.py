@@ -1,0 +1,182 @@
+"""Where a query names tables: found by Spark's own parser, and replaced in the text by views of the session."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlglot
+from pyspark.sql import DataFrame, SparkSession
+from sqlglot.tokenizer_core import Token, TokenType
+
+from local_pipelines.errors import PipelineError
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table that a query names.
+
+    Attributes:
+        name: As it stands in the text, quoted where it is.
+        stream: Whether it stands as ``STREAM(name)``.
+        start: Offset of its first character.
+        end: Offset behind its last one.
+    """
+
+    name: str
+    stream: bool
+    start: int
+    end: int
+
+
+def tokens_of(text: str) -> list[Token]:
+    """Return the tokens of SQL text, without comments."""
+    return sqlglot.tokenize(text, read="databricks")
+
+
+def closing(tokens: list[Token], opening: int) -> int:
+    """Return the index of the parenthesis that closes the one at `opening`."""
+    depth = 0
+    for index in range(opening, len(tokens)):
+        depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(tokens[index].token_type, 0)
+        if depth == 0:
+            return index
+    raise PipelineError("a parenthesis is not closed")
+
+
+def query_of(
+    text: str,
+    spark: SparkSession,
+    table: Callable[[str, bool], DataFrame | None],
+    files: Callable[[str, bool], DataFrame],
+    run: Callable[[str], DataFrame],
+) -> DataFrame:
+    """Return the frame of a query whose tables are a pipeline's.
+
+    Args:
+        text: The query.
+        spark: The session.
+        table: Gives the frame of a name, as a stream or not; nothing for a name to be left to Spark.
+        files: Gives the frame of the arguments of ``read_files``.
+        run: Spark's own ``sql``.
+    """
+    views: list[str] = []
+
+    def view_of(frame: DataFrame) -> str:
+        name = f"__pipeline_view_{next(_numbers)}"
+        frame.createOrReplaceTempView(name)
+        views.append(name)
+        return name
+
+    try:
+        text = _spell_out_streams(text, lambda name: view_of(_wanted(name, table(name, True))), files, view_of)
+        for relation in sorted(relations(text, spark), key=lambda found: found.start, reverse=True):
+            if relation.name.strip("`") in views:
+                continue
+            frame = table(relation.name, relation.stream)
+            if frame is not None:
+                text = text[: relation.start] + view_of(frame) + text[relation.end :]
+        return run(text)
+    finally:
+        for view in views:
+            spark.catalog.dropTempView(view)
+
+
+def _wanted(name: str, frame: DataFrame | None) -> DataFrame:
+    if frame is None:
+        raise PipelineError(f"table '{name}' is not found")
+    return frame
+
+
+def _spell_out_streams(
+    text: str,
+    stream: Callable[[str], str],
+    files: Callable[[str, bool], DataFrame],
+    view_of: Callable[[DataFrame], str],
+) -> str:
+    """Replace ``STREAM(name)``, ``STREAM name`` and ``read_files(…)``, which open Spark cannot read."""
+    tokens = tokens_of(text)
+    changes: list[tuple[int, int, str]] = []
+    index = 0
+    while index < len(tokens):
+        token = tokens[index]
+        word = token.text.upper()
+        after_from = index > 0 and tokens[index - 1].text.upper() in {"FROM", "JOIN", ",", "("}
+        nxt = tokens[index + 1] if index + 1 < len(tokens) else None
+        if word == "STREAM" and nxt is not None and after_from:
+            last, inner = _stream_argument(tokens, index)
+            if tokens[inner].text.lower() == "read_files":
+                end = closing(tokens, inner + 1)
+                arguments = text[tokens[inner + 1].end + 1 : tokens[end].start]
+                changes.append((token.start, tokens[last].end + 1, view_of(files(arguments, True))))
+            else:
+                names = text[tokens[inner].start : _name_end(tokens, inner) + 1]
+                changes.append((token.start, tokens[last].end + 1, stream(names)))
+            index = last
+        elif word == "READ_FILES" and nxt is not None and nxt.token_type is TokenType.L_PAREN:
+            end = closing(tokens, index + 1)
+            arguments = text[nxt.end + 1 : tokens[end].start]
+            changes.append((token.start, tokens[end].end + 1, view_of(files(arguments, False))))
+            index = end
+        index += 1
+    for start, end, replacement in reversed(changes):
+        text = text[:start] + replacement + text[end:]
+    return text
+
+
+def _stream_argument(tokens: list[Token], index: int) -> tuple[int, int]:
+    """Return the index of the last token of a ``STREAM …``, and of the first one of what it names."""
+    if tokens[index + 1].token_type is TokenType.L_PAREN:
+        return closing(tokens, index + 1), index + 2
+    if tokens[index + 1].text.lower() == "read_files":
+        return closing(tokens, index + 2), index + 1
+    last = index + 1
+    while last + 2 < len(tokens) and tokens[last + 1].token_type is TokenType.DOT:
+        last += 2
+    return last, index + 1
+
+
+def _name_end(tokens: list[Token], first: int) -> int:
+    last = first
+    while last + 2 < len(tokens) and tokens[last + 1].token_type is TokenType.DOT:
+        last += 2
+    return int(tokens[last].end)
+
+
+def relations(text: str, spark: SparkSession) -> list[Relation]:
+    """Return the tables that a query names; names of its own ``WITH`` are none."""
+    plan = spark._jsparkSession.sessionState().sqlParser().parsePlan(text)
+    return list(_relations(plan, frozenset()))
+
+
+def _relations(plan: Any, hidden: frozenset[str]) -> Iterator[Relation]:
+    kind = plan.getClass().getSimpleName()
+    if kind == "UnresolvedRelation":
+        yield from _relation(plan, hidden)
+    if kind == "UnresolvedWith":
+        for pair in _items(plan.cteRelations()):
+            yield from _relations(pair._2(), hidden)
+            hidden |= {pair._1().lower()}
+    for child in [*_items(plan.children()), *_items(plan.subqueries())]:
+        yield from _relations(child, hidden)
+
+
+def _relation(plan: Any, hidden: frozenset[str]) -> Iterator[Relation]:
+    parts = [str(part) for part in _items(plan.multipartIdentifier())]
+    if len(parts) == 1 and parts[0].lower() in hidden:
+        return
+    if len(parts) == 2 and parts[0].lower() in {"delta", "parquet", "json", "csv", "text", "orc"}:
+        return  # a path
+    start, end = plan.origin().startIndex().get(), plan.origin().stopIndex().get() + 1
+    name = ".".join(f"`{part.replace('`', '``')}`" for part in parts)
+    yield Relation(name, bool(plan.isStreaming()), start, end)
+
+
+def _items(sequence: Any) -> Iterator[Any]:
+    iterator = sequence.iterator()
+    while iterator.hasNext():
+        yield iterator.next()

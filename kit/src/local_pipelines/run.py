@@ -1,0 +1,355 @@
+"""One update of a pipeline: read, analyse, reset, run, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from local_pipelines import modules, reads, sources
+from local_pipelines.analysis import Analysis, FlowPlan, analyse
+from local_pipelines.errors import DefinitionError, PipelineError
+from local_pipelines.event_log import EventLog
+from local_pipelines.expectations import Counts
+from local_pipelines.flows import FlowRunner
+from local_pipelines.model import Definitions, Kind, TableName
+from local_pipelines.python_source import importing_from, reason_of
+from local_pipelines.results import Result
+from local_pipelines.selection import Selection
+from local_pipelines.storage import Storage
+
+PARALLEL = 4
+QUIETER = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")  # pyspark's: 7 kB of JSON for each analysis error
+
+
+@dataclass
+class UpdateResult:
+    """What an update did.
+
+    Attributes:
+        update_id: Its identifier, which the log's events carry.
+        state: ``COMPLETED``, ``FAILED`` or ``CANCELED``.
+        error: Why it failed.
+        flows: Status by name: COMPLETED, FAILED, SKIPPED, EXCLUDED, STOPPED.
+        errors: Reason by name of a failed flow.
+        counts: Rows by dataset.
+        upserted: Rows inserted or updated by AUTO CDC, by dataset.
+        deleted: Rows deleted by AUTO CDC, by dataset.
+        analysis: What the pipeline would do, where it could be analysed.
+        definitions: What was declared.
+    """
+
+    update_id: str
+    state: str = "COMPLETED"
+    error: str | None = None
+    flows: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, Counts] = field(default_factory=dict)
+    upserted: dict[str, int] = field(default_factory=dict)
+    deleted: dict[str, int] = field(default_factory=dict)
+    analysis: Analysis | None = None
+    definitions: Definitions | None = None
+
+    def report(self) -> dict[str, Any]:
+        """Return it as ``--report`` writes it."""
+        datasets: dict[str, dict[str, Any]] = {}
+        for name, counts in self.counts.items():
+            rules = {rule: {"passed": n, "failed": counts.total - n} for rule, n in counts.passed.items()}
+            datasets[name] = {
+                "rows_written": self.upserted.get(name, counts.written),
+                "dropped_records": counts.dropped,
+                "expectations": rules,
+            }
+            if name in self.upserted:
+                datasets[name] |= {"upserted": self.upserted[name], "deleted": self.deleted[name]}
+        return {
+            "update_id": self.update_id,
+            "state": self.state,
+            "error": self.error,
+            "flows": self.flows,
+            "errors": self.errors,
+            "datasets": datasets,
+        }
+
+
+def run_update(  # the options of an update
+    source: str | Path | Sequence[str | Path] | sources.PipelineSource,
+    spark: SparkSession,
+    storage: str | Path,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    full_refresh: bool | Sequence[str] = False,
+    refresh: Sequence[str] = (),
+    validate_only: bool = False,
+    update_id: str | None = None,
+    listener: Callable[[dict[str, Any]], None] | None = None,
+    cancelled: threading.Event | None = None,
+) -> UpdateResult:
+    """Run one update of a pipeline on a classic Spark session with Delta.
+
+    Args:
+        source: Files, folders or a pipeline's YAML.
+        spark: The session; its settings are as before afterwards.
+        storage: Folder of tables, checkpoints and log.
+        parameters: Of the pipeline, over those of its YAML.
+        full_refresh: Clear and recompute everything, or the datasets of these names.
+        refresh: Update these datasets alone.
+        validate_only: Find every mistake, write nothing.
+        update_id: Of the update; a new one by default.
+        listener: Gets each event of the log as it happens.
+        cancelled: Once set, the update ends as ``CANCELED``.
+
+    Raises:
+        DefinitionError: The pipeline is wrong as written; every mistake is named, and nothing was written.
+        UpdateRefusedError: Another update runs on this storage.
+    """
+    found = source if isinstance(source, sources.PipelineSource) else sources.find(_as_list(source))
+    given = {**found.configuration, **(parameters or {})}
+    place = Storage(Path(storage).absolute())
+    result = UpdateResult(update_id or str(uuid.uuid4()))
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        stack.enter_context(modules.importable())
+        stack.enter_context(importing_from(found.folders))
+        stack.enter_context(_settings(spark, given))
+        definitions = sources.read(found, spark, given)
+        stack.enter_context(reads.patched())
+        if not validate_only:
+            stack.enter_context(place.exclusively())
+            place.finish_resets()
+        selection = Selection.read(definitions, full_refresh, refresh)
+        analysis = analyse(definitions, spark, place, found.files, selection.reset)
+        selection.check(analysis)
+        result.analysis, result.definitions = analysis, definitions
+        if validate_only:
+            return result
+        _Update(definitions, analysis, selection, spark, place, result, listener, cancelled).run()
+    return result
+
+
+def _as_list(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    return [source] if isinstance(source, str | Path) else list(source)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in QUIETER]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
+
+
+@contextmanager
+def _settings(spark: SparkSession, given: Mapping[str, str]) -> Iterator[None]:
+    before = {key: spark.conf.get(key, None) for key in given}
+    for key, value in given.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, old in before.items():
+            spark.conf.unset(key) if old is None else spark.conf.set(key, old)
+
+
+class _Update:
+    """Runs what was analysed, in order, side by side where flows do not need each other."""
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        analysis: Analysis,
+        selection: Selection,
+        spark: SparkSession,
+        storage: Storage,
+        result: UpdateResult,
+        listener: Callable[[dict[str, Any]], None] | None,
+        cancelled: threading.Event | None,
+    ) -> None:
+        self._definitions, self._analysis, self._selection = definitions, analysis, selection
+        self._spark, self._storage, self._result = spark, storage, result
+        self._cancelled = cancelled or threading.Event()
+        hooks = [*definitions.hooks, *([listener] if listener else [])]
+        origin = {
+            "cloud": "local",
+            "pipeline_name": definitions.name,
+            "pipeline_type": "WORKSPACE",
+            "update_id": result.update_id,
+            "catalog_name": definitions.catalog,
+            "schema_name": definitions.schema,
+        }
+        self._log = EventLog(storage, origin, hooks)
+        self._adding = threading.Lock()
+        self._runner = FlowRunner(definitions, analysis, spark, storage, self._progress)
+
+    def run(self) -> None:
+        self._log.write("create_update", f"Update {self._result.update_id[:6]} started", {"cause": "USER_ACTION"})
+        self._state("INITIALIZING")
+        self._describe()
+        for message in self._selection.kept:
+            self._log.write("user_action", message, level="WARN")
+        if self._selection.reset:
+            self._state("RESETTING")
+            for name in self._selection.reset:
+                self._storage.reset(self._definitions.datasets[name])
+        self._state("SETTING_UP_TABLES")
+        self._state("RUNNING")
+        self._run_flows()
+        if self._cancelled.is_set():
+            self._result.state = "CANCELED"
+        elif "FAILED" in self._result.flows.values():
+            self._result.state = "FAILED"
+            self._result.error = "; ".join(f"{name}: {reason}" for name, reason in self._result.errors.items())
+        self._state(self._result.state, self._result.error)
+        self._log.to_table(self._spark)
+
+    def _state(self, state: str, error: str | None = None) -> None:
+        level = "ERROR" if state == "FAILED" else "INFO"
+        message = f"Update {self._result.update_id[:6]} is {state}"
+        self._log.write("update_progress", message, {"state": state}, level=level, error=error)
+
+    def _describe(self) -> None:
+        for plan in self._analysis.datasets.values():
+            dataset = plan.dataset
+            details = {
+                "dataset_type": dataset.kind.upper().replace(" ", "_"),
+                "schema": plan.schema.jsonValue()["fields"],
+            }
+            self._log.write("dataset_definition", f"Dataset {dataset.said} defined", details, dataset_name=dataset.said)
+        for flow in self._analysis.writing():
+            details = {
+                "input_datasets": [dataset.said for dataset, _ in flow.inputs],
+                "output_dataset": self._output(flow),
+                "flow_type": _flow_type(flow, self._definitions),
+                "schema": flow.frame.schema.jsonValue()["fields"],
+            }
+            self._log.write("flow_definition", f"Flow {flow.flow.name} defined", details, **self._names(flow))
+        self._log.write("graph_created", "Graph created")
+
+    def _output(self, plan: FlowPlan) -> str:
+        target = plan.flow.target
+        return target if isinstance(target, str) else self._definitions.datasets[target].said
+
+    def _names(self, plan: FlowPlan) -> dict[str, str]:
+        return {"flow_name": plan.flow.name, "dataset_name": self._output(plan)}
+
+    def _run_flows(self) -> None:
+        waiting = {plan.flow.name: plan for plan in self._analysis.writing()}
+        for name, plan in list(waiting.items()):
+            if not self._selection.includes(plan.flow.target):
+                self._status(plan, "EXCLUDED")
+                del waiting[name]
+            else:
+                self._status(plan, "QUEUED")
+        running: dict[Future[None], FlowPlan] = {}
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            while waiting or running:
+                if self._cancelled.is_set():
+                    self._runner.stop()
+                    for plan in waiting.values():
+                        self._status(plan, "STOPPED")
+                    waiting.clear()
+                self._start_ready(pool, waiting, running)
+                if running:
+                    done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        del running[future]
+                        future.result()
+
+    def _start_ready(
+        self, pool: ThreadPoolExecutor, waiting: dict[str, FlowPlan], running: dict[Future[None], FlowPlan]
+    ) -> None:
+        for name, plan in list(waiting.items()):
+            if self._failed_inputs(plan):
+                del waiting[name]
+                self._status(plan, "SKIPPED")
+            elif self._is_ready(plan, waiting, running):
+                del waiting[name]
+                running[pool.submit(self._run_flow, plan)] = plan
+
+    def _is_ready(
+        self, plan: FlowPlan, waiting: Mapping[str, FlowPlan], running: Mapping[Future[None], FlowPlan]
+    ) -> bool:
+        unfinished = {other.flow.target for other in [*waiting.values(), *running.values()]}
+        return not any(dataset.name in unfinished for dataset, _ in self._analysis.tables_read(plan.flow.name))
+
+    def _failed_inputs(self, plan: FlowPlan) -> bool:
+        inputs = {dataset.name for dataset, _ in self._analysis.tables_read(plan.flow.name)}
+        failed = [name for name, status in self._result.flows.items() if status in ("FAILED", "SKIPPED", "STOPPED")]
+        return any(self._definitions.flows[name].target in inputs for name in failed)
+
+    def _run_flow(self, plan: FlowPlan) -> None:
+        jvm = self._spark._jvm
+        jvm.org.apache.spark.sql.SparkSession.setActiveSession(self._spark._jsparkSession)  # type: ignore[union-attr]
+        self._status(plan, "STARTING")
+        self._status(plan, "RUNNING")
+        try:
+            with self._selection.alone(plan), _settings(self._spark, plan.flow.spark_conf):
+                self._runner.run(plan)
+        except Exception as error:
+            reason = reason_of(error)
+            self._result.errors[plan.flow.name] = reason
+            self._status(plan, "STOPPED" if self._cancelled.is_set() else "FAILED", reason)
+        else:
+            self._status(plan, "STOPPED" if self._cancelled.is_set() else "COMPLETED")
+
+    def _status(self, plan: FlowPlan, status: str, error: str | None = None) -> None:
+        if status in ("COMPLETED", "FAILED", "SKIPPED", "EXCLUDED", "STOPPED"):
+            self._result.flows[plan.flow.name] = status
+        level = "ERROR" if status == "FAILED" else "WARN" if status == "SKIPPED" else "INFO"
+        message = f"Flow '{plan.flow.name}' is {status}"
+        self._log.write("flow_progress", message, {"status": status}, level=level, error=error, **self._names(plan))
+
+    def _progress(self, plan: FlowPlan, key: str, result: Result) -> None:
+        output = self._output(plan)
+        target = result.counts.get(output, Counts())
+        metrics: dict[str, Any] = {}
+        if result.upserted is not None:
+            metrics = {"num_upserted_rows": result.upserted, "num_deleted_rows": result.deleted}
+        elif result.counts:
+            metrics = {"num_output_rows": target.written}
+        expectations = [
+            {"name": rule, "dataset": name, "passed_records": passed, "failed_records": counts.total - passed}
+            for name, counts in result.counts.items()
+            for rule, passed in counts.passed.items()
+        ]
+        dropped = sum(counts.dropped for counts in result.counts.values())
+        details = {
+            "status": "RUNNING",
+            "metrics": metrics,
+            "data_quality": {"dropped_records": dropped, "expectations": expectations},
+        }
+        with self._adding:
+            for name, counts in result.counts.items():
+                self._result.counts.setdefault(name, Counts()).add(dataclasses.replace(counts))
+            if result.upserted is not None:
+                self._result.counts.setdefault(output, Counts())
+                self._result.upserted[output] = self._result.upserted.get(output, 0) + result.upserted
+                self._result.deleted[output] = self._result.deleted.get(output, 0) + (result.deleted or 0)
+        said = f"Flow '{plan.flow.name}' wrote {metrics.get('num_output_rows', result.upserted or 0)} rows"
+        self._log.write("flow_progress", said, details, level="METRICS", key=key or None, **self._names(plan))
+
+
+def _flow_type(plan: FlowPlan, definitions: Definitions) -> str:
+    if plan.flow.cdc is not None:
+        return "CHANGE" if type(plan.flow.cdc).__name__ == "CdcSpec" else "SNAPSHOT_CHANGE"
+    target = plan.flow.target
+    if isinstance(target, TableName) and definitions.datasets[target].kind is Kind.MATERIALIZED_VIEW:
+        return "COMPLETE"
+    return "APPEND"
+
+
+__all__ = ["DefinitionError", "PipelineError", "UpdateResult", "run_update"]

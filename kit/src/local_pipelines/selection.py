@@ -1,0 +1,103 @@
+"""Which datasets an update runs, and which of them it clears first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from local_pipelines.analysis import Analysis, FlowPlan
+from local_pipelines.errors import DefinitionError, Problem, suggestion
+from local_pipelines.model import Definitions, Kind, TableName
+
+_settings = threading.Lock()  # Spark's settings are the whole session's
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What an update runs.
+
+    Attributes:
+        chosen: The datasets it updates; all when it is none.
+        reset: Those that it clears first.
+        kept: What a full refresh of everything leaves as it is (`pipelines.reset.allowed`), as sentences.
+    """
+
+    chosen: frozenset[TableName] | None
+    reset: frozenset[TableName]
+    kept: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, definitions: Definitions, full_refresh: bool | Sequence[str], refresh: Sequence[str]) -> Selection:
+        """Return what names mean.
+
+        Raises:
+            DefinitionError: A name is not in the code, or a dataset forbids its full refresh.
+        """
+        problems: list[Problem] = []
+
+        def named(names: Sequence[str]) -> set[TableName]:
+            found = set()
+            for name in names:
+                dataset = definitions.find(name)
+                if dataset is None or dataset.kind is Kind.VIEW:
+                    known = [each.said for each in definitions.datasets.values() if each.kind is not Kind.VIEW]
+                    problems.append(Problem(f"'{name}' is not a table of this pipeline{suggestion(name, known)}"))
+                else:
+                    found.add(dataset.name)
+            return found
+
+        tables = {name: each for name, each in definitions.datasets.items() if each.kind is not Kind.VIEW}
+        if isinstance(full_refresh, bool):
+            kept = [each.said for each in tables.values() if full_refresh and not each.reset_allowed]
+            reset = {name for name, each in tables.items() if full_refresh and each.reset_allowed}
+            chosen = named(refresh)
+        else:
+            kept, reset = [], named(full_refresh)
+            chosen = reset | named(refresh)
+            for name in sorted(reset):
+                if not tables[name].reset_allowed:
+                    message = f"'{tables[name].said}' forbids a full refresh (pipelines.reset.allowed=false)"
+                    problems.append(Problem(message, tables[name].place))
+        if problems:
+            raise DefinitionError(problems)
+        said = [f"'{name}' is not cleared: pipelines.reset.allowed=false" for name in kept]
+        return cls(frozenset(chosen) or None, frozenset(reset), said)
+
+    def includes(self, target: TableName | str) -> bool:
+        """Whether flows into a target run."""
+        return self.chosen is None or target in self.chosen
+
+    def check(self, analysis: Analysis) -> None:
+        """Refuse to clear a table that another one, which is not cleared, reads as a stream.
+
+        Raises:
+            DefinitionError: With every such table.
+        """
+        problems = []
+        for plan in analysis.writing():
+            target = plan.flow.target
+            if isinstance(target, str) or target in self.reset or not analysis.is_stream(plan.flow.name):
+                continue
+            said = analysis.datasets[target].dataset.said
+            for dataset, stream in analysis.tables_read(plan.flow.name):
+                if stream and dataset.name in self.reset:
+                    problems.append(
+                        Problem(
+                            f"'{said}' reads '{dataset.said}' as a stream, so it must be fully refreshed with it: "
+                            f"--full-refresh {dataset.said},{said}",
+                            plan.flow.place,
+                        )
+                    )
+        if problems:
+            raise DefinitionError(problems)
+
+    @contextmanager
+    def alone(self, plan: FlowPlan) -> Iterator[None]:
+        """Let one flow at a time have settings of its own."""
+        if not plan.flow.spark_conf:
+            yield
+            return
+        with _settings:
+            yield

@@ -1,0 +1,230 @@
+"""A pipeline's SQL files: streaming tables, materialized views, views, flows, AUTO CDC.
+
+Statements are told apart by tokens; queries, conditions and columns stay text that Spark's own parser reads. ``${key}``
+is a parameter of the pipeline. The present forms and the older ``LIVE`` ones of Databricks' documentation are read.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token, TokenType
+
+from local_pipelines import reads
+from local_pipelines.cdc.declaration import CdcSpec
+from local_pipelines.errors import PipelineError, Place, Problem
+from local_pipelines.model import Dataset, Flow, Kind
+from local_pipelines.registry import Registry, view_name
+from local_pipelines.relations import tokens_of
+from local_pipelines.sql_clauses import Cursor, table_clauses
+
+PARAMETER = re.compile(r"\$\{([^}]+)\}")
+
+
+def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
+    """Declare what a SQL file says; every statement that cannot be read is a mistake with its line."""
+    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = with_parameters(text, registry, path)
+        tokens = tokens_of(text)
+    except SqlglotError as error:
+        registry.problems.append(Problem(f"cannot be read: {str(error).splitlines()[0]}", Place(str(path), 0)))
+        return
+    reader = _Statements(path, spark, registry)
+    statement: list[Token] = []
+    for token in [*tokens, None]:
+        if token is not None and token.token_type is not TokenType.SEMICOLON:
+            statement.append(token)
+        elif statement:
+            end = statement[-1].end + 1
+            place = Place(str(path), text.count("\n", 0, statement[0].start) + 1)
+            try:
+                reader.declare(Cursor(text, statement, end), place)
+            except PipelineError as error:
+                registry.problems.append(Problem(str(error), place))
+            statement = []
+
+
+def with_parameters(text: str, registry: Registry, path: Path) -> str:
+    """Put the pipeline's parameters in; an unknown one is a mistake with its line."""
+
+    def value(match: re.Match[str]) -> str:
+        key = match[1].strip()
+        found = registry.definitions.parameters.get(key)
+        if found is None:
+            line = text.count("\n", 0, match.start()) + 1
+            message = f"parameter '{key}' is not set: write it into `configuration`, or give --set {key}=VALUE"
+            registry.problems.append(Problem(message, Place(str(path), line)))
+            return "NULL"
+        return found
+
+    return PARAMETER.sub(value, text)
+
+
+class _Statements:
+    def __init__(self, path: Path, spark: SparkSession, registry: Registry) -> None:
+        self._path = path
+        self._spark = spark
+        self._registry = registry
+
+    def declare(self, cursor: Cursor, place: Place) -> None:
+        """Declare what one statement says."""
+        if cursor.take("USE"):
+            self._use(cursor)
+        elif cursor.take("SET"):
+            self._set(cursor)
+        elif cursor.take("APPLY", "CHANGES") or cursor.take("AUTO", "CDC"):
+            self._cdc(cursor, None, place)
+        elif cursor.take("INSERT"):
+            self._insert(cursor, None, place)
+        elif cursor.take("CREATE"):
+            self._create(cursor, place)
+        else:
+            raise PipelineError(f"a pipeline cannot hold the statement '{cursor.next_words(3)} …'")
+
+    def _use(self, cursor: Cursor) -> None:
+        definitions = self._registry.definitions
+        if cursor.take("CATALOG"):
+            definitions.catalog = cursor.name()
+        else:
+            cursor.take("SCHEMA") or cursor.take("DATABASE")
+            definitions.schema = cursor.name()
+
+    def _set(self, cursor: Cursor) -> None:
+        key, equals, value = cursor.rest().partition("=")
+        if not equals:
+            raise PipelineError("SET needs key = value")
+        parameters = {**self._registry.definitions.parameters, key.strip(): value.strip().strip("'\"")}
+        self._registry.definitions.parameters = parameters
+
+    def _create(self, cursor: Cursor, place: Place) -> None:
+        cursor.take("OR", "REFRESH") or cursor.take("OR", "REPLACE")
+        private = cursor.take("PRIVATE")
+        temporary = cursor.take("TEMPORARY") or cursor.take("TEMP")
+        if cursor.take("FLOW"):
+            self._flow(cursor, place)
+            return
+        kind = self._kind(cursor)
+        cursor.take("IF", "NOT", "EXISTS")
+        said = cursor.name()
+        definitions = self._registry.definitions
+        if kind is not Kind.VIEW:
+            name = definitions.table_name(said)
+        else:
+            name = view_name(said.split(".")[-1])
+            said = name.name
+        dataset = Dataset(name, said, kind, place, private=private or (temporary and kind is not Kind.VIEW))
+        table_clauses(cursor, dataset)
+        if cursor.take("FLOW"):  # CREATE STREAMING TABLE t FLOW AUTO CDC …
+            self._registry.add_dataset(dataset)
+            cursor.take("AUTO", "CDC") or cursor.take("APPLY", "CHANGES")
+            self._cdc(cursor, said, place, target=said)
+            return
+        query = cursor.rest() if cursor.take("AS") else None
+        if query is None:
+            cursor.expect_end()
+        if query is None and kind is not Kind.STREAMING_TABLE:
+            raise PipelineError(f"'{said}' needs AS and a query")
+        if self._registry.add_dataset(dataset) and query is not None:
+            self._registry.add_flow(Flow(said, name, self._query(query), place))
+
+    @staticmethod
+    def _kind(cursor: Cursor) -> Kind:
+        cursor.take("LIVE")
+        if cursor.take("STREAMING"):
+            cursor.take("LIVE")
+            return Kind.VIEW if cursor.take("VIEW") else cursor.need(Kind.STREAMING_TABLE, "TABLE")
+        if cursor.take("MATERIALIZED"):
+            return cursor.need(Kind.MATERIALIZED_VIEW, "VIEW")
+        cursor.take("LIVE")
+        if cursor.take("VIEW"):
+            return Kind.VIEW
+        return cursor.need(Kind.TABLE, "TABLE")
+
+    def _query(self, text: str) -> Callable[[], DataFrame]:
+        return functools.partial(self._spark_sql, text)
+
+    def _spark_sql(self, text: str) -> DataFrame:
+        return self._spark.sql(text)
+
+    def _flow(self, cursor: Cursor, place: Place) -> None:
+        name = cursor.name()
+        if cursor.take("COMMENT"):
+            cursor.string()
+        cursor.need(None, "AS")
+        if cursor.take("AUTO", "CDC") or cursor.take("APPLY", "CHANGES"):
+            self._cdc(cursor, name, place)
+        else:
+            cursor.need(None, "INSERT")
+            self._insert(cursor, name, place)
+
+    def _insert(self, cursor: Cursor, name: str | None, place: Place) -> None:
+        cursor.take("INTO")
+        once = cursor.take("ONCE")
+        cursor.take("INTO")
+        target = cursor.name()
+        cursor.take("BY", "NAME")
+        self._registry.add_flow(Flow(name or target, target, self._query(cursor.rest()), place, once))
+
+    def _cdc(self, cursor: Cursor, name: str | None, place: Place, target: str | None = None) -> None:
+        given: dict[str, Any] = dict.fromkeys(CDC_ARGUMENTS)
+        once = cursor.take("ONCE")
+        if target is None:
+            cursor.need(None, "INTO")
+            target = cursor.name()
+        cursor.need(None, "FROM")
+        source = cursor.source()
+        given |= {"target": target, "source": source, "stored_as_scd_type": "1", "ignore_null_updates": False}
+        while not cursor.at_end():
+            self._cdc_clause(cursor, given)
+        spec, problems = CdcSpec.read(given)
+        self._registry.problems += [Problem(f"AUTO CDC: {problem}", place) for problem in problems]
+        if spec is not None:
+            query = functools.partial(reads.table, source, stream=not once)
+            self._registry.add_flow(Flow(name or target, target, query, place, once, cdc=spec))
+
+    @staticmethod
+    def _cdc_clause(cursor: Cursor, given: dict[str, Any]) -> None:
+        if cursor.take("KEYS"):
+            given["keys"] = cursor.names_in_parentheses()
+        elif cursor.take("IGNORE", "NULL", "UPDATES"):
+            given["ignore_null_updates"] = True
+        elif cursor.take("APPLY", "AS", "DELETE", "WHEN"):
+            given["apply_as_deletes"] = cursor.expression()
+        elif cursor.take("APPLY", "AS", "TRUNCATE", "WHEN"):
+            given["apply_as_truncates"] = cursor.expression()
+        elif cursor.take("SEQUENCE", "BY"):
+            given["sequence_by"] = cursor.expression()
+        elif cursor.take("WHERE"):
+            given["where"] = cursor.expression()
+        elif cursor.take("COLUMNS"):
+            _list(cursor, given, "column_list", "except_column_list")
+        elif cursor.take("STORED", "AS"):
+            cursor.take("SCD", "TYPE")
+            given["stored_as_scd_type"] = cursor.name()
+        elif cursor.take("TRACK", "HISTORY", "ON"):
+            _list(cursor, given, "track_history_column_list", "track_history_except_column_list")
+        else:
+            raise PipelineError(f"AUTO CDC: cannot read '{cursor.next_words(3)} …'")
+
+
+CDC_ARGUMENTS = (
+    *("target", "source", "keys", "sequence_by", "where", "ignore_null_updates", "apply_as_deletes"),
+    *("apply_as_truncates", "column_list", "except_column_list", "stored_as_scd_type", "track_history_column_list"),
+    *("track_history_except_column_list", "ignore_null_updates_column_list", "columns_to_update"),
+    *("ignore_null_updates_except_column_list", "system_sequence_by"),
+)
+
+
+def _list(cursor: Cursor, given: dict[str, Any], only: str, beside: str) -> None:
+    if cursor.take("*"):
+        cursor.need(None, "EXCEPT")
+        given[beside] = cursor.names_in_parentheses()
+    else:
+        given[only] = cursor.names()

@@ -1,0 +1,74 @@
+"""The arguments of SQL's table functions: ``read_files('path', format => 'json', schema => '…')``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot.tokenizer_core import Token, TokenType
+
+from local_pipelines.errors import PipelineError
+from local_pipelines.schemas import split_at_commas
+
+OF_AUTO_LOADER = {
+    "schemahints",
+    "infercolumntypes",
+    "schemaevolutionmode",
+    "maxfilespertrigger",
+    "maxbytespertrigger",
+    "partitioncolumns",
+    "includeexistingfiles",
+    "allowoverwrites",
+}
+
+
+def read_files(arguments: str) -> tuple[str, dict[str, Any]]:
+    """Return path and settings (see `local_pipelines.cloud_files.read`) of the arguments of ``read_files``.
+
+    The older form ``read_files('path', 'json', map('key', 'value'))`` is read too.
+    """
+    path: str | None = None
+    options: dict[str, str] = {}
+    schema: str | None = None
+    for position, (_, _, tokens) in enumerate(split_at_commas(arguments)):
+        texts = [token.text for token in tokens]
+        if len(tokens) >= 3 and texts[1] == "=>":
+            key, value = texts[0].lower(), _value(tokens[2:])
+        elif len(tokens) >= 4 and texts[1:3] == ["=", ">"]:
+            key, value = texts[0].lower(), _value(tokens[3:])
+        elif position == 0:
+            path = _value(tokens)
+            continue
+        elif position == 1:
+            key, value = "format", _value(tokens)
+        elif texts[:1] and texts[0].lower() == "map":
+            pairs = [_value(part) for _, _, part in split_at_commas(_inside(arguments, tokens))]
+            options.update(_options(dict(zip(pairs[::2], pairs[1::2], strict=False))))
+            continue
+        else:
+            raise PipelineError(f"read_files: cannot read the argument '{' '.join(texts)}'")
+        if key == "schema":
+            schema = value
+        else:
+            options.update(_options({key: value}))
+    if path is None:
+        raise PipelineError("read_files: the path is missing")
+    options.setdefault("cloudfiles.format", "json")
+    options.setdefault("cloudfiles.infercolumntypes", "true")  # as Databricks documents for read_files
+    return path, {"options": options, "schema": schema}
+
+
+def _options(given: dict[str, str]) -> dict[str, str]:
+    own = {"format", *OF_AUTO_LOADER}
+    return {(f"cloudfiles.{key.lower()}" if key.lower() in own else key.lower()): value for key, value in given.items()}
+
+
+def _inside(text: str, tokens: list[Token]) -> str:
+    return text[tokens[1].end + 1 : tokens[-1].start]
+
+
+def _value(tokens: list[Token]) -> str:
+    if len(tokens) == 1 and tokens[0].token_type in (TokenType.STRING, TokenType.NUMBER):
+        return tokens[0].text
+    if len(tokens) == 1 and tokens[0].text.lower() in ("true", "false"):
+        return tokens[0].text.lower()
+    raise PipelineError(f"read_files: a literal is expected, not '{' '.join(token.text for token in tokens)}'")
