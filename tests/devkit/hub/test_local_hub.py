@@ -178,7 +178,7 @@ def test_a_busy_port_is_a_clear_error(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(RuntimeSetupError, match=f"port {port} cannot be served.*--port"):
+        with pytest.raises(RuntimeSetupError, match=f"cannot bind port {port}.*--port"):
             LocalHub(tmp_path, port=port).start()
     assert not LocalHub(tmp_path).status().running
 

@@ -127,7 +127,7 @@ class LocalHub:
                 state = self._spawn(state)
             elif state is not None and self._port not in (None, state.port):
                 raise RuntimeSetupError(
-                    f"the local hub runs already, on port {state.port}, not {self._port}",
+                    f"the local hub is already running on port {state.port}, not {self._port}",
                     remedy="Stop it first: `devkit hub down`.",
                 )
             self._wait_until_it_answers()
@@ -256,6 +256,6 @@ def _require_free(port: int) -> None:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise RuntimeSetupError(
-                f"port {port} cannot be served: {error.strerror}",
+                f"cannot bind port {port}: {error.strerror}",
                 remedy="Another program listens there: stop it, or choose another with `devkit hub up --port`.",
             ) from None

@@ -78,7 +78,7 @@ class Progress:
 
     @property
     def stalled(self) -> bool:
-        """Whether an acknowledgement is due and none came for too long."""
+        """Return whether an acknowledgement is due and none came for too long."""
         return self.acknowledged < self.sent and self._clock() - self._moved > self.limit
 
 
@@ -226,7 +226,7 @@ def send(connection_string: str, events: Iterable[Sendable], *, hub: str | None 
 
 
 def answers(connection_string: str) -> bool:
-    """Whether the hub accepts the key and each of its event hubs takes and gives events now."""
+    """Return whether the hub accepts the key and each of its event hubs takes and gives events now."""
     from confluent_kafka import KafkaException
 
     admin = _admin(connection_string)
@@ -290,7 +290,7 @@ def _partitions(admin: AdminClient, timeout: float = ANSWER_SECONDS) -> dict[str
 
 
 def _serves(admin: AdminClient, name: str, partitions: int) -> bool:
-    """Whether every partition tells its end: being listed with a leader comes a moment before that."""
+    """Return whether every partition tells its end: being listed with a leader comes a moment before that."""
     from confluent_kafka import KafkaException, TopicPartition
     from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # exported, but not in its `__all__`
 

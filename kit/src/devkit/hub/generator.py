@@ -66,7 +66,7 @@ class Shares:
         shares = asdict(self)
         if any(not share >= 0 for share in shares.values()) or not sum(shares.values()) <= 1:
             raise ConfigurationError(
-                f"the shares of faults do not fit together: {shares}", remedy="Each is 0 or more, their sum at most 1."
+                f"invalid shares of faults: {shares}", remedy="Each must be at least 0, and their sum at most 1."
             )
 
 

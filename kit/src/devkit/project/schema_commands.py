@@ -75,7 +75,11 @@ def _declared(written: list[str]) -> dict[str, str]:
     for each in written:
         path, equals, data_type = each.partition("=")
         if not (path and equals and data_type):
-            raise SchemaError(f"{each!r} is no PATH=TYPE", origin="--declare", remedy="Write tags=map<string,string>.")
+            raise SchemaError(
+                f"invalid declaration: {each!r}",
+                origin="--declare",
+                remedy="Write PATH=TYPE, such as tags=map<string,string>.",
+            )
         declared[path] = data_type
     return declared
 

@@ -144,7 +144,7 @@ def _error(output: list[str]) -> Exception:
 
 def _failure(problem: str, remedy: str) -> RuntimeSetupError:
     return RuntimeSetupError(
-        f"jars cannot be fetched: {problem}",
+        f"cannot fetch jars: {problem}",
         origin=os.environ.get(SETTINGS_VARIABLE) or "Ivy's own settings",
         remedy=f"{remedy} {SETTINGS_VARIABLE} names an ivysettings.xml with another repository.",
     )

@@ -108,7 +108,7 @@ def load_profile(path: Path) -> RuntimeProfile:
     problems = [_unknown("section", name, SECTIONS) for name in parser.sections() if name not in SECTIONS]
     runtime = dict(parser["runtime"]) if parser.has_section("runtime") else {}
     problems += [_unknown("key", k, REQUIRED + OPTIONAL) for k in runtime if k not in REQUIRED + OPTIONAL]
-    problems += [f"{key!r} is missing in [runtime]" for key in REQUIRED if not runtime.get(key)]
+    problems += [f"{key!r} is missing from [runtime]" for key in REQUIRED if not runtime.get(key)]
     if not all(version.isdigit() for version in runtime.get("java", "").split()):
         problems.append(f"java = {runtime['java']!r} is not a list of major versions")
     settings = [*_settings(parser, SAME, problems), *_settings(parser, LOCAL, problems)]
@@ -137,8 +137,8 @@ def _settings(parser: ConfigParser, section: str, problems: list[str]) -> Iterab
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
-    return f"unknown {what} {name!r}, the nearest known one is {near[0]!r}"
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"unknown {what} {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
 
 
 def load_profiles() -> dict[str, RuntimeProfile]:
@@ -146,7 +146,7 @@ def load_profiles() -> dict[str, RuntimeProfile]:
     profiles = {path.stem: load_profile(path) for path in sorted(folder().glob("*.conf"))}
     if not profiles:
         raise RuntimeSetupError(
-            f"there is no runtime profile in {folder()}",
+            f"no runtime profile in {folder()}",
             remedy=f"Point {FOLDER_VARIABLE} at a folder `configuration/runtimes`.",
         )
     return profiles
