@@ -33,10 +33,10 @@ class SparkUtilsError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        """Join problem, origin and remedy into one readable line."""
-        where = f" (from {self.origin})" if self.origin else ""
-        what_to_do = f" {self.remedy}" if self.remedy else ""
-        return f"{self.problem}{where}.{what_to_do}"
+        """Join problem, origin and remedy into one readable line, with one mark at the end of each sentence."""
+        said = f"{self.problem} (from {self.origin})" if self.origin else self.problem
+        end = "" if said.endswith((".", "?", "!", "…")) else "."
+        return f"{said}{end} {self.remedy}" if self.remedy else f"{said}{end}"
 
 
 class ConfigurationError(SparkUtilsError):

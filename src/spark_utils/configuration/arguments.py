@@ -301,4 +301,4 @@ def _all_at_once(mistakes: list[str]) -> ConfigurationError:
     if len(mistakes) == 1:
         return ConfigurationError(mistakes[0], remedy=_REMEDY)
     listed = "".join(f"\n  - {mistake}" for mistake in mistakes)
-    return ConfigurationError(f"the configuration has {len(mistakes)} mistakes:{listed}\n{_REMEDY}"[:-1])
+    return ConfigurationError(f"the configuration has {len(mistakes)} mistakes:{listed}\n{_REMEDY}")

@@ -55,7 +55,9 @@ def parse_schema(text: str, *, origin: str | None = None) -> StructType:
     try:
         document = json.loads(text, object_pairs_hook=_distinct)
     except ValueError as error:
-        raise SchemaError(f"the schema is not JSON: {error}", origin=origin, remedy="Correct it there.") from error
+        raise SchemaError(
+            f"the schema is not JSON: {error}", origin=origin, remedy="Correct the JSON at that place."
+        ) from error
     if is_spark_json(document):
         return schema_from_spark_json(document, origin=origin)
     return schema_from_json_schema(document, origin=origin)
