@@ -6,6 +6,7 @@ Sources: https://docs.databricks.com/jobs/run-if and https://docs.databricks.com
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 from databricks.sdk.service.jobs import ConditionTaskOp, RunIf, RunResultState, TaskDependency
@@ -22,20 +23,10 @@ def cycle(dependencies: Mapping[str, Sequence[str]]) -> list[str]:
     Args:
         dependencies: The keys that each task depends on, all of them known.
     """
-    finished: set[str] = set()
-    for start in dependencies:
-        path = {} if start in finished else {start: iter(dependencies[start])}
-        while path:
-            key = next(reversed(path))
-            following = next(path[key], None)
-            if following is None:
-                del path[key]
-                finished.add(key)
-            elif following in path:
-                keys = list(path)
-                return [*keys[keys.index(following) :], following]
-            elif following not in finished:
-                path[following] = iter(dependencies[following])
+    try:
+        TopologicalSorter(dependencies).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))  # it names what is depended on first
     return []
 
 
