@@ -99,6 +99,17 @@ class BatchWriter:
         channel = Channel(spark, query_id)
         if channel.is_asked_to_stop():
             raise StreamFailedError(f"batch {batch_id} was {STOPPED_ON_REQUEST}")
+        try:
+            counts = self._write(batch, batch_id, query_id)
+        except Exception as failure:
+            if not channel.is_asked_to_stop() and "InterruptedException" not in str(failure):
+                raise
+            # Not with Java's long trace: Spark looks through it by a regular expression that overflows the stack.
+            raise StreamFailedError(f"batch {batch_id} was {STOPPED_ON_REQUEST}") from None
+        channel.record(counts)
+
+    def _write(self, batch: DataFrame, batch_id: int, query_id: str) -> BatchCounts:
+        spark = batch.sparkSession
         begin, end = self._offsets(spark, batch_id)
         known = batch_size(begin, end)
         rows = batch.count() if known is None else known
@@ -108,7 +119,7 @@ class BatchWriter:
         with compacting(spark, is_small=rows <= ROWS_PER_FILE):
             write = self._write_in_two_passes if batch_id == self.replayed_batch else self._write_in_one_pass
             rejected = write(batch, events, rejects, rows)
-        channel.record(BatchCounts(batch_id, rows, rejected))
+        return BatchCounts(batch_id, rows, rejected)
 
     def _begin(self, spark: SparkSession) -> str:
         """Return the query's id, which Spark has put into the checkpoint before its first batch."""

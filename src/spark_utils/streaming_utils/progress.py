@@ -148,12 +148,13 @@ class ProgressListener(StreamingQueryListener):
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802 - Spark's name
         """End the line, say so when there was nothing to do, and end the listening with the last query."""
         run = str(event.runId)
-        known, name = self._latest.pop(run, None), self._names.pop(run, "")
+        known, name = self._latest.get(run), self._names.pop(run, "")
         if known is not None and self._is_terminal:
             self._write("\n")
         if known is None and event.exception is None:
             nothing = {"query": name, "events": 0, "note": "0 new events"}
             self._write("0 new events\n" if self._is_terminal else f"{json.dumps(nothing)}\n")
+        self._latest.pop(run, None)
         if run in _watched:
             _watched[run].set()
         if not self._latest:
