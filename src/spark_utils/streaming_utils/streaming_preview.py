@@ -27,8 +27,10 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.listener import StreamingQueryProgress
 from pyspark.sql.streaming.query import StreamingQuery
+from pyspark.sql.types import StructType
 
 from spark_utils.errors import ConfigurationError, SparkUtilsError, StreamFailedError
+from spark_utils.session import is_connect
 from spark_utils.streaming_utils.failures import failure_sentence, root_cause, users_line
 from spark_utils.streaming_utils.preview import LiveFigures, Preview
 
@@ -75,7 +77,7 @@ def preview_stream(
     show = display or databricks_display()
     if show is None or not preview.rows:
         return preview
-    show(df.sparkSession.createDataFrame(list(preview.rows), df.schema, verifySchema=False))
+    show(_frame(df.sparkSession, preview.rows, df.schema))
     return replace(preview, displayed=True)
 
 
@@ -118,6 +120,12 @@ def _check(rows: int, timeout: float) -> None:
         )
 
 
+def _frame(spark: SparkSession, rows: Sequence[Row], schema: StructType) -> DataFrame:
+    """Return collected rows as a frame again; they need no verification, which Spark Connect cannot leave out."""
+    options: dict[str, Any] = {} if is_connect(spark) else {"verifySchema": False}
+    return spark.createDataFrame(list(rows), schema, **options)
+
+
 @dataclass
 class Keeper:
     """A `foreachBatch` function that keeps the first rows as a temporary view, or the newest ones.
@@ -152,7 +160,7 @@ class Keeper:
                 read.count()
             if taken := read.limit(max(missing, 0)).collect():
                 self._rows = taken if self.newest else [*self._rows, *taken]
-                kept = batch.sparkSession.createDataFrame(self._rows, batch.schema, verifySchema=False)
+                kept = _frame(batch.sparkSession, self._rows, batch.schema)
                 kept.createOrReplaceGlobalTempView(self.view)
         finally:
             if whole:
@@ -284,10 +292,10 @@ def _session_zone(df: DataFrame) -> ZoneInfo:
 
 
 def _watch(df: DataFrame, rows: int, timeout: float, interval: float) -> Generator[Preview, None, None]:
-    began = time.monotonic()
     columns = tuple(name for name in ("reason", "enqueued_time") if name in df.columns)
     keeper = Keeper(_new_view(), rows, newest=True, counted=columns or ("",))
     with _running(df, keeper) as query:
+        began = time.monotonic()
         while query.isActive and (left := began + timeout - time.monotonic()) > 0:
             time.sleep(min(interval, left))
             reports = query.recentProgress

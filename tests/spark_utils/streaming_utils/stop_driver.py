@@ -17,8 +17,8 @@ from tests.spark_utils.sinks.sink_kit import Bench, parse, transform
 
 
 def slowly(events: DataFrame) -> DataFrame:
-    """Take a minute for the number 2 of the test with two signals; any other number is quick."""
-    number = F.expr("if(number = 2, number + length(reflect('java.lang.Thread', 'sleep', 60000L)) * 0, number)")
+    """Take ten minutes for the number 2 of the test with two signals; any other number is quick."""
+    number = F.expr("if(number = 2, number + length(reflect('java.lang.Thread', 'sleep', 600000L)) * 0, number)")
     return transform(events).withColumn("number", number.cast("bigint"))
 
 

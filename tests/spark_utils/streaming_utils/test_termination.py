@@ -79,7 +79,7 @@ def test_ctrl_c_twice_ends_the_script_at_once_and_quietly(tmp_path: Path) -> Non
     with job:
         assert job.stdout is not None
         first = next(line for line in job.stdout if line.startswith("{"))
-        time.sleep(1)  # the second batch has begun, and takes a minute
+        time.sleep(1)  # the second batch has begun, and takes ten minutes
         started = time.monotonic()
         for _ in range(2):
             os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the job and to what it has started
@@ -87,7 +87,7 @@ def test_ctrl_c_twice_ends_the_script_at_once_and_quietly(tmp_path: Path) -> Non
         later = job.stdout.readlines()
     assert json.loads(first)["batch"] == 0
     assert job.returncode == 0, later
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 300
     assert not any("Error" in line or "\tat " in line for line in later), later
 
 
