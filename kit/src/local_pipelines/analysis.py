@@ -232,6 +232,10 @@ class _Analyser:
         spec = plan.flow.cdc
         if spec is None:
             return plan.frame.schema
+        if isinstance(spec, SnapshotSpec) and plan.flow.target not in self._full_refresh:
+            stored = schema_of(self.spark, self.storage.table(self.definitions.datasets[plan.flow.target]))  # type: ignore[index]
+            if stored is not None:
+                return stored  # what type a snapshot's version has is not known before
         for message in check_source(spec, plan.frame):
             self.note(f"flow '{plan.flow.name}': {message}", plan.flow.place)
         return target_schema(spec, plan.frame)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pyspark.errors import AnalysisException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from local_pipelines import reads
@@ -75,6 +76,7 @@ class FlowRunner:
         self.storage = storage
         self.progress = progress
         self.stopping = threading.Event()
+        self.marking = threading.Lock()  # held while the shared session marks the commits of one flow
         self._queries: list[StreamingQuery] = []
         self._of_target: dict[Any, threading.Lock] = {}
         self._asking = threading.Lock()
@@ -132,15 +134,13 @@ class FlowRunner:
         state = self.storage.flow(plan.flow)
         path = self.storage.table(dataset)
         declared = self.analysis.datasets[dataset.name].declared
-        if declared or dataset.comment or dataset.properties:
+        if declared or dataset.comment or dataset.properties or dataset.cluster_columns:
             self.make_table(dataset)
         writer = frame.write.format("delta").mode("overwrite").option("userMetadata", f"{MARK}:{state.uid}")
-        if not (declared and declared.generated):
-            writer = writer.option("overwriteSchema", "true")
-            if dataset.partition_columns:
-                writer = writer.partitionBy(*dataset.partition_columns)
-            elif dataset.cluster_columns:
-                writer = writer.clusterBy(*dataset.cluster_columns)
+        if (declared and declared.generated) or dataset.cluster_columns:
+            writer = writer.option("mergeSchema", "true")  # a new schema would forget what columns are generated from
+        else:
+            writer = writer.option("overwriteSchema", "true").partitionBy(*dataset.partition_columns)
         for key, value in table_properties(dataset).items():
             writer = writer.option(key, value) if key.startswith("delta.") else writer
         writer.save(path)
@@ -166,7 +166,7 @@ class FlowRunner:
         """Return the metrics of the commit with this user metadata, or nothing when there is none."""
         if not is_table(path):
             return None
-        history = self.spark.sql(f"DESCRIBE HISTORY delta.`{path}`").where(f"userMetadata = '{mark}'")
+        history = self.spark.sql(f"DESCRIBE HISTORY delta.`{path}`").where(F.col("userMetadata") == mark)
         rows = history.select("operationMetrics").head(1)
         return dict(rows[0][0] or {}) if rows else None
 

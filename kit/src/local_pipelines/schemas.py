@@ -79,13 +79,12 @@ def without_catalog_parts(ddl: str) -> str:
     parts = []
     for start, end, tokens in split_at_commas(ddl):
         words = [token.text.upper() for token in tokens]
-        if words[:1] in (["PRIMARY"], ["FOREIGN"]) or (words[:1] == ["CONSTRAINT"]):
+        if words[0] in ("PRIMARY KEY", "FOREIGN KEY", "CONSTRAINT"):
             continue
         text = ddl[start:end]
-        for index, word in enumerate(words):
-            after = words[index + 1] if index + 1 < len(words) else ""
-            if word == "MASK" or (word == "PRIMARY" and after == "KEY"):
-                text = ddl[start : tokens[index].start]
+        for word, token in zip(words, tokens, strict=True):
+            if word in ("MASK", "PRIMARY KEY"):
+                text = ddl[start : token.start]
                 break
         parts.append(text.strip())
     return ", ".join(parts)

@@ -6,6 +6,8 @@ with the next update.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -87,17 +89,27 @@ def apply_batch(
     events = events_of(spec, batch, dataset).persist()
     try:
         if not again or runner.committed(target, mark) is None:
-            session.conf.set(METADATA, mark)
-            _keep_events(session, spec, events, hidden)
-            data = data_columns(spec, batch.columns)
-            rows = target_changes(session, spec, events, hidden, target, data)
-            merge(session, target, rows, _row_identity(spec))
+            with marked(runner, session, mark):
+                _keep_events(session, spec, events, hidden)
+                data = data_columns(spec, batch.columns)
+                rows = target_changes(session, spec, events, hidden, target, data)
+                merge(session, target, rows, _row_identity(spec))
         else:
             events.write.format("noop").mode("overwrite").save()  # so that the rows are counted
     finally:
-        session.conf.unset(METADATA)
         events.unpersist()
     return changes(runner, target, mark)
+
+
+@contextmanager
+def marked(runner: FlowRunner, session: SparkSession, mark: str) -> Iterator[None]:
+    """Let the commits of this block carry a mark; the session of a stream's batch is its own, the other is shared."""
+    with runner.marking if session is runner.spark else nullcontext():
+        session.conf.set(METADATA, mark)
+        try:
+            yield
+        finally:
+            session.conf.unset(METADATA)
 
 
 def changes(runner: FlowRunner, target: str, mark: str) -> Result:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from local_pipelines import reads
 from local_pipelines.cdc.declaration import SnapshotSpec
 from local_pipelines.cdc.events import cols
-from local_pipelines.cdc.flow import METADATA, changes, merge, refuse_foreign_changes
+from local_pipelines.cdc.flow import changes, marked, merge, refuse_foreign_changes
 from local_pipelines.cdc.rebuild import differs
 from local_pipelines.cdc.target import END, START, data_columns, quoted, tracked_columns
 from local_pipelines.errors import PipelineError
@@ -82,20 +82,17 @@ def _apply(
     data = data_columns(spec, frame.columns)
     frame = frame.select(*cols(data))
     _refuse_doubled_keys(spec, plan, frame)
-    order = F.lit(version)
+    order = F.lit(version).cast("long") if isinstance(version, int) else F.lit(version)
     if not is_table(target):
         history = [order.alias(START), order.alias(END)] if spec.scd == "2" else []
         create_table(runner.spark, dataset, target, frame.select("*", *history).limit(0).schema, None)
     mark = f"{MARK}:{state.uid}:{version}"
     if runner.committed(target, mark) is None:
-        runner.spark.conf.set(METADATA, mark)
-        try:
+        with marked(runner, runner.spark, mark):
             if spec.scd == "1":
                 _replace(runner, spec, frame, target)
             else:
                 merge(runner.spark, target, _history(runner, spec, frame, target, order), [*spec.keys, START])
-        finally:
-            runner.spark.conf.unset(METADATA)
     runner.progress(plan, f"{state.uid}/{version}", changes(runner, target, mark))
     _remember(state, version)
 
