@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spark_utils.streaming_utils.preview import Preview
 
 TABLES = ("events", "rejected")
+WIDEST = 100_000  # columns of text, for who pipes a wide table into a pager
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +78,8 @@ def print_rows(console: Console, preview: Preview, *, wide: bool, vertical: bool
 
     from spark_utils.streaming_utils.preview import type_name, visible
 
+    if wide:
+        console.width = WIDEST
     fields = preview.schema.fields
     cells = [[visible(text) for text in row] for row in preview.cells()]
     if vertical:
@@ -93,7 +96,7 @@ def print_rows(console: Console, preview: Preview, *, wide: bool, vertical: bool
             table.add_column(heading, no_wrap=True, overflow="ellipsis")
         for row in cells:
             table.add_row(*(Text(text, style="dim" if text == "null" else "") for text in row[:fitting]))
-        console.print(table, crop=not wide, width=10_000 if wide else None)
+        console.print(table)
         if hidden := [visible(field.name) for field in fields[fitting:]]:
             names = f"{len(hidden)} more columns (--wide, --vertical or --columns shows them): {', '.join(hidden)}"
             console.print(names, markup=False, style="dim")

@@ -1,0 +1,48 @@
+"""`devkit tables` fits a table to the terminal, and shows everything when asked."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from pyspark.sql import Row
+from pyspark.sql.types import LongType, StringType, StructField, StructType
+from rich.console import Console
+
+from devkit.project.tables import print_rows
+from spark_utils.streaming_utils.preview import Preview
+
+NAMES = [f"column_{number}" for number in range(12)]
+WIDE = StructType([StructField(name, LongType()) for name in NAMES[:-1]] + [StructField(NAMES[-1], StringType())])
+BODY = "a long body, " * 20
+ROWS = [Row(*range(11), BODY), Row(*range(100, 111), "\x1b[31m[red]x")]
+
+
+def printed(*, wide: bool = False, vertical: bool = False) -> str:
+    text = io.StringIO()
+    print_rows(Console(file=text, width=70), Preview(WIDE, ROWS), wide=wide, vertical=vertical)
+    return text.getvalue()
+
+
+def test_columns_that_do_not_fit_are_named_below_a_table_that_does() -> None:
+    lines = printed().splitlines()
+    assert max(map(len, lines)) <= 70
+    assert "column_0" in lines[0]
+    assert "column_11" not in lines[0]
+    assert "column_11" in " ".join(lines[4:])
+
+
+def test_wide_shows_every_column_in_full() -> None:
+    assert BODY.strip() in printed(wide=True)
+    assert all(name in printed(wide=True).splitlines()[0] for name in NAMES)
+
+
+def test_vertical_shows_a_line_for_each_column() -> None:
+    assert [line.split()[0] for line in printed(vertical=True).splitlines() if line.startswith("column_")] == NAMES * 2
+
+
+@pytest.mark.parametrize("way", [{}, {"wide": True}, {"vertical": True}])
+def test_what_a_body_holds_is_text(way: dict[str, bool]) -> None:
+    assert "\x1b" not in printed(**way)
+    if way:
+        assert "[red]x" in printed(**way)
