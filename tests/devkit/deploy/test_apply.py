@@ -299,9 +299,9 @@ def test_prune_deletes_what_is_declared_no_longer_and_nothing_that_others_own(
     deployer.client.jobs.create(name="stranger")
     project.resources("resources:\n  jobs:\n    one: {name: one}\n    extra: {name: 'extra-${environment}'}\n")
     deployer.apply()
-    condemned = prunable(deployer.plan())
-    assert [each.name for each in condemned] == ["two"]
-    delete_all(condemned, deployer.context(project.load()), 5)
+    listed = prunable(deployer.plan())
+    assert [each.name for each in listed] == ["two"]
+    delete_all(listed, deployer.context(project.load()), 5)
     names = {job.settings.name for job in deployer.client.jobs.list() if job.settings}
     assert names == {"one", "extra-dev", "stranger"}
 
@@ -321,9 +321,9 @@ def test_more_than_the_guard_allows_is_not_deleted_at_all(deployer: Deployer, pr
     project.resources(JOBS)
     deployer.apply()
     project.resources("")
-    condemned = prunable(deployer.plan())
+    listed = prunable(deployer.plan())
     with pytest.raises(DeploymentError, match="2 resources would be deleted, and at most 1 may be"):
-        delete_all(condemned, deployer.context(project.load()), 1)
+        delete_all(listed, deployer.context(project.load()), 1)
     assert len(list(deployer.client.jobs.list())) == 2
 
 
@@ -359,8 +359,8 @@ def test_destroy_deletes_everything_that_is_owned_and_leaves_an_empty_workspace(
     write_everything(project)
     deployer.apply()
     declared = project.load()
-    condemned = owned(declared, record(deployer.client, declared))
-    delete_all(condemned, deployer.context(declared), 100)
+    listed = owned(declared, record(deployer.client, declared))
+    delete_all(listed, deployer.context(declared), 100)
     left = {(each.kind, each.name) for each in record(deployer.workspace.client()).items}
     assert left == before
 

@@ -122,7 +122,7 @@ def test_a_read_is_repeated_until_it_is_answered(workspace: Workspace, status: i
     assert clock.slept == [0.5, 1.0, 2.0]
 
 
-def test_patience_ends_and_the_last_answer_is_told(workspace: Workspace) -> None:
+def test_the_retry_policy_ends_and_the_last_answer_is_told(workspace: Workspace) -> None:
     client = client_of(workspace, FakeClock(), policy=RetryPolicy(attempts=3))
     workspace.faults.add("status", method="GET", path="/api/*/jobs/list", status=502, times=0)
     with pytest.raises(Unavailable, match="was tried 3 times; the last answer was: status 502"):

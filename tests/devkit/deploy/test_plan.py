@@ -29,7 +29,7 @@ def test_nothing_to_do_when_everything_is_as_declared_whatever_the_server_added(
     assert plan(declared, state_of(cluster, job)).changes == ()
 
 
-def test_a_plan_changes_neither_what_is_wanted_nor_what_is_found() -> None:
+def test_a_plan_changes_neither_desired_nor_actual_state() -> None:
     declared = declaration(SMALL, JOB)
     found = state_of(actual_of(declared, SMALL, "c-1", num_workers=9))
     before = copy.deepcopy((declared, found))

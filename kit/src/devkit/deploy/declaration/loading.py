@@ -60,7 +60,7 @@ class _Loading:
 
 
 def load(environment: str, folder: Path = DEFAULT_FOLDER, base: Path | None = None) -> Declaration:
-    """Read what is desired in an environment.
+    """Read the desired state of an environment.
 
     Args:
         environment: The name of a file of ``environments/``, such as ``dev``.
