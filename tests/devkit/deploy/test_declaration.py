@@ -241,12 +241,11 @@ def test_a_project_that_is_no_text_is_a_mistake_with_its_line(project: Project) 
 
 
 def test_a_secret_of_the_projects_env_file_is_taken_and_none_from_beyond_the_project(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(f"HUB={CANARY}\n")
     folder = tmp_path / "project" / "deploy"
     folder.mkdir(parents=True)
-    values = Values(environ={}, folder=folder, keyring=lambda _service, _user: None)
-    assert values.get("${env.HUB}") == CANARY.encode()
     (tmp_path / "project" / "pyproject.toml").touch()
+    (tmp_path / ".env").write_text(f"HUB={CANARY}\n")
+    values = Values(environ={}, folder=folder, keyring=lambda _service, _user: None)
     with pytest.raises(ConfigurationError, match=r"the secret \$\{env.HUB\} cannot be found"):
         values.get("${env.HUB}")
     (tmp_path / "project" / ".env").write_text("HUB=ours\n")
