@@ -25,6 +25,7 @@ from spark_utils import timestamps
 from spark_utils.configuration.settings import Engine
 from spark_utils.errors import RuntimeSetupError
 from spark_utils.parsing import Reason, good_rows, parse, rejected_rows
+from spark_utils.parsing.jvm import engine as jvm_engine
 from spark_utils.parsing.jvm import java_reader
 from spark_utils.parsing.jvm.engine import compile_explanation
 from spark_utils.parsing.jvm.java_reader import FUNCTION
@@ -286,6 +287,15 @@ def test_an_installation_without_the_jar_says_so(
     assert "this installation has no reader in Java" in caplog.text
     with pytest.raises(RuntimeSetupError, match=r"has no reader in Java.*JDK"):
         parse(df, SCHEMA, engine="jvm")
+
+
+def test_without_pyarrow_rows_are_explained_one_by_one(
+    each_spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jvm_engine, "find_spec", lambda _name: None)
+    rejected = rejected_rows(parse(_frame(each_spark, [b'{"id":1}', b"{", None]), IDS, engine="jvm"))
+    assert "ArrowEvalPython" not in _plan(rejected)
+    assert [row.reason for row in rejected.orderBy("offset").collect()] == ["truncated", "null_body"]
 
 
 def test_where_it_can_the_jvm_reads_by_default(each_spark: SparkSession) -> None:

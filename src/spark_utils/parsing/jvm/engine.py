@@ -6,8 +6,10 @@ What the function does not read is rejected, so ``event`` is null exactly there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import json
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -18,6 +20,9 @@ from spark_utils.parsing.columns import WHY_TYPE
 from spark_utils.parsing.jvm.java_reader import JavaReader
 from spark_utils.parsing.reasons import Limits, Reason
 from spark_utils.parsing.reference import Good, Rejected, UnknownPolicy, compile_classifier
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Explain = Callable[[bytes | None], tuple[str, str | None, str]]
 
@@ -49,16 +54,44 @@ def _explain_udf(schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -
 
     It is declared nondeterministic, or a filter on the reason would run it a second time.
     """
+    if not hasattr(F, "arrow_udf") or find_spec("pyarrow") is None:  # Spark 4.0; a driver without pyarrow
+        return F.udf(_explain_rows(schema, limits, unknown), WHY_TYPE, useArrow=False).asNondeterministic()
+    import pyarrow as pa
+
+    explain = _explain_batches(schema.json(), limits, unknown)
+    explain.__annotations__ = {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}  # Spark reads the kind
+    return F.arrow_udf(explain, WHY_TYPE).asNondeterministic()
+
+
+def _explain_batches(
+    schema_json: str, limits: Limits, unknown: UnknownPolicy
+) -> Callable[[Iterator[pa.Array]], Iterator[pa.Array]]:
+    def explain(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        import pyarrow as pa
+
+        returned = pa.struct([(name, pa.string()) for name in WHY_TYPE.names])
+        why = compile_explanation(t.StructType.fromJson(json.loads(schema_json)), limits, unknown)
+        for batch in batches:
+            if batch.null_count == len(batch):
+                yield pa.nulls(len(batch), returned)
+                continue
+            rows = ((row and why(row["body"])) for row in batch.to_pylist())
+            yield pa.array([verdict and dict(zip(WHY_TYPE.names, verdict, strict=True)) for verdict in rows], returned)
+
+    return explain
+
+
+def _explain_rows(schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -> Callable[[Any], Any]:
     why: Explain | None = None
 
     def explain(rejected: Any) -> tuple[str, str | None, str] | None:
         nonlocal why
         if rejected is None:
             return None
-        why = why or compile_explanation(schema, limits, unknown)  # in the worker: what it returns is not pickled
+        why = why or compile_explanation(schema, limits, unknown)
         return why(None if rejected.body is None else bytes(rejected.body))
 
-    return F.udf(explain, WHY_TYPE, useArrow=False).asNondeterministic()
+    return explain
 
 
 def compile_explanation(schema: t.StructType, limits: Limits, unknown: UnknownPolicy) -> Explain:
