@@ -92,7 +92,26 @@ def warm_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ConnectServer.shared().kill()
 
 
-def test_the_verbs_start_show_and_stop_it(warm_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _cell(local: str) -> list[str]:
+    """Run a cell that asks for a session, and return what it shows."""
+    program = PROGRAM.replace("get_session()", f"get_session(local={local!r})")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def _test_run(folder: Path) -> int:
+    """Run the tests of a user who gives `--spark warm`, and return the exit status."""
+    test = (
+        "def test_it(spark):\n    assert 'connect' in type(spark).__module__\n    assert spark.range(3).count() == 3\n"
+    )
+    (folder / "test_of_a_user.py").write_text(test)
+    plugins = ["-p", "spark_utils.testing", "-p", "devkit.testing", "--spark", "warm"]
+    command = [sys.executable, "-m", "pytest", *plugins, "test_of_a_user.py"]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode
+
+
+def test_the_verbs_start_show_and_stop_it(warm_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["spark", "status"]) == 3
     started = subprocess.run([sys.executable, "-m", "devkit.cli", "spark", "up"], check=True, capture_output=True)
     assert b"is ready after" in started.stdout, "and its parent has ended"
@@ -105,6 +124,8 @@ def test_the_verbs_start_show_and_stop_it(warm_home: Path, capsys: pytest.Captur
     assert state.token not in capsys.readouterr().out
     done = run_program(state.variables)
     assert done.stdout.split() == ["pyspark.sql.connect.session", "3"], done.stderr
+    assert _cell("warm") == ["pyspark.sql.connect.session", "3"]
+    assert _test_run(tmp_path) == 0
     assert main(["spark", "down"]) == 0
     assert main(["spark", "status"]) == 3
     assert not psutil.pid_exists(state.pid) or psutil.Process(state.pid).status() == psutil.STATUS_ZOMBIE
