@@ -1,0 +1,243 @@
+"""Updates: what is written, what is counted, what the next update does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from local_pipelines import UpdateRefusedError
+from local_pipelines.storage import Storage
+from local_pipelines.testing import PipelineTester
+
+MEDALLION = """
+import dlt
+from pyspark.sql import functions as F
+
+@dlt.table(comment="as they came")
+def bronze():
+    return spark.readStream.table("main.default.events")
+
+@dlt.view
+@dlt.expect("has_id", "id is not null")
+def clean():
+    df = dlt.read_stream("bronze")
+    return df.select([c for c in df.columns if c != "junk"])
+
+@dlt.expect_or_drop("positive", "v > 0")
+@dlt.table
+@dlt.expect_all({"small": F.col("v") < 100})
+def silver():
+    return dlt.read_stream("clean")
+
+@dlt.table
+def gold():
+    return spark.sql("select k, sum(v) as total from LIVE.silver group by k")
+"""
+EVENTS = [(1, "a", 5, "x"), (2, "a", None, "x"), (None, "b", -1, "x"), (4, "b", 200, "x")]
+COLUMNS = "id int, k string, v int, junk string"
+
+
+def test_a_second_update_reads_only_what_is_new_and_counts_it_exactly(pipeline: PipelineTester) -> None:
+    source = pipeline.file("medallion.py", MEDALLION)
+    pipeline.given("events", EVENTS, COLUMNS)
+    first = pipeline.run(source).report()
+    assert first["state"] == "COMPLETED"
+    assert first["flows"] == {"bronze": "COMPLETED", "silver": "COMPLETED", "gold": "COMPLETED"}
+    silver = first["datasets"]["silver"]
+    assert (silver["rows_written"], silver["dropped_records"]) == (2, 2)
+    assert silver["expectations"] == {"positive": {"passed": 2, "failed": 2}, "small": {"passed": 2, "failed": 2}}
+    assert first["datasets"]["clean"]["expectations"] == {"has_id": {"passed": 3, "failed": 1}}
+    pipeline.given("events", [(5, "a", 7, "y")], COLUMNS)
+    second = pipeline.run(source).report()
+    assert {name: counts["rows_written"] for name, counts in second["datasets"].items()} == {
+        "bronze": 1,
+        "clean": 1,
+        "silver": 1,
+        "gold": 2,
+    }
+    assert pipeline.rows("silver") == [(1, "a", 5), (4, "b", 200), (5, "a", 7)]
+    assert pipeline.rows("gold") == [("a", 12), ("b", 200)]
+
+
+def test_the_log_says_what_happened_and_has_a_table_of_the_same_events(pipeline: PipelineTester) -> None:
+    source = pipeline.file("medallion.py", MEDALLION)
+    pipeline.given("events", EVENTS, COLUMNS)
+    heard: list[str] = []
+    pipeline.run(source, listener=lambda event: heard.append(event["event_type"]))
+    events = pipeline.log()
+    assert [event["event_type"] for event in events] == heard
+    states = [event["details"]["update_progress"]["state"] for event in pipeline.log("update_progress")]
+    assert states == ["INITIALIZING", "SETTING_UP_TABLES", "RUNNING", "COMPLETED"]
+    progress = [event["details"]["flow_progress"] for event in events if event["level"] == "METRICS"]
+    quality = {rule["name"]: rule for details in progress for rule in details["data_quality"]["expectations"]}
+    assert quality["has_id"] == {"name": "has_id", "dataset": "clean", "passed_records": 3, "failed_records": 1}
+    flow = {e["origin"]["flow_name"]: e["details"]["flow_definition"] for e in pipeline.log("flow_definition")}
+    assert flow["gold"]["input_datasets"] == ["silver"]
+    assert (flow["gold"]["output_dataset"], flow["gold"]["flow_type"]) == ("gold", "COMPLETE")
+    stored = pipeline.spark.read.format("delta").load(str(pipeline.storage / "event_log")).collect()
+    assert sorted(row.id for row in stored) == sorted(event["id"] for event in events)
+    assert {type(json.loads(row.details)) for row in stored} == {dict}
+
+
+def test_a_failed_flow_skips_what_reads_it_and_the_rest_goes_on(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "failing.py",
+        """
+from pyspark import pipelines as dp
+@dp.table
+@dp.expect_or_fail("small", "v < 100")
+def strict():
+    return spark.readStream.table("events")
+@dp.materialized_view
+def behind():
+    return spark.read.table("strict")
+@dp.materialized_view
+def beside():
+    return spark.read.table("events")
+""",
+    )
+    pipeline.given("events", EVENTS, COLUMNS)
+    result = pipeline.run(source)
+    assert result.state == "FAILED"
+    assert result.flows == {"strict": "FAILED", "behind": "SKIPPED", "beside": "COMPLETED"}
+    assert "expectation 'small' (v < 100)" in result.errors["strict"]
+    assert pipeline.rows("strict") == []
+    assert len(pipeline.rows("beside")) == 4
+
+
+def test_appending_flows_share_a_target_and_once_runs_once(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "flows.py",
+        """
+from pyspark import pipelines as dp
+dp.create_streaming_table("all", expect_all_or_drop={"even": "n % 2 = 0"}, table_properties={"quality": "silver"})
+for number in (1, 2):
+    @dp.append_flow(target="all", name=f"from_{number}")
+    def flow(number=number):
+        return spark.readStream.table(f"in_{number}")
+@dp.append_flow(target="all", once=True)
+def history():
+    return spark.read.table("old")
+""",
+    )
+    for name, rows in {"in_1": [(1,), (2,)], "in_2": [(4,)], "old": [(8,), (9,)]}.items():
+        pipeline.given(name, rows, "n int")
+    assert pipeline.run(source).counts["all"].dropped == 2
+    pipeline.given("in_2", [(6,)], "n int")
+    pipeline.given("old", [(10,)], "n int")
+    pipeline.run(source)
+    assert pipeline.rows("all") == [(2,), (4,), (6,), (8,)]
+    pipeline.run(source, full_refresh=True)
+    assert pipeline.rows("all") == [(2,), (4,), (6,), (8,), (10,)]
+
+
+def test_sinks_get_each_row_once(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "sinks.py",
+        f"""
+from pyspark import pipelines as dp
+dp.create_sink("out", "delta", {{"path": "{pipeline.folder}/out"}})
+@dp.append_flow(target="out")
+def to_out():
+    return spark.readStream.table("events").select("id")
+@dp.foreach_batch_sink(name="mine")
+def handler(df, batch_id):
+    df.write.format("json").mode("append").save("{pipeline.folder}/json")
+@dp.append_flow(target="mine")
+def to_mine():
+    return spark.readStream.table("events").select("id")
+""",
+    )
+    pipeline.given("events", EVENTS, COLUMNS)
+    for _ in range(2):
+        assert pipeline.run(source).state == "COMPLETED"
+    assert pipeline.spark.read.format("delta").load(f"{pipeline.folder}/out").count() == 4
+    assert pipeline.spark.read.json(f"{pipeline.folder}/json").count() == 4
+
+
+def test_a_refresh_of_some_leaves_the_others(pipeline: PipelineTester) -> None:
+    source = pipeline.file("medallion.py", MEDALLION)
+    pipeline.given("events", EVENTS, COLUMNS)
+    pipeline.run(source)
+    pipeline.given("events", [(5, "a", 7, "y")], COLUMNS)
+    result = pipeline.run(source, refresh=["bronze"])
+    assert result.flows == {"bronze": "COMPLETED", "silver": "EXCLUDED", "gold": "EXCLUDED"}
+    assert (len(pipeline.rows("bronze")), len(pipeline.rows("silver"))) == (5, 2)
+    again = pipeline.run(source, full_refresh=["bronze", "silver"])
+    assert again.flows["gold"] == "EXCLUDED"
+    assert len(pipeline.rows("silver")) == 3
+
+
+def test_a_table_that_forbids_its_reset_keeps_its_rows_and_the_log_says_so(pipeline: PipelineTester) -> None:
+    code = MEDALLION.replace(
+        '@dlt.table(comment="as they came")', '@dlt.table(table_properties={"pipelines.reset.allowed": "false"})'
+    )
+    source = pipeline.file("kept.py", code)
+    pipeline.given("events", EVENTS, COLUMNS)
+    pipeline.run(source)
+    version = pipeline.spark.read.format("delta").load(pipeline.path("bronze"))
+    pipeline.run(source, full_refresh=True)
+    assert version.count() == 4
+    assert "reset.allowed" in pipeline.log("user_action")[0]["message"]
+    assert len(pipeline.rows("silver")) == 2
+
+
+def test_one_update_at_a_time(pipeline: PipelineTester) -> None:
+    source = pipeline.file("medallion.py", MEDALLION)
+    pipeline.given("events", EVENTS, COLUMNS)
+    with Storage(pipeline.storage).exclusively(), pytest.raises(UpdateRefusedError, match="another update runs"):
+        pipeline.run(source)
+
+
+def test_options_of_a_table_reach_delta(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "options.py",
+        """
+import dlt
+@dlt.table(
+    name="shop.orders",
+    comment="orders",
+    partition_cols=["day"],
+    table_properties={"quality": "gold", "delta.appendOnly": "true"},
+    schema="id INT NOT NULL COMMENT 'key', at TIMESTAMP, day DATE GENERATED ALWAYS AS (CAST(at AS DATE)), "
+    "CONSTRAINT pk PRIMARY KEY (id)",
+)
+def orders():
+    return spark.readStream.table("main.default.raw")
+@dlt.table(name="lake.shop.copy", cluster_by=["id"], temporary=True)
+def copy():
+    return spark.read.table("shop.orders")
+@dlt.table
+def last():
+    return spark.sql("select c.id, (select max(id) from shop.orders) m from lake.shop.copy c")
+""",
+    )
+    pipeline.given("raw", [(1, None)], "id int, at timestamp")
+    result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    detail = pipeline.spark.sql(f"DESCRIBE DETAIL delta.`{pipeline.path('shop.orders')}`").collect()[0]
+    assert (detail.description, detail.partitionColumns) == ("orders", ["day"])
+    assert detail.properties["quality"] == "gold"
+    assert pipeline.rows("shop.orders") == [(1, None, None)]
+    assert pipeline.rows("last") == [(1, 1)]
+    assert not Path(pipeline.path("lake.shop.copy")).exists()
+    assert (pipeline.storage / "private/lake/shop/copy/_delta_log").is_dir()
+
+
+def test_parameters_are_given_and_taken_back(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "parameters.py",
+        """
+import dlt
+@dlt.table
+def t():
+    return spark.range(int(spark.conf.get("rows"))).selectExpr(f"'{spark.conf.get('no', 'default')}' as d")
+""",
+    )
+    pipeline.run(source, parameters={"rows": "2"})
+    assert pipeline.rows("t") == [("default",), ("default",)]
+    assert pipeline.spark.conf.get("rows", "gone") == "gone"
+    assert "dlt" not in sys.modules
