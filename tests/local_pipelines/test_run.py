@@ -241,3 +241,23 @@ def t():
     assert pipeline.rows("t") == [("default",), ("default",)]
     assert pipeline.spark.conf.get("rows", "gone") == "gone"
     assert "dlt" not in sys.modules
+
+
+def test_a_stream_of_an_aggregate_is_kept_complete(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "aggregate.py",
+        """
+import dlt
+@dlt.table
+def by_key():
+    return dlt.read_stream("events_in").groupBy("k").count()
+@dlt.table
+def events_in():
+    return spark.readStream.table("events")
+""",
+    )
+    pipeline.given("events", EVENTS, COLUMNS)
+    pipeline.run(source)
+    pipeline.given("events", EVENTS, COLUMNS)
+    assert pipeline.run(source).state == "COMPLETED"
+    assert pipeline.rows("by_key") == [("a", 4), ("b", 4)]
