@@ -1,0 +1,40 @@
+"""Three-level names on this machine: a catalog of folders, by Spark's own plug-in interface.
+
+``ROOT/CATALOG/SCHEMA/TABLE`` is a Delta table. Every local session sees the same catalogs, in whichever process; there
+is no metastore. ``main`` is the current catalog, as in a workspace with Unity Catalog. What a session does with a name is
+Spark's and Delta's; the classes here are in Java, since that is what the plug-in interface takes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+SOURCES: Final = sorted(Path(__file__).parent.glob("*.java"))
+ROOT_VARIABLE: Final = "SPARK_DEVKIT_TABLES"
+CATALOG: Final = "main"
+EXTENSIONS: Final = "spark.sql.extensions"
+
+
+def root() -> Path:
+    """Return the folder of all catalogs: ``SPARK_DEVKIT_TABLES``, else ``data/tables`` beneath the current folder."""
+    return Path(os.environ.get(ROOT_VARIABLE) or Path("data", "tables")).absolute()
+
+
+def settings(extensions: str, folder: Path | None = None) -> dict[str, str]:
+    """Return the settings that give a session the catalogs of a folder.
+
+    Args:
+        extensions: What ``spark.sql.extensions`` says already; ours comes last, so that it is asked first.
+        folder: Instead of `root()`.
+    """
+    tables = str(folder or root())
+    return {
+        EXTENSIONS: f"{extensions},devkit.catalog.CatalogExtension",
+        "spark.devkit.tables": tables,
+        f"spark.sql.catalog.{CATALOG}": "devkit.catalog.FolderCatalog",
+        f"spark.sql.catalog.{CATALOG}.root": tables,
+        "spark.sql.defaultCatalog": CATALOG,
+        "spark.sql.sources.default": "delta",
+    }
