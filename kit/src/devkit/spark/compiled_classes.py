@@ -12,6 +12,9 @@ from devkit.spark.java import SMALL_JVM, Java, own_environment
 from spark_utils.errors import RuntimeSetupError
 
 _COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"  # Janino's command line
+_TARGET = (
+    "-Dorg.codehaus.janino.UnitCompiler.defaultTargetVersion=8"  # older ones call no static method of an interface
+)
 
 
 def compile_to_jar(java: Java, class_path: str, sources: Sequence[Path], jar: Path) -> Path:
@@ -43,7 +46,7 @@ def compile_to_jar(java: Java, class_path: str, sources: Sequence[Path], jar: Pa
 
 def _compile(java: Java, class_path: str, sources: Sequence[Path], classes: Path) -> None:
     classes.mkdir()
-    command = [str(java.home / "bin" / "java"), *SMALL_JVM, _COMPILER, "-g", "-d", str(classes)]
+    command = [str(java.home / "bin" / "java"), *SMALL_JVM, _TARGET, _COMPILER, "-g", "-d", str(classes)]
     arguments = ["-classpath", class_path, *map(str, sources)]
     done = subprocess.run(
         [*command, *arguments], env=own_environment(class_path), capture_output=True, text=True, check=False

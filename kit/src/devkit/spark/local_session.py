@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devkit import cache
-from devkit.spark import jars, start_archive
+from devkit.spark import catalog, jars, start_archive
 from devkit.spark.compiled_classes import compile_to_jar
 from devkit.spark.java import Java, find_java
 from devkit.spark.runtimes import RuntimeProfile, installed_profile, installed_spark
@@ -96,13 +96,15 @@ def prepare() -> Preparation:
 
 
 def _compiled(java: Java, spark_home: Path) -> Path:
-    """Compile our file system, once for each Spark and source."""
+    """Compile our file system and catalog, once for each Spark and source."""
     class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
-    marks = f"{class_path}\n".encode() + FILE_SYSTEM_SOURCE.read_bytes()
+    sources = [FILE_SYSTEM_SOURCE, *catalog.SOURCES]
+    marks = f"{class_path}
+".encode() + b"".join(source.read_bytes() for source in sources)
     jar = cache.home() / "compiled" / f"local-session-{hashlib.sha256(marks).hexdigest()[:16]}.jar"
     with cache.exclusive(jar.with_suffix(".lock")):
         if not jar.exists():
-            compile_to_jar(java, class_path, [FILE_SYSTEM_SOURCE], jar)
+            compile_to_jar(java, class_path, sources, jar)
     return jar
 
 
@@ -216,12 +218,14 @@ def settings(
     """
     # From 21 MB of classes on, and Spark has 150, each doubling of them would be a full collection.
     options = [*flags, "-XX:MetaspaceSize=256m", "-XX:-UsePerfData", f"-Dlog4j2.configurationFile=file:{log4j}"]
+    from_profile = {setting.key: setting.value for setting in prepared.profile.settings}
     return {
         "spark.master": "local[*]",
         "spark.driver.extraClassPath": prepared.class_path,
         "spark.executor.extraClassPath": prepared.class_path,
         **(FILE_SYSTEM if own_workers else {}),
-        **{setting.key: setting.value for setting in prepared.profile.settings},
+        **from_profile,
+        **catalog.settings(from_profile[catalog.EXTENSIONS]),
         **(start_archive.FAST_SETTINGS if fast_start else {}),
         "spark.driver.extraJavaOptions": " ".join(
             f'"{option}"' if " " in option else option

@@ -1,8 +1,8 @@
 """Three-level names on this machine: a catalog of folders, by Spark's own plug-in interface.
 
 ``ROOT/CATALOG/SCHEMA/TABLE`` is a Delta table. Every local session sees the same catalogs, in whichever process; there
-is no metastore. ``main`` is the current catalog, as in a workspace with Unity Catalog. What a session does with a name is
-Spark's and Delta's; the classes here are in Java, since that is what the plug-in interface takes.
+is no metastore. ``main`` is the current catalog, as in a workspace with Unity Catalog. What is done with a name is left
+to Spark and Delta. The classes are in Java, since that is what the plug-in interface takes.
 """
 
 from __future__ import annotations
