@@ -29,6 +29,7 @@ from devkit.hub.client import EventSender
 from devkit.hub.generator import Event
 from devkit.hub.receiving import receive
 from devkit.hub.recording import RecordedEvent
+from devkit.spark import catalog
 from devkit.spark.connect_server import ConnectServer, connect_mode
 
 
@@ -86,6 +87,14 @@ class EventHub:
     def receive(self) -> list[RecordedEvent]:
         """Return everything it holds, in order of partition and offset."""
         return receive(self.connection_string, self.name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep tables that tests create by name out of the project's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(catalog.ROOT_VARIABLE, str(tmp_path_factory.mktemp("tables")))
+        yield
 
 
 @pytest.fixture(scope="session")

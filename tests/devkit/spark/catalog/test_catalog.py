@@ -161,7 +161,7 @@ def test_a_view_of_a_missing_column_is_refused_and_not_kept(spark: SparkSession,
 def test_a_temporary_view_stays_the_sessions_own(spark: SparkSession, schema: Schema) -> None:
     spark.sql("CREATE OR REPLACE TEMPORARY VIEW passing AS SELECT 5 AS five")
     assert rows(spark.sql, "SELECT * FROM passing") == [(5,)]
-    assert not folder_of(schema, "_catalog").exists()
+    assert not list((catalog.root() / "main" / schema).rglob("passing*"))
 
 
 def test_catalogs_are_created_used_listed_and_dropped(spark: SparkSession) -> None:

@@ -81,17 +81,15 @@ final class CatalogParser implements InvocationHandler {
 
     /** Other processes create catalogs too: whatever folder is there is one. */
     private void knowCatalogs() {
-        String root = session.conf().get(ROOT);
-        File[] folders = Folders.list(new File(root));
+        File[] folders = Folders.list(new File(session.conf().get(ROOT)));
         for (int i = 0; i < folders.length; i++) {
-            know(session, folders[i].getName(), root);
+            know(session, folders[i].getName());
         }
     }
 
-    static void know(SparkSession session, String catalog, String root) {
+    static void know(SparkSession session, String catalog) {
         boolean isName = !catalog.startsWith("_") && !catalog.startsWith(".");
         if (isName && !session.conf().contains(PLUG_IN + catalog)) {
-            session.conf().set(PLUG_IN + catalog + ".root", root);
             session.conf().set(PLUG_IN + catalog, FolderCatalog.class.getName());
         }
     }

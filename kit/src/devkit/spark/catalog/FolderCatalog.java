@@ -9,6 +9,7 @@ import org.apache.spark.sql.catalyst.analysis.NoSuchNamespaceException;
 import org.apache.spark.sql.catalyst.analysis.NoSuchTableException;
 import org.apache.spark.sql.catalyst.analysis.NonEmptyNamespaceException;
 import org.apache.spark.sql.catalyst.analysis.TableAlreadyExistsException;
+import org.apache.spark.sql.classic.SparkSession;
 import org.apache.spark.sql.connector.catalog.Column;
 import org.apache.spark.sql.connector.catalog.Identifier;
 import org.apache.spark.sql.connector.catalog.NamespaceChange;
@@ -35,7 +36,7 @@ public final class FolderCatalog implements StagingTableCatalog, SupportsNamespa
 
     public void initialize(String catalog, CaseInsensitiveStringMap options) {
         name = catalog;
-        folders = Folders.of(options.get("root"), catalog);
+        folders = Folders.of(SparkSession.active().conf().get(CatalogParser.ROOT), catalog);
     }
 
     public String name() {

@@ -35,9 +35,6 @@ final class Folders {
     }
 
     static Folders of(String root, String catalog) {
-        if (root == null) {
-            throw new IllegalArgumentException("spark.sql.catalog." + catalog + ".root is not set");
-        }
         return new Folders(new File(root, catalog).getAbsoluteFile());
     }
 

@@ -114,7 +114,7 @@ final class Statement implements UnboundProcedure, BoundProcedure {
             throw new IllegalArgumentException("invalid name of a catalog: '" + name + "'");
         }
         new File(folder, "default").mkdirs();
-        CatalogParser.know(SparkSession.active(), name, catalog.root().getPath());
+        CatalogParser.know(SparkSession.active(), name);
     }
 
     private void dropCatalog(String name, boolean quiet, boolean cascade) {

@@ -29,12 +29,9 @@ def settings(extensions: str, folder: Path | None = None) -> dict[str, str]:
         extensions: What ``spark.sql.extensions`` says already; ours comes last, so that it is asked first.
         folder: Instead of `root()`.
     """
-    tables = str(folder or root())
     return {
         EXTENSIONS: f"{extensions},devkit.catalog.CatalogExtension",
-        "spark.devkit.tables": tables,
+        "spark.devkit.tables": str(folder or root()),
         f"spark.sql.catalog.{CATALOG}": "devkit.catalog.FolderCatalog",
-        f"spark.sql.catalog.{CATALOG}.root": tables,
         "spark.sql.defaultCatalog": CATALOG,
-        "spark.sql.sources.default": "delta",
     }
