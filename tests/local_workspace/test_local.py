@@ -78,14 +78,14 @@ def test_calls_are_counted_by_route(client: WorkspaceClient) -> None:
     assert counted == {"GET /api/2.0/workspace/get-status": 1, "POST /api/2.0/workspace/mkdirs": 2}
 
 
-def test_delta_tables_beneath_the_warehouse_are_found(workspace: Workspace, client: WorkspaceClient) -> None:
+def test_delta_tables_of_all_catalogs_are_found(workspace: Workspace, client: WorkspaceClient) -> None:
     assert local(client, "GET", "tables") == {"tables": []}
-    for folder in ("orders", "bronze.db/raw"):
+    for folder in ("main/default/orders", "dev/bronze/raw"):
         log = workspace.state().path("warehouse", *folder.split("/"), "_delta_log")
         for version in (0, 1):
             (log / f"{version:020}.json").write_text("{}")
     found = local(client, "GET", "tables")["tables"]
-    assert [(each["name"], each["version"]) for each in found] == [("bronze.raw", 1), ("default.orders", 1)]
+    assert [(each["name"], each["version"]) for each in found] == [("dev.bronze.raw", 1), ("main.default.orders", 1)]
 
 
 def test_streams_are_found_by_their_checkpoints_newest_batch_first(

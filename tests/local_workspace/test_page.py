@@ -234,7 +234,7 @@ def test_a_table_is_counted_and_its_newest_rows_are_shown(page: Page, client: Wo
     assert made.status is not None
     assert made.status.error is None
     go(page, "Tables")
-    page.get_by_role("link", name="default.events").click()
+    page.get_by_role("link", name="main.default.events").click()
     shown = page.get_by_role("table", name="Newest rows by at").get_by_role("row")
     expect(shown).to_have_count(3, timeout=60_000)
     expect(shown.nth(1)).to_contain_text("<b>new</b>")

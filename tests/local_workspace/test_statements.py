@@ -161,3 +161,14 @@ def test_tables_and_paths_are_the_same_for_statements_sql_files_and_python_tasks
     assert rows(client, "SELECT sum(worth) FROM copied") == [["83"]]
     rows(client, "DROP TABLE copied")
     assert "TABLE_OR_VIEW_NOT_FOUND" in execute(client, "SELECT * FROM copied").status.error.message
+
+
+def test_names_have_three_levels_and_the_catalog_that_is_asked_for_is_current(client: WorkspaceClient) -> None:
+    rows(client, "CREATE CATALOG IF NOT EXISTS sales")
+    rows(client, "CREATE TABLE sales.default.orders AS SELECT 1 AS id")
+    assert rows(client, "SELECT current_catalog(), id FROM orders", catalog="sales") == [["sales", "1"]]
+
+
+def test_a_view_outlives_its_statement(client: WorkspaceClient) -> None:
+    rows(client, "CREATE VIEW main.default.numbers AS SELECT 7 AS n")
+    assert rows(client, "SELECT n FROM main.default.numbers") == [["7"]]

@@ -233,7 +233,7 @@ class Rehearsal:
     def _tables(self) -> Iterator[str]:
         """Yield the Delta tables of the workspace as SQL names them: of its warehouse, and beneath its volumes."""
         answer: Any = self.workspace.client().api_client.do("GET", "/local/tables")
-        yield from (quote(*table["name"].split(".", 1)) for table in answer["tables"])
+        yield from (quote(*table["name"].split(".", 2)) for table in answer["tables"])
         volumes = self.workspace.state().path("volumes")
         for log in sorted(volumes.rglob("_delta_log")):
             yield f"delta.{quote(f'/Volumes/{log.parent.relative_to(volumes)}')}"

@@ -99,8 +99,7 @@ def _compiled(java: Java, spark_home: Path) -> Path:
     """Compile our file system and catalog, once for each Spark and source."""
     class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
     sources = [FILE_SYSTEM_SOURCE, *catalog.SOURCES]
-    marks = f"{class_path}
-".encode() + b"".join(source.read_bytes() for source in sources)
+    marks = f"{class_path}\n".encode() + b"".join(source.read_bytes() for source in sources)
     jar = cache.home() / "compiled" / f"local-session-{hashlib.sha256(marks).hexdigest()[:16]}.jar"
     with cache.exclusive(jar.with_suffix(".lock")):
         if not jar.exists():

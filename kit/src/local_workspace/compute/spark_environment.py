@@ -1,6 +1,6 @@
 """The environment in which a plain ``SparkSession.builder.getOrCreate()`` is the workspace's Spark.
 
-It has Delta, the workspace's warehouse and a quick start (class-data sharing), and costs nothing until Spark is asked
+It has Delta, the workspace's catalogs and a quick start (class-data sharing), and costs nothing until Spark is asked
 for: pyspark reads these variables when it starts its JVM.
 
 Paths mean what they mean on Databricks: ``/Volumes/…`` and ``/Workspace/…`` are the workspace's folders, ``dbfs:/…``
@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from devkit.spark import local_session
+from devkit.spark import catalog, local_session
 from devkit.spark.warm_up import GENERATED_CODE
 from local_workspace.server.state import State
 from spark_utils.session import LOG_VARIABLE
@@ -50,7 +50,7 @@ def settings(state: State, more: Mapping[str, str], folder: Path) -> dict[str, s
     flags = prepared().archive().reading_flags()
     found = local_session.settings(prepared(), flags, folder / "log4j2.properties", fast_start=True)
     own = {
-        "spark.sql.warehouse.dir": state.path("warehouse").as_uri(),
+        catalog.ROOT_SETTING: str(state.path("warehouse")),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.local.dir": str(folder / "local"),
         "spark.ui.enabled": "false",

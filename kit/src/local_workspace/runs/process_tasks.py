@@ -106,7 +106,6 @@ def _prepare(job: Job) -> tuple[list[str], dict[str, str]]:
         **_request(job),
         "libraries": libraries.prepare(state, job.machine.libraries),
         "values": job.values,
-        "warehouse": str(state.path("warehouse")),
         "files": str(state.path("files")),
         "roots": _roots(state),
     }

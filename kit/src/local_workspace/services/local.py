@@ -46,9 +46,9 @@ class Local(Service):
 
     @route("GET", "/local/tables", differs=ONLY_HERE)
     def tables_found(self, _request: Request) -> object:
-        """Return the Delta tables beneath the warehouse, with their version and the time of the last commit."""
+        """Return the Delta tables of all catalogs, with their version and the time of the last commit."""
         warehouse = self.state.path("warehouse")
-        found = [*warehouse.glob("*/_delta_log"), *warehouse.glob("*.db/*/_delta_log")]
+        found = warehouse.glob("*/*/*/_delta_log")
         return {"tables": sorted((_table(log, warehouse) for log in found), key=lambda table: str(table["name"]))}
 
     @route("GET", "/local/streams", differs=ONLY_HERE, locked=False)
@@ -87,11 +87,9 @@ def _lines(file: Path) -> list[str]:
 
 
 def _table(log: Path, warehouse: Path) -> dict[str, Any]:
-    parts = log.parent.relative_to(warehouse).parts
-    schema = parts[0].removesuffix(".db") if len(parts) > 1 else "default"
     commits = [each for each in log.glob("*.json") if each.stem.isdigit()]
     return {
-        "name": f"{schema}.{parts[-1]}",
+        "name": ".".join(log.parent.relative_to(warehouse).parts),
         "version": max((int(each.stem) for each in commits), default=None),
         "modified_at": int(max((each.stat().st_mtime for each in commits), default=0) * 1000),
     }

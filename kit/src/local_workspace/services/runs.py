@@ -33,7 +33,7 @@ TOKEN_LENGTH: Final = 64
 RUNS_HERE: Final = (
     "runs tasks on this machine, two processes at once unless told otherwise, others wait as PENDING; in arguments, "
     "paths of the workspace are those of this machine, since Python's open() knows no /Volumes, /Workspace and /dbfs "
-    "(WORKSPACE_VOLUMES, WORKSPACE_FILES and WORKSPACE_DBFS name the folders); one catalog, no views between tasks; "
+    "(WORKSPACE_VOLUMES, WORKSPACE_FILES and WORKSPACE_DBFS name the folders); "
     "a wheel's dependencies must be installed where the server runs; dbutils.notebook.run has no time-out, and a "
     "spark-submit task no dbutils"
 )

@@ -22,10 +22,7 @@ from local_workspace.sql.client import Answer, SqlClient, Statement
 CHUNK_ROWS: Final = 10_000
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "CLOSED"})
 WAIT: Final = re.compile(r"(\d+)s")
-DIFFERS: Final = (
-    "Spark SQL on this machine, every warehouse the same; one catalog: `catalog` is ignored, names have two levels; "
-    "views last as long as their statement; results are inline JSON only"
-)
+DIFFERS: Final = "Spark SQL on this machine, every warehouse the same; results are inline JSON only"
 
 
 class Statements(Service):
@@ -64,7 +61,7 @@ class Statements(Service):
             self._over[statement_id] = over
         wanted = Statement(
             statement_id, [statement.strip().rstrip(";")], self.state.path("statements") / f"{statement_id}.json",
-            request.get("parameters") or [], request.get("schema"), request.get("row_limit"),
+            request.get("parameters") or [], request.get("catalog"), request.get("schema"), request.get("row_limit"),
         )  # fmt: skip
         self.sql.run(wanted, lambda answer: self._answered(statement_id, answer))
         if not over.wait(seconds) and seconds and request.get("on_wait_timeout") == "CANCEL":

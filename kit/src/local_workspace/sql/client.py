@@ -32,6 +32,7 @@ class Statement:
         statements: SQL, one statement each.
         result: The file that the result is written to.
         parameters: Named parameters: ``name``, ``value``, ``type``.
+        catalog: The catalog of names without one.
         schema: The schema of names without one.
         row_limit: How many rows of the result are kept.
     """
@@ -40,6 +41,7 @@ class Statement:
     statements: list[str]
     result: Path
     parameters: list[dict[str, Any]] = field(default_factory=list)
+    catalog: str | None = None
     schema: str | None = None
     row_limit: int | None = None
 
@@ -107,7 +109,7 @@ class SqlClient:
         fair = {"spark.scheduler.mode": "FAIR"}  # a long statement does not let short ones wait
         spark = spark_environment.variables(state, folder / "spark", fair, "sql")
         variables = launching.environment(state.host, state.token, spark)
-        command = [sys.executable, "-P", "-m", "local_workspace.sql.session", str(state.path("warehouse"))]
+        command = [sys.executable, "-P", "-m", "local_workspace.sql.session"]
         with (folder / launching.LOG).open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=folder, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,

@@ -38,12 +38,10 @@ class SqlSession:
     """Runs statements, several at a time.
 
     Args:
-        warehouse: The folder of the workspace's tables.
         answers: Where answers go.
     """
 
-    def __init__(self, warehouse: Path, answers: TextIO) -> None:
-        self._tables = session.show_tables(warehouse)
+    def __init__(self, answers: TextIO) -> None:
         self._answers = answers
         self._lock = threading.Lock()
         self._running: set[str] = set()
@@ -82,10 +80,10 @@ class SqlSession:
 
     def _result(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
-            shared = session.session()
-            self._tables.synchronise(shared)
-        spark = shared.newSession()
+            spark = session.session().newSession()
         spark.sparkContext.setJobGroup(request["id"], "", interruptOnCancel=True)
+        if request.get("catalog"):
+            spark.catalog.setCurrentCatalog(request["catalog"])
         if request.get("schema"):
             spark.catalog.setCurrentDatabase(request["schema"])
         values = {each["name"]: _value(spark, each) for each in request.get("parameters", [])}
@@ -156,12 +154,12 @@ def _said(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def main(warehouse: Path) -> None:
+def main() -> None:
     """Serve; what Spark prints goes to the log, not between the answers."""
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        SqlSession(warehouse, answers).serve(sys.stdin)
+        SqlSession(answers).serve(sys.stdin)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -34,7 +34,6 @@ def main(folder: Path) -> int:
     sys.stderr = cast(TextIO, RedactingStream(sys.stderr, context.secrets))
     request = context.request
     sys.path[:0] = request["libraries"]
-    session.show_tables(Path(request["warehouse"]))
     notebooks = NotebookRunner(context)
     session.provide_dbutils(lambda: DBUtils(context, notebooks.run_other))
     session.provide_runtime(notebooks.names())

@@ -14,6 +14,7 @@ from typing import Final
 SOURCES: Final = sorted(Path(__file__).parent.glob("*.java"))
 ROOT_VARIABLE: Final = "SPARK_DEVKIT_TABLES"
 CATALOG: Final = "main"
+ROOT_SETTING: Final = "spark.devkit.tables"
 EXTENSIONS: Final = "spark.sql.extensions"
 
 
@@ -22,16 +23,15 @@ def root() -> Path:
     return Path(os.environ.get(ROOT_VARIABLE) or Path("data", "tables")).absolute()
 
 
-def settings(extensions: str, folder: Path | None = None) -> dict[str, str]:
+def settings(extensions: str) -> dict[str, str]:
     """Return the settings that give a session the catalogs of a folder.
 
     Args:
         extensions: What ``spark.sql.extensions`` says already; ours comes last, so that it is asked first.
-        folder: Instead of `root()`.
     """
     return {
         EXTENSIONS: f"{extensions},devkit.catalog.CatalogExtension",
-        "spark.devkit.tables": str(folder or root()),
+        ROOT_SETTING: str(root()),
         f"spark.sql.catalog.{CATALOG}": "devkit.catalog.FolderCatalog",
         "spark.sql.defaultCatalog": CATALOG,
     }
