@@ -122,7 +122,8 @@ def test_a_stream_runs_until_it_is_cancelled_and_finishes_its_batch(workspace: W
 def test_spark_submit_runs_a_python_file(workspace: Workspace) -> None:
     client = workspace.client()
     file = put(client, "dbfs:/submit.py", """
-                from pyspark.sql import SparkSession
+        import sys
+        from pyspark.sql import SparkSession
         spark = SparkSession.builder.appName("submitted").getOrCreate()
         print(spark.conf.get("spark.shop.name"), sys.argv[1:], spark.range(3).count())
         """)  # fmt: skip

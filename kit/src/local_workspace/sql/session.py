@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from local_workspace.task import session
+from spark_utils.names import quote
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -83,9 +84,9 @@ class SqlSession:
             spark = session.session().newSession()
         spark.sparkContext.setJobGroup(request["id"], "", interruptOnCancel=True)
         if request.get("catalog"):
-            spark.catalog.setCurrentCatalog(request["catalog"])
+            spark.sql(f"USE CATALOG {quote(request['catalog'])}")
         if request.get("schema"):
-            spark.catalog.setCurrentDatabase(request["schema"])
+            spark.sql(f"USE SCHEMA {quote(request['schema'])}")
         values = {each["name"]: _value(spark, each) for each in request.get("parameters", [])}
         frame = None
         for statement in request["statements"]:
