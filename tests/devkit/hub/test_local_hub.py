@@ -184,7 +184,7 @@ def test_a_busy_port_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_running_hub_is_not_moved_to_another_port(local_hub: LocalHub) -> None:
-    with pytest.raises(RuntimeSetupError, match="runs already"):
+    with pytest.raises(RuntimeSetupError, match="already running"):
         LocalHub(local_hub.folder, port=free_port()).start()
 
 

@@ -28,7 +28,9 @@ def test_a_file_that_is_out_of_date_is_found_and_mended(
     for name in (SAMPLE_FILE, README_FILE):
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
     text = (tmp_path / file).read_text(encoding="utf-8")
-    (tmp_path / file).write_text(text.replace("available-now", "sometimes", 2), encoding="utf-8")
+    generated = "When a micro-batch starts"
+    (tmp_path / file).write_text(text.replace(generated, "When it starts", 1), encoding="utf-8")
+    assert generated in text
     assert main(["config", "sample", "--check", "--project", str(tmp_path)]) == 1
     assert "devkit config sample" in capsys.readouterr().err
     assert main(["config", "sample", "--project", str(tmp_path)]) == 0
