@@ -25,7 +25,10 @@ ENTRY_POINT_GROUP = "devkit.commands"
 COMMANDS: dict[str, tuple[str, str]] = {
     "hub": ("devkit.hub.commands", "run a local event hub, send and generate events"),
     "tables": ("devkit.project.tables", "show what a job has written: counts, newest rows, reasons for rejection"),
-    "checkpoint": ("devkit.project.checkpoint", "show how far a checkpoint and its tables have come, or repair them"),
+    "checkpoint": (
+        "devkit.project.checkpoint_command",
+        "show how far a checkpoint and its tables have come, or repair them",
+    ),
     "spark": ("devkit.spark.server_command", "keep a local Spark ready, which jobs and tests attach to in a second"),
     "azurite": ("devkit.storage.azurite_command", "run a local storage account, for abfs:// paths"),
     "deploy": ("devkit.deploy.commands", "plan and apply what is declared in configuration/deploy to a workspace"),

@@ -40,19 +40,6 @@ class Output:
         return own or next((mark for mark in self.events.marks if mark.source == _guard(self).source), None)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `devkit checkpoint show|repair [OUTPUT_PATH] [--checkpoint-path PATH]`."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, run, summary in (
-        ("show", show, "how far checkpoint and tables have come, and whether they belong together"),
-        ("repair", repair, "move the checkpoint aside and set up a new one from what the tables hold"),
-    ):
-        action = actions.add_parser(name, help=summary, description=summary)
-        action.add_argument("output_path", nargs="?", default="data/telemetry", help="the job's --output-path")
-        action.add_argument("--checkpoint-path", help="the job's --checkpoint-path (default: OUTPUT_PATH/checkpoint)")
-        action.set_defaults(run=run)
-
-
 def show(arguments: argparse.Namespace) -> int:
     """Print what is known; exit status 1 when a job would be refused."""
     output = _read(arguments)
