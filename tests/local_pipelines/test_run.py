@@ -261,3 +261,32 @@ def events_in():
     pipeline.given("events", EVENTS, COLUMNS)
     assert pipeline.run(source).state == "COMPLETED"
     assert pipeline.rows("by_key") == [("a", 4), ("b", 4)]
+
+
+def test_cloud_files_are_read_once_and_misfits_are_rescued(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "files.py",
+        f"""
+import dlt
+@dlt.table
+def inferred():
+    return (spark.readStream.format("cloudFiles").option("cloudFiles.format", "json").load("{pipeline.folder}/in"))
+@dlt.table
+def typed():
+    return (spark.readStream.format("cloudFiles").option("cloudFiles.format", "json")
+        .option("rescuedDataColumn", "_rescued_data").schema("a INT").load("{pipeline.folder}/in"))
+""",
+    )
+    pipeline.file("in/1.json", '{"a": 1, "b": {"c": 2}}\n{"a": "x", "b": null}\n')
+    assert pipeline.run(source).state == "COMPLETED"
+    assert pipeline.rows("inferred", "a", "b", "_rescued_data") == [("1", '{"c":2}', None), ("x", None, None)]
+    typed = pipeline.rows("typed", "a", "_rescued_data")
+    assert [row[0] for row in typed] == [None, 1]
+    rescued = [json.loads(row[1]) for row in typed]
+    assert [{key: value for key, value in r.items() if key != "_file_path"} for r in rescued] == [
+        {"a": "x"},
+        {"b": '{"c":2}'},
+    ]
+    pipeline.file("in/2.json", '{"a": 3, "b": null}\n')
+    pipeline.run(source)
+    assert len(pipeline.rows("inferred")) == 3

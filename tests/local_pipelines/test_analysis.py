@@ -1,0 +1,172 @@
+"""Every mistake of all files at once, with file and line, and nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_pipelines import DefinitionError
+from local_pipelines.testing import PipelineTester
+
+WRONG = """from pyspark import pipelines as dp
+import dlt
+@dp.materialized_view
+def missing_input():
+    return spark.read.table("evnts")
+@dp.materialized_view
+def missing_column():
+    return spark.read.table("events").select("idd")
+@dp.materialized_view
+def counts_itself():
+    return spark.range(spark.read.table("events").count())
+@dp.materialized_view
+def first():
+    return spark.read.table("second")
+@dp.materialized_view
+def second():
+    return spark.read.table("first")
+@dp.materialized_view
+def forgot():
+    spark.read.table("events")
+@dp.materialized_view
+def streams():
+    return spark.readStream.table("events")
+@dp.materialized_view
+@dp.expect("typo", "idx > 0")
+def ruled():
+    return spark.read.table("events")
+@dp.materialized_view
+def pivots():
+    return spark.read.table("events").groupBy("id").pivot("id").count()
+@dp.materialized_view
+def sets():
+    spark.conf.set("a", "b")
+    return spark.read.table("events")
+@dp.materialized_view(partition_cols=["idd"])
+def parted():
+    return spark.read.table("events")
+dp.create_streaming_table("target")
+@dp.append_flow(target="target")
+def batch_into_stream():
+    return spark.read.table("events")
+"""
+
+
+def problems(pipeline: PipelineTester, *sources: Path, **options: Any) -> dict[int, str]:
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(*sources, **options)
+    assert not (pipeline.storage / "event_log.jsonl").exists()
+    return {problem.place.line if problem.place else 0: problem.message for problem in caught.value.problems}
+
+
+def test_all_mistakes_of_queries_come_at_once_and_nothing_is_written(pipeline: PipelineTester) -> None:
+    pipeline.given("events", [(1,)], "id int")
+    found = problems(pipeline, pipeline.file("wrong.py", WRONG))
+    expected = {
+        5: "table 'evnts' is not found",
+        8: "cannot be resolved",
+        11: "count() is not allowed",
+        12: "first -> second -> first",
+        18: "is a `return` missing?",
+        21: "is a materialized view, but its query is a stream",
+        25: "expectation 'typo' of 'ruled'",
+        30: "pivot() is not allowed",
+        33: "set() is not allowed",
+        35: "unknown column 'idd'; did you mean 'id'?",
+        39: "is no stream: use spark.readStream, or once=True",
+    }
+    assert {line: text for line, text in expected.items() if text not in found.get(line, "")} == {}, found
+    assert set(found) == set(expected)
+    assert [path.name for path in (pipeline.storage / "tables/main/default").iterdir()] == ["events"]
+
+
+def test_all_mistakes_of_declarations_come_at_once(pipeline: PipelineTester) -> None:
+    one = pipeline.file(
+        "one.py",
+        """import dlt
+@dlt.table(coment="x")
+def a():
+    return spark.range(1)
+@dlt.table("b")
+def b():
+    return spark.range(1)
+@dlt.append_flow(target="nowhere")
+def c():
+    return spark.range(1)
+@dlt.expect("r", "id > 0")
+def no_table():
+    return spark.range(1)
+dlt.create_auto_cdc_flow(target="x", source="a", keys=[], sequence_by="id", column_list=["a"],
+    except_column_list=["b"], apply_as_truncates="true", stored_as_scd_type=2)
+@dlt.table(partition_cols=["id"], cluster_by=["id"])
+def d():
+    return spark.range(1)
+""",
+    )
+    two = pipeline.file("two.py", "import dlt\n@dlt.table\ndef a():\n    return spark.range(1)\n")
+    three = pipeline.file("three.py", "import dlt\ndef broken(:\n")
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(one, two, three)
+    text = str(caught.value)
+    for expected in (
+        "one.py:2: table: unknown keyword 'coment'; did you mean 'comment'?",
+        "one.py:5: table: the first positional argument is the query function, not 'b'; use name=",
+        "flow 'c' writes to 'nowhere', which is not declared",
+        "'no_table' has expectations but is no table or view",
+        "create_auto_cdc_flow: column_list and except_column_list exclude each other",
+        "create_auto_cdc_flow: apply_as_truncates needs stored_as_scd_type=1",
+        "create_auto_cdc_flow: keys must name at least one column",
+        "partition_cols and cluster_by exclude each other",
+        "dataset 'a' is declared twice, first at",
+        "three.py:2: invalid syntax",
+    ):
+        assert expected in text
+
+
+def test_names_that_are_not_in_the_code_are_refused(pipeline: PipelineTester) -> None:
+    source = pipeline.file("p.py", "import dlt\n@dlt.table\ndef silver():\n    return spark.range(1)\n")
+    found = problems(pipeline, source, full_refresh=["slver"])
+    assert found == {0: "'slver' is not a table of this pipeline; did you mean 'silver'?"}
+    assert "'gold' is not a table" in problems(pipeline, source, refresh=["gold"])[0]
+
+
+def test_a_type_that_changes_needs_a_full_refresh(pipeline: PipelineTester) -> None:
+    code = "import dlt\n@dlt.table\ndef t():\n    return spark.readStream.table('events').selectExpr('{}')\n"
+    pipeline.given("events", [(1,)], "id int")
+    pipeline.run(pipeline.file("p.py", code.format("id")))
+    changed = pipeline.file("p.py", code.format("cast(id as string) id"))
+    with pytest.raises(DefinitionError, match="needs a full refresh"):
+        pipeline.run(changed)
+    assert pipeline.run(changed, full_refresh=["t"]).state == "COMPLETED"
+    assert pipeline.rows("t") == [("1",)]
+    forbidden = pipeline.file(
+        "p.py",
+        code.replace("@dlt.table", "@dlt.table(table_properties={{'pipelines.reset.allowed':'false'}})").format("id"),
+    )
+    with pytest.raises(DefinitionError, match="forbids a full refresh"):
+        pipeline.run(forbidden, full_refresh=["t"])
+
+
+def test_validation_alone_writes_nothing(pipeline: PipelineTester) -> None:
+    source = pipeline.file("p.py", "import dlt\n@dlt.table\ndef t():\n    return spark.range(1)\n")
+    assert pipeline.run(source, validate_only=True).state == "COMPLETED"
+    assert not pipeline.storage.exists()
+
+
+def test_old_names_work_with_a_warning(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "old.py",
+        """import dlt
+@dlt.create_table
+def t():
+    return dlt.read("v")
+@dlt.create_view
+def v():
+    return spark.range(2)
+""",
+    )
+    with pytest.warns(DeprecationWarning, match="create_table is deprecated: use table"):
+        assert pipeline.run(source).state == "COMPLETED"
+    assert pipeline.rows("t") == [(0,), (1,)]

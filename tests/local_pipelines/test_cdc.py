@@ -1,0 +1,276 @@
+"""AUTO CDC against a plain model, and the examples of Databricks' documentation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+
+from local_pipelines import DefinitionError
+from local_pipelines.testing import PipelineTester
+
+SCHEMA = "id int, a string, b int, op string, seq int"
+
+
+class Event(NamedTuple):
+    """A change of one key."""
+
+    id: int
+    a: str | None
+    b: int | None
+    op: str
+    seq: int
+
+
+def history(events: Iterable[Event], *, ignore_nulls: bool) -> list[tuple[Any, ...]]:
+    """Return the type 2 rows of events, each key by itself, straight from the documentation."""
+    rows: list[tuple[Any, ...]] = []
+    by_key: dict[int, dict[int, Event]] = {}
+    for event in events:
+        by_key.setdefault(event.id, {})[event.seq] = event
+    for key, found in by_key.items():
+        state: tuple[Any, ...] | None = None
+        start = 0
+        for seq in sorted(found):
+            event = found[seq]
+            new = None if event.op == "D" else (event.a, event.b)
+            if new is not None and state is not None and ignore_nulls:
+                new = tuple(old if value is None else value for old, value in zip(state, new, strict=True))
+            if new == state:
+                continue
+            if state is not None:
+                rows.append((key, *state, start, seq))
+            state, start = new, seq
+        if state is not None:
+            rows.append((key, *state, start, None))
+    return sorted(rows, key=repr)
+
+
+def latest(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return sorted((row[:3] for row in rows if row[4] is None), key=repr)
+
+
+FOUR_FLOWS = """
+import dlt
+from pyspark.sql.functions import col, expr
+for scd in (1, 2):
+    for nulls in (False, True):
+        name = f"scd{scd}{'_partial' if nulls else ''}"
+        dlt.create_streaming_table(name)
+        dlt.create_auto_cdc_flow(target=name, source="changes", keys=["id"], sequence_by=col("seq"),
+            apply_as_deletes=expr("op = 'D'"), except_column_list=["op", "seq"], stored_as_scd_type=scd,
+            ignore_null_updates=nulls)
+@dlt.view
+def changes():
+    return spark.readStream.table("raw")
+"""
+events = st.lists(
+    st.builds(
+        Event,
+        st.integers(1, 3),
+        st.sampled_from(["x", "y", None]),
+        st.sampled_from([1, 2, None]),
+        st.sampled_from("UUUD"),
+        st.integers(1, 30),
+    ),
+    min_size=4,
+    max_size=20,
+    unique_by=lambda event: (event.id, event.seq),
+)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(events, st.randoms(use_true_random=False))
+def test_any_order_of_arrival_gives_the_tables_of_the_model(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, changes: list[Event], order: random.Random
+) -> None:
+    pipeline = PipelineTester(spark, tmp_path_factory.mktemp("cdc"))
+    source = pipeline.file("four.py", FOUR_FLOWS)
+    shuffled = [*changes, *order.sample(changes, len(changes) // 2)]
+    order.shuffle(shuffled)
+    cut = len(shuffled) // 2
+    for batch in (shuffled[:cut], shuffled[cut:]):
+        pipeline.given("raw", batch, SCHEMA)
+        result = pipeline.run(source)
+        assert result.state == "COMPLETED", result.errors
+    for ignore_nulls, suffix in ((False, ""), (True, "_partial")):
+        expected = history(changes, ignore_nulls=ignore_nulls)
+        assert sorted(pipeline.rows(f"scd2{suffix}"), key=repr) == expected
+        assert sorted(pipeline.rows(f"scd1{suffix}"), key=repr) == latest(expected)
+
+
+def cdc(arguments: str, sequence: str = "seq") -> str:
+    return f"""
+import dlt
+dlt.create_streaming_table("target")
+dlt.create_auto_cdc_flow("target", "changes", ["id"], "{sequence}", {arguments})
+@dlt.view
+def changes():
+    return spark.readStream.table("raw")
+"""
+
+
+DOCUMENTED = [
+    (124, "Raul", "Oaxaca", "INSERT", 1),
+    (123, "Isabel", "Monterrey", "INSERT", 1),
+    (125, "Mercedes", "Tijuana", "INSERT", 2),
+    (126, "Lily", "Cancun", "INSERT", 2),
+    (123, None, None, "DELETE", 6),
+    (125, "Mercedes", "Guadalajara", "UPDATE", 6),
+    (125, "Mercedes", "Mexicali", "UPDATE", 5),
+    (123, "Isabel", "Chihuahua", "UPDATE", 5),
+]
+CITIES = "id int, name string, city string, operation string, sequenceNum int"
+
+
+def test_the_documented_example_of_type_2(pipeline: PipelineTester) -> None:
+    flow = "apply_as_deletes=\"operation = 'DELETE'\", except_column_list=['operation', 'sequenceNum'], "
+    source = pipeline.file("documented.py", cdc(flow + "stored_as_scd_type='2'", "sequenceNum"))
+    pipeline.given("raw", DOCUMENTED, CITIES)
+    result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("target") == [
+        (123, "Isabel", "Chihuahua", 5, 6),
+        (123, "Isabel", "Monterrey", 1, 5),
+        (124, "Raul", "Oaxaca", 1, None),
+        (125, "Mercedes", "Guadalajara", 6, None),
+        (125, "Mercedes", "Mexicali", 5, 6),
+        (125, "Mercedes", "Tijuana", 2, 5),
+        (126, "Lily", "Cancun", 2, None),
+    ]
+
+
+def test_the_documented_example_of_a_truncation(pipeline: PipelineTester) -> None:
+    flow = "apply_as_deletes=\"operation = 'DELETE'\", apply_as_truncates=\"operation = 'TRUNCATE'\", "
+    flow += "except_column_list=['operation', 'sequenceNum']"
+    source = pipeline.file("documented.py", cdc(flow, "sequenceNum"))
+    pipeline.given("raw", DOCUMENTED[:4], CITIES)
+    pipeline.run(source)
+    pipeline.given("raw", [*DOCUMENTED[4:], (None, None, None, "TRUNCATE", 3)], CITIES)
+    result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("target") == [(125, "Mercedes", "Guadalajara")]
+    counts = result.report()["datasets"]["target"]
+    assert (counts["upserted"], counts["deleted"]) == (1, 3)
+    metrics = [event["details"]["flow_progress"]["metrics"] for event in pipeline.log() if event["level"] == "METRICS"]
+    assert metrics == [
+        {"num_upserted_rows": 4, "num_deleted_rows": 0},
+        {"num_upserted_rows": 1, "num_deleted_rows": 3},
+    ]
+
+
+def test_late_events_below_a_delete(pipeline: PipelineTester) -> None:
+    flow = "apply_as_deletes=\"op = 'D'\", except_column_list=['op', 'seq', 'b'], stored_as_scd_type={}"
+    one = pipeline.file("one.py", cdc(flow.format(1)))
+    two = pipeline.file("two.py", cdc(flow.format(2)).replace("target", "versions"))
+    for batch in ([(1, "ACTIVE", 0, "U", 17), (1, None, 0, "D", 20)], [(1, "SUSPENDED", 0, "U", 18)]):
+        pipeline.given("raw", batch, SCHEMA)
+        pipeline.run(one)
+        pipeline.run(two.rename(two.parent / "two.py"))
+    assert pipeline.rows("target") == []
+    assert pipeline.rows("versions") == [(1, "ACTIVE", 17, 18), (1, "SUSPENDED", 18, 20)]
+
+
+def test_untracked_columns_open_no_version(pipeline: PipelineTester) -> None:
+    flow = "except_column_list=['op', 'seq'], stored_as_scd_type=2, track_history_except_column_list=['b']"
+    source = pipeline.file("tracked.py", cdc(flow))
+    pipeline.given("raw", [(1, "x", number, "U", number) for number in range(51)], SCHEMA)
+    pipeline.run(source)
+    assert pipeline.rows("target") == [(1, "x", 50, 0, None)]
+
+
+def test_columns_to_update_sets_explicit_nulls_and_keeps_the_rest(pipeline: PipelineTester) -> None:
+    source = pipeline.file("columns.py", cdc("columns_to_update='set', except_column_list=['seq']"))
+    schema = "id int, a string, b int, set array<string>, seq int"
+    pipeline.given("raw", [(1, "x", 5, None, 1), (1, None, None, ["a"], 2), (1, "no", 7, ["b"], 3)], schema)
+    result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("target") == [(1, None, 7)]
+
+
+def test_bitemporal_history_keeps_what_was_known_when(pipeline: PipelineTester) -> None:
+    flow = "except_column_list=['seq', 'known'], stored_as_scd_type='bitemporal', system_sequence_by='known'"
+    source = pipeline.file("bitemporal.py", cdc(flow))
+    schema = "id int, a string, seq int, known int"
+    for batch in ([(1, "A", 1, 1)], [(1, "B", 3, 2)], [(1, "C", 2, 3)]):
+        pipeline.given("raw", batch, schema)
+        result = pipeline.run(source)
+        assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("target") == [
+        (1, "A", 1, None, 1, 2),
+        (1, "A", 1, 2, 3, None),
+        (1, "A", 1, 3, 2, 3),
+        (1, "B", 3, None, 2, None),
+        (1, "C", 2, 3, 3, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [((1, "x", 1, "U", None), "sequence_by is null"), ((None, "x", 1, "U", 1), "the key 'id' is null")],
+)
+def test_a_null_key_or_sequence_fails_the_batch(pipeline: PipelineTester, row: tuple[Any, ...], message: str) -> None:
+    source = pipeline.file("nulls.py", cdc("except_column_list=['op', 'seq']"))
+    pipeline.given("raw", [(2, "y", 1, "U", 1), row], SCHEMA)
+    result = pipeline.run(source)
+    assert (result.state, result.flows) == ("FAILED", {"target": "FAILED"})
+    assert message in result.errors["target"]
+    assert pipeline.rows("target") == []
+
+
+def test_a_target_that_another_program_changed_is_refused(pipeline: PipelineTester) -> None:
+    source = pipeline.file("dml.py", cdc("except_column_list=['op', 'seq']"))
+    pipeline.given("raw", [(1, "x", 1, "U", 1)], SCHEMA)
+    pipeline.run(source)
+    pipeline.spark.sql(f"DELETE FROM delta.`{pipeline.path('target')}`")
+    result = pipeline.run(source)
+    assert "was changed by a DELETE (version 2) that is not the pipeline's" in result.errors["target"]
+    assert "--full-refresh target" in result.errors["target"]
+    assert pipeline.run(source, full_refresh=["target"]).state == "COMPLETED"
+    assert pipeline.rows("target") == [(1, "x", 1)]
+
+
+def test_snapshots_by_function_and_by_name(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "snapshots.py",
+        """
+import dlt
+STATES = [[(1, "a"), (2, "b")], [(1, "a"), (2, "c"), (3, "d")], [(1, "a"), (3, "d")]]
+def next_snapshot(latest):
+    number = 1 if latest is None else latest + 1
+    if number > len(STATES):
+        return None
+    return spark.createDataFrame(STATES[number - 1], "id int, v string"), number
+dlt.create_streaming_table("versions")
+dlt.create_auto_cdc_from_snapshot_flow("versions", next_snapshot, ["id"], stored_as_scd_type=2)
+dlt.create_streaming_table("current")
+dlt.apply_changes_from_snapshot(target="current", snapshot_and_version="state", keys=["id"])
+""",
+    )
+    pipeline.given("state", [(1, "a"), (2, "b")], "id int, v string")
+    result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("versions") == [(1, "a", 1, None), (2, "b", 1, 2), (2, "c", 2, 3), (3, "d", 2, None)]
+    pipeline.spark.sql(f"DELETE FROM delta.`{pipeline.path('state')}` WHERE id = 2")
+    again = pipeline.run(source)
+    assert again.report()["datasets"]["current"]["deleted"] == 1
+    assert pipeline.rows("current") == [(1, "a")]
+    assert len(pipeline.rows("versions")) == 4
+
+
+def test_mistakes_against_the_source_are_found_before_anything_is_written(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "wrong.py", cdc("apply_as_deletes='opp = 1', track_history_column_list=['aa'], stored_as_scd_type=2")
+    )
+    pipeline.given("raw", [(1, "x", 1, "U", 1)], SCHEMA)
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(source)
+    assert "track_history_column_list: unknown column 'aa'; did you mean" in str(caught.value) or "'aa'" in str(
+        caught.value
+    )
+    assert "apply_as_deletes: [UNRESOLVED_COLUMN" in str(caught.value)

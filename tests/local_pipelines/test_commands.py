@@ -1,0 +1,81 @@
+"""The command, as other programs drive it: verbs, options, report, places, exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from devkit.cli import main
+from local_pipelines.testing import PipelineTester
+
+CODE = """
+import dlt
+@dlt.table
+@dlt.expect_or_drop("positive", "id > 0")
+def t():
+    return spark.readStream.table("events").selectExpr("id", f"'{spark.conf.get('say')}' as said")
+"""
+
+
+def test_run_graph_and_events(
+    pipeline: PipelineTester, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, report = str(pipeline.file("p.py", CODE)), pipeline.folder / "report.json"
+    pipeline.given("events", [(1,), (-1,)], "id int")
+    storage = ["--storage", str(pipeline.storage)]
+    assert main(["pipeline", "run", source, *storage, "--set", "say=hello", "--report", str(report)]) == 0
+    written = json.loads(report.read_text())
+    assert (written["state"], written["error"], written["flows"]) == ("COMPLETED", None, {"t": "COMPLETED"})
+    assert written["datasets"] == {
+        "t": {"rows_written": 1, "dropped_records": 1, "expectations": {"positive": {"passed": 1, "failed": 1}}}
+    }
+    assert pipeline.rows("t") == [(1, "hello")]
+    page = pipeline.folder / "graph.html"
+    assert main(["pipeline", "graph", source, *storage, "-s", "say=x", "--html", str(page)]) == 0
+    shown = capsys.readouterr().out
+    assert "t  streaming table  1 rows" in shown
+    assert "positive: 1 passed, 1 failed" in shown
+    assert "positive: 1 failed" in page.read_text()
+    assert main(["pipeline", "events", source, *storage, "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events[0]["event_type"] == "create_update"
+    assert main(["pipeline", "run", source, *storage, "--set", "say=hello", "--full-refresh"]) == 0
+    assert pipeline.rows("t") == [(1, "hello")]
+    assert main(["pipeline", "run", source, *storage, "--set", "say=hello", "--refresh", "nothing"]) == 1
+
+
+def test_mistakes_are_in_the_report_too(pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]) -> None:
+    source, report = str(pipeline.file("p.py", CODE)), pipeline.folder / "report.json"
+    command = ["pipeline", "validate", source, "--storage", str(pipeline.storage), "--set", "say=x"]
+    assert main([*command, "--report", str(report)]) == 1
+    written = json.loads(report.read_text())
+    assert written["state"] == "FAILED"
+    assert written["problems"][0]["line"] == 6
+    assert f"{source}:6: 't': table 'events' is not found" in capsys.readouterr().err
+    assert not (pipeline.storage).exists()
+
+
+def test_a_bundles_yaml_names_files_parameters_and_schema(pipeline: PipelineTester) -> None:
+    pipeline.file("src/p.py", CODE)
+    bundle = pipeline.file(
+        "resources/shop.pipeline.yml",
+        """
+variables:
+  words: {default: hello}
+resources:
+  pipelines:
+    shop:
+      name: shop
+      catalog: lake
+      schema: sales
+      libraries: [{glob: {include: ../src/**}}]
+      configuration: {say: "${var.words}"}
+""",
+    )
+    pipeline.given("lake.sales.events", [(1,)], "id int")
+    assert main(["pipeline", "run", str(bundle), "--storage", str(pipeline.storage)]) == 0
+    assert pipeline.rows("lake.sales.t") == [(1, "hello")]
+    wrong = Path(pipeline.file("wrong.yml", "librarys: []\n"))
+    assert main(["pipeline", "validate", str(wrong)]) == 1

@@ -1,0 +1,104 @@
+"""Classes whose outputs are declared by configuration (`spark_utils.pipelines.DLTMetaMixin`)."""
+
+from __future__ import annotations
+
+import pytest
+
+from devkit.cli import main
+from local_pipelines import DefinitionError, run_update
+from local_pipelines.sources import find
+from local_pipelines.testing import PipelineTester
+
+CLASSES = """
+from spark_utils.pipelines import DLTMetaMixin
+class Base:
+    def __init__(self, spark, init_conf=None):
+        self.more = "more"
+class Shop(Base, DLTMetaMixin):
+    def orders(self):
+        return self.spark.readStream.table(self.conf["source"])
+    def positive(self):
+        return self.spark.readStream.table("orders")
+    def changes(self):
+        return self.spark.readStream.table("orders")
+    def total(self):
+        return self.spark.read.table("all_orders").groupBy().sum("amount").toDF(self.more)
+"""
+CONF = """
+source: raw
+dlt:
+  - {func_name: orders, kind: view, expectations: [{name: known, inv: id is not null}], expectation_action: drop}
+  - func_name: positive
+    kind: table
+    is_streaming_table: true
+    expectations:
+      - {name: positive, constraint: amount > 0, action: drop}
+      - {name: small, constraint: amount < 100}
+    append_config: {target: all_orders}
+    write_opts: {comment: all of them, table_properties: {allow_reset: false}}
+  - func_name: changes
+    kind: table
+    apply_chg_config: {target: latest, source: order_changes, keys: [id], sequence_by: amount, stored_as_scd_type: 1}
+  - {func_name: total, kind: table, write_opts: {database: sales, tablename: total}}
+"""
+ROWS = [(1, 5), (1, 7), (2, 200), (3, -1), (None, 1)]
+
+
+def test_every_output_of_a_class_becomes_a_dataset(pipeline: PipelineTester) -> None:
+    pipeline.given("raw", ROWS, "id int, amount int")
+    source, conf = pipeline.file("shop.py", CLASSES), pipeline.file("conf/shop.yml", CONF)
+    command = ["pipeline", "run", str(source), "--storage", str(pipeline.storage), "--conf-file", str(conf)]
+    assert main(command) == 0
+    assert pipeline.rows("all_orders") == [(1, 5), (1, 7), (2, 200)]
+    assert pipeline.rows("latest") == [(1, 7), (2, 200), (3, -1)]
+    assert pipeline.rows("sales.total") == [(212,)]
+    quality = [event["details"]["flow_progress"].get("data_quality", {}) for event in pipeline.log("flow_progress")]
+    failed = {r["name"]: r["failed_records"] for q in quality for r in q.get("expectations", [])}
+    assert failed == {"known": 1, "positive": 1, "small": 1}
+
+
+def test_a_workflow_specification_names_files_and_configuration(pipeline: PipelineTester) -> None:
+    pipeline.given("main.sales.raw", ROWS, "id int, amount int")
+    pipeline.file("pipelines/shop.py", CLASSES)
+    pipeline.file("conf/shop.yml", CONF)
+    spec = pipeline.file(
+        "workflows/shop.yml",
+        """
+dev:
+  workflows:
+    - name: shop
+      target: sales
+      tasks:
+        items:
+          - python_file: pipelines/shop.py
+            parameters: ["--conf", conf/shop.yml]
+""",
+    )
+    assert pipeline.run(spec).state == "COMPLETED"
+    assert find([spec]).name == "shop"
+    assert pipeline.rows("main.sales.latest") == [(1, 7), (2, 200), (3, -1)]
+
+
+def test_all_mistakes_of_a_configuration_come_at_once(pipeline: PipelineTester) -> None:
+    source = pipeline.file("shop.py", CLASSES)
+    found = find([source])
+    found.confs[None] = pipeline.file(
+        "wrong.yml",
+        """
+dlt:
+  - {func_nam: orders, kind: tabel, expectation_action: warn}
+  - {func_name: order, write_opts: {coment: x}, append_config: {target: a}, apply_cdc_config: {target: b}}
+""",
+    )
+    with pytest.raises(DefinitionError) as caught:
+        run_update(found, pipeline.spark, pipeline.storage)
+    for expected in (
+        "dlt[0]: unknown key 'func_nam'; did you mean 'func_name'?",
+        "dlt[0]: 'func_name' is missing",
+        "dlt[0]: kind must be table or view, not 'tabel'",
+        "must be allow, drop or fail, not 'warn'",
+        "dlt[1]: Shop has no method 'order'; did you mean 'orders'?",
+        "dlt[1].write_opts: unknown key 'coment'; did you mean 'comment'?",
+        "dlt[1]: append_config and apply_cdc_config exclude each other",
+    ):
+        assert expected in str(caught.value)

@@ -1,0 +1,104 @@
+"""SQL files, in the present forms and the older ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from local_pipelines import DefinitionError
+from local_pipelines.testing import PipelineTester
+
+
+def test_a_pipeline_of_sql_and_python_together(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "tables.sql",
+        """-- a comment; with a semicolon
+CREATE OR REFRESH STREAMING TABLE bronze COMMENT 'raw; as it came' TBLPROPERTIES ('quality' = 'bronze')
+AS SELECT * FROM STREAM(main.default.events);
+CREATE TEMPORARY VIEW positive AS SELECT * FROM STREAM bronze WHERE v > ${least};
+CREATE OR REFRESH STREAMING TABLE silver (
+  CONSTRAINT small EXPECT (v < 100) ON VIOLATION DROP ROW,
+  CONSTRAINT named EXPECT (k IS NOT NULL)
+) AS SELECT id, k, v FROM STREAM(positive);
+CREATE MATERIALIZED VIEW gold (k STRING, total BIGINT) CLUSTER BY (k)
+AS WITH bronze AS (SELECT * FROM silver) SELECT k, sum(v) AS total FROM bronze GROUP BY k;
+CREATE LIVE TABLE old AS SELECT count(*) AS n FROM LIVE.silver;
+CREATE STREAMING TABLE many;
+CREATE FLOW one AS INSERT INTO many BY NAME SELECT id FROM STREAM(bronze);
+CREATE FLOW two AS INSERT INTO ONCE many BY NAME SELECT 99 AS id;
+""",
+    )
+    python = pipeline.file("more.py", "import dlt\n@dlt.table\ndef last():\n    return dlt.read('gold')\n")
+    pipeline.given("events", [(1, "a", 5), (2, None, 7), (3, "a", 200), (4, "b", -1)], "id int, k string, v int")
+    result = pipeline.run(sql, python, parameters={"least": "0"})
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("last") == [(None, 7), ("a", 5)]
+    assert pipeline.rows("old") == [(2,)]
+    assert pipeline.rows("many") == [(1,), (2,), (3,), (4,), (99,)]
+    silver = result.report()["datasets"]["silver"]
+    assert silver["expectations"] == {"small": {"passed": 2, "failed": 1}, "named": {"passed": 2, "failed": 1}}
+    assert silver["dropped_records"] == 1
+
+
+def test_files_are_read_by_read_files(pipeline: PipelineTester) -> None:
+    pipeline.file("in/1.json", '{"a": 1, "b": "x"}\n')
+    sql = pipeline.file(
+        "files.sql",
+        f"""CREATE STREAMING TABLE typed AS
+SELECT * FROM STREAM read_files('{pipeline.folder}/in', format => 'json', schema => 'a INT, b STRING');
+CREATE MATERIALIZED VIEW whole AS SELECT a FROM read_files('{pipeline.folder}/in', format => 'json');""",
+    )
+    for _ in range(2):
+        result = pipeline.run(sql)
+        assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("typed") == [(1, "x")]
+    assert pipeline.rows("whole") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        "CREATE FLOW f AS AUTO CDC INTO target FROM STREAM(changes)",
+        "APPLY CHANGES INTO LIVE.target FROM STREAM(LIVE.changes)",
+    ],
+)
+def test_changes_are_applied(pipeline: PipelineTester, flow: str) -> None:
+    sql = pipeline.file(
+        "cdc.sql",
+        f"""CREATE TEMPORARY VIEW changes AS SELECT * FROM STREAM(raw);
+CREATE OR REFRESH STREAMING TABLE target;
+{flow} KEYS (id) APPLY AS DELETE WHEN op = 'D' SEQUENCE BY seq
+COLUMNS * EXCEPT (op, seq) STORED AS SCD TYPE 2 TRACK HISTORY ON * EXCEPT (note);""",
+    )
+    changes = [
+        (1, "a", "x", "U", 1),
+        (1, "b", "y", "U", 3),
+        (1, "b", "z", "U", 4),
+        (2, "c", "x", "U", 1),
+        (2, "", "", "D", 2),
+    ]
+    pipeline.given("raw", changes, "id int, v string, note string, op string, seq int")
+    result = pipeline.run(sql)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("target") == [(1, "a", "x", 1, 3), (1, "b", "z", 3, None), (2, "c", "x", 1, 2)]
+
+
+def test_mistakes_in_sql_have_their_lines(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "wrong.sql",
+        """CREATE MATERIALIZED VIEW a AS SELECT ${none} AS x;
+DROP TABLE b;
+CREATE STREAMING TABLE c (CONSTRAINT r EXPECT (x > 0) ON VIOLATION EXPLODE) AS SELECT 1 AS x;
+
+CREATE MATERIALIZED VIEW d;
+""",
+    )
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(sql)
+    text = str(caught.value)
+    for expected in (
+        "wrong.sql:1: parameter 'none' is not set",
+        "wrong.sql:2: a pipeline cannot hold the statement 'DROP TABLE b …'",
+        "wrong.sql:3: expected FAIL UPDATE, found 'EXPLODE'",
+        "wrong.sql:5: 'd' needs AS and a query",
+    ):
+        assert expected in text
