@@ -15,6 +15,8 @@ from local_pipelines.errors import PipelineError
 from local_pipelines.model import Dataset
 from local_pipelines.relations import tokens_of
 
+GENERIC = {"ARRAY", "MAP", "STRUCT"}
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -91,13 +93,17 @@ def without_catalog_parts(ddl: str) -> str:
 
 
 def split_at_commas(text: str) -> list[tuple[int, int, list[Token]]]:
-    """Return start, end and tokens of the parts of a list, split at commas outside of parentheses and brackets."""
+    """Return start, end and tokens of the parts of a list, split at commas outside of parentheses and types."""
     parts: list[tuple[int, int, list[Token]]] = []
     tokens: list[Token] = []
-    start, depth = 0, 0
+    start, depth, of_types = 0, 0, 0
     for token in tokens_of(text):
-        depth += {"(": 1, "<": 1, ")": -1, ">": -1, "[": 1, "]": -1}.get(token.text, 0)
-        if token.token_type is TokenType.COMMA and depth == 0:
+        depth += {"(": 1, ")": -1, "[": 1, "]": -1}.get(token.text, 0)
+        if token.text == "<" and tokens and tokens[-1].text.upper() in GENERIC:
+            of_types += 1  # elsewhere it compares
+        elif of_types and token.text == ">":
+            of_types -= 1
+        if token.token_type is TokenType.COMMA and depth == of_types == 0:
             parts.append((start, token.start, tokens))
             start, tokens = token.end + 1, []
         else:
