@@ -15,7 +15,7 @@ from local_pipelines.event_log import EventLog, read_events
 from local_pipelines.model import Dataset, Definitions, Kind, TableName, split_name
 from local_pipelines.modules import importable
 from local_pipelines.relations import tokens_of
-from local_pipelines.schemas import without_catalog_parts
+from local_pipelines.schemas import split_at_commas, without_catalog_parts
 from local_pipelines.sql_arguments import read_files
 from local_pipelines.sql_clauses import Cursor
 from local_pipelines.storage import RESETTING, Storage, safe, write_whole
@@ -46,12 +46,18 @@ def test_names_are_completed_by_the_pipelines_catalog_and_schema() -> None:
 
 def test_a_name_cannot_leave_the_storage() -> None:
     assert safe("../x/y") == "..%2Fx%2Fy"
+    assert safe("..") == "%2E%2E"
     assert safe("größe_1") == "größe_1"
 
 
 def test_keys_and_masks_are_left_out_of_a_schema() -> None:
     ddl = "id INT NOT NULL PRIMARY KEY, d DECIMAL(10, 2) MASK hide, m MAP<STRING, INT>, CONSTRAINT k PRIMARY KEY (id)"
     assert without_catalog_parts(ddl) == "id INT NOT NULL, d DECIMAL(10, 2), m MAP<STRING, INT>"
+
+
+def test_a_comparison_opens_no_type() -> None:
+    parts = split_at_commas("CONSTRAINT a EXPECT (x < 1), b ARRAY<MAP<INT, INT>>, c CHECK x < 2, d INT")
+    assert [tokens[0].text for _, _, tokens in parts] == ["CONSTRAINT", "b", "c", "d"]
 
 
 def test_a_suggestion_is_near_or_absent() -> None:

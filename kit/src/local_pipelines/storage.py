@@ -33,6 +33,8 @@ RESETTING = "resetting"
 
 def safe(name: str) -> str:
     """Return a name as one part of a path: letters of any alphabet stay, what a file system minds is escaped."""
+    if not name.strip("."):
+        return name.replace(".", "%2E")  # this folder, or the one above it
     return "".join(letter if letter.isalnum() or letter in " _-.$" else quote(letter, safe="") for letter in name)
 
 
