@@ -40,8 +40,9 @@ def _last_states(spec: CdcSpec, events: DataFrame, data: list[str]) -> DataFrame
 def _folded(spec: CdcSpec, events: DataFrame, data: list[str], partition: list[str]) -> DataFrame:
     """Let what an event leaves out keep the value of the events before it, back to the last delete."""
     by_key = Window.partitionBy(*cols(partition)).orderBy(SEQUENCE)
-    deleted = F.sum((F.col(OPERATION) == DELETE).cast("int")).over(by_key)
-    lives = events.withColumn(LIFE, deleted)
+    before = by_key.rowsBetween(Window.unboundedPreceding, -1)  # a delete ends a life; its own values begin none
+    deleted = F.sum((F.col(OPERATION) == DELETE).cast("int")).over(before)
+    lives = events.withColumn(LIFE, F.coalesce(deleted, F.lit(0)))
     so_far = Window.partitionBy(*cols(partition), F.col(LIFE)).orderBy(SEQUENCE)
     so_far = so_far.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     keys = {key.lower() for key in spec.keys}
