@@ -90,6 +90,7 @@ DROP TABLE b;
 CREATE STREAMING TABLE c (CONSTRAINT r EXPECT (x > 0) ON VIOLATION EXPLODE) AS SELECT 1 AS x;
 
 CREATE MATERIALIZED VIEW d;
+APPLY CHANGES INTO e FROM STREAM(c) KEYS (x);
 """,
     )
     with pytest.raises(DefinitionError) as caught:
@@ -100,5 +101,6 @@ CREATE MATERIALIZED VIEW d;
         "wrong.sql:2: a pipeline cannot hold the statement 'DROP TABLE b …'",
         "wrong.sql:3: expected FAIL UPDATE, found 'EXPLODE'",
         "wrong.sql:5: 'd' needs AS and a query",
+        "wrong.sql:6: AUTO CDC: sequence_by is missing",
     ):
         assert expected in text

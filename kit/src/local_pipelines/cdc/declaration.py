@@ -120,6 +120,8 @@ class CdcSpec:
         keys = column_names("keys", given["keys"], problems) or ()
         if not keys and not problems:
             problems.append("keys must name at least one column")
+        if given["sequence_by"] is None:
+            problems.append("sequence_by is missing: it orders the events of a key")
         scd = scd_type(given["stored_as_scd_type"], problems)
         history = ("track_history_column_list", "track_history_except_column_list")
         problems += _contradictions(given, scd)
