@@ -57,6 +57,37 @@ def test_mistakes_are_in_the_report_too(pipeline: PipelineTester, capsys: pytest
     assert not (pipeline.storage).exists()
 
 
+LEAKING = """
+from pyspark import pipelines as dp
+@dp.table
+@dp.expect_or_fail("small", "v < 100")
+def strict():
+    return spark.readStream.table("events")
+@dp.materialized_view
+def calls():
+    return spark.range(1).selectExpr(f"cast(raise_error('refused: {spark.conf.get('api_token')}') as int) as x")
+"""
+
+
+def test_errors_show_no_secret_and_no_whole_row(pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]) -> None:
+    source, report = str(pipeline.file("p.py", LEAKING)), pipeline.folder / "report.json"
+    pipeline.given("events", [(1, "ann@example.org", 200)], "id int, email string, v int")
+    command = ["pipeline", "run", source, "--storage", str(pipeline.storage), "--report", str(report)]
+    assert main([*command, "--set", "api_token=hunter2-hunter2"]) == 1
+    shown = capsys.readouterr()
+    written = report.read_text()
+    everything = shown.out + shown.err + written + (pipeline.storage / "event_log.jsonl").read_text()
+    assert "hunter2" not in everything
+    assert "ann@example.org" not in everything
+    assert "refused: ***" in written
+    assert "expectation 'small' (v < 100) of 'strict' failed for a row with v = 200" in written
+    pipeline.file("p.py", LEAKING.replace('table("events")', 'table("raw_" + spark.conf.get("api_token"))'))
+    assert main([*command, "--set", "api_token=hunter2-hunter2"]) == 1
+    shown = capsys.readouterr()
+    assert "table 'raw_***' is not found" in shown.err
+    assert "hunter2" not in shown.out + shown.err + report.read_text()
+
+
 def test_a_bundles_yaml_names_files_parameters_and_schema(pipeline: PipelineTester) -> None:
     pipeline.file("src/p.py", CODE)
     bundle = pipeline.file(

@@ -11,10 +11,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from spark_utils.errors import SparkUtilsError
+from spark_utils.redaction import looks_secret_name, mask_credentials, redact
+
+SHORTEST_SECRET = 4  # masking every "1" would make a message unreadable, and hide nothing
 
 
 @dataclass(frozen=True, order=True)
@@ -75,6 +79,24 @@ class DefinitionError(PipelineError):
 
 class UpdateRefusedError(PipelineError):
     """An update cannot start."""
+
+
+def redactor(parameters: Mapping[str, str]) -> Callable[[str], str]:
+    """Return what masks credentials, and the values of parameters whose name says that they are secret."""
+    secrets = [value for key, value in parameters.items() if looks_secret_name(key) and len(value) >= SHORTEST_SECRET]
+    return lambda text: mask_credentials(redact(text, secrets))
+
+
+@contextmanager
+def redacted(hide: Callable[[str], str]) -> Iterator[None]:
+    """Mask secrets in what this block raises on purpose."""
+    try:
+        yield
+    except DefinitionError as error:
+        raise DefinitionError(replace(each, message=hide(each.message)) for each in error.problems) from None
+    except PipelineError as error:
+        remedy = error.remedy and hide(error.remedy)
+        raise type(error)(hide(error.problem), origin=error.origin, remedy=remedy) from None
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -37,11 +37,17 @@ class EventLog:
         storage: Where it lies.
         origin: What every event of this update carries, such as ``pipeline_name`` and ``update_id``.
         hooks: Get every event as a dictionary; one that fails is not asked again in this update.
+        hide: Masks secrets in messages and errors.
     """
 
     def __init__(
-        self, storage: Storage, origin: Mapping[str, Any], hooks: Sequence[Callable[[dict[str, Any]], Any]] = ()
+        self,
+        storage: Storage,
+        origin: Mapping[str, Any],
+        hooks: Sequence[Callable[[dict[str, Any]], Any]] = (),
+        hide: Callable[[str], str] = str,
     ) -> None:
+        self._hide = hide
         self._file = storage.root / "event_log.jsonl"
         self._table = storage.root / "event_log"
         self._origin = dict(origin)
@@ -84,10 +90,10 @@ class EventLog:
                 },
                 "origin": {**self._origin, **origin},
                 "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                "message": message,
+                "message": self._hide(message),
                 "level": level,
                 "maturity_level": "STABLE",
-                "error": _error(error),
+                "error": _error(error, self._hide),
                 "details": {event_type: dict(details or {})},
                 "event_type": event_type,
             }
@@ -117,11 +123,11 @@ class EventLog:
             frame.write.format("delta").mode("append").save(path)
 
 
-def _error(error: BaseException | str | None) -> dict[str, Any] | None:
+def _error(error: BaseException | str | None, hide: Callable[[str], str]) -> dict[str, Any] | None:
     if error is None:
         return None
     name = type(error).__name__ if isinstance(error, BaseException) else "PipelineError"
-    return {"fatal": True, "exceptions": [{"class_name": name, "message": str(error), "stack": []}]}
+    return {"fatal": True, "exceptions": [{"class_name": name, "message": hide(str(error)), "stack": []}]}
 
 
 def _row(event: Mapping[str, Any]) -> dict[str, Any]:

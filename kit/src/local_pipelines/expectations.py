@@ -10,12 +10,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import sqlglot
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
+from local_pipelines.cdc.declaration import column_text
 from local_pipelines.model import Action, Dataset, Expectation
+from spark_utils.redaction import MASK, looks_secret_name
 
 VIOLATED = "EXPECTATION_VIOLATED"
+SHOWN = 40  # characters of a value in a message
 
 
 @dataclass
@@ -116,10 +122,22 @@ class Meter:
 
 
 def _or_raise(rule: Expectation, dataset: Dataset, columns: Iterable[str]) -> Column:
-    text = rule.condition if isinstance(rule.condition, str) else "a Column"
-    row = F.struct(*[F.col(f"`{column.replace('`', '``')}`") for column in columns])
-    message = F.concat(
-        F.lit(f"{VIOLATED}: expectation '{rule.name}' ({text}) of '{dataset.said}' failed for the row "),
-        F.coalesce(F.substring(F.to_json(row), 1, 500), F.lit("")),
-    )
-    return F.when(condition_of(rule), True).otherwise(F.raise_error(message).cast("boolean"))
+    text = rule.condition if isinstance(rule.condition, str) else column_text(rule.condition)
+    message = [F.lit(f"{VIOLATED}: expectation '{rule.name}' ({text}) of '{dataset.said}' failed for a row")]
+    for number, name in enumerate(_columns_in(text, columns)):
+        value = F.lit(MASK) if looks_secret_name(name) else F.substring(F.expr(name).cast("string"), 1, SHOWN)
+        message += [F.lit(f"{',' if number else ' with'} {name} = "), F.coalesce(value, F.lit("NULL"))]
+    return F.when(condition_of(rule), True).otherwise(F.raise_error(F.concat(*message)).cast("boolean"))
+
+
+def _columns_in(text: str, columns: Iterable[str]) -> list[str]:
+    """Return the first columns, or fields of them, that a condition reads: a message quotes no whole row."""
+    try:
+        condition = sqlglot.parse_one(text, read="databricks")
+    except SqlglotError:
+        return []
+    known = {column.lower() for column in columns}
+    names = [
+        column.sql("databricks") for column in condition.find_all(exp.Column) if column.parts[0].name.lower() in known
+    ]
+    return list(dict.fromkeys(names))[:3]

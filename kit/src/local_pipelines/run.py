@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from local_pipelines import modules, reads, sources
 from local_pipelines.analysis import Analysis, FlowPlan, analyse
-from local_pipelines.errors import DefinitionError, PipelineError
+from local_pipelines.errors import DefinitionError, PipelineError, redacted, redactor
 from local_pipelines.event_log import EventLog
 from local_pipelines.expectations import Counts
 from local_pipelines.flows import FlowRunner
@@ -116,7 +116,9 @@ def run_update(  # the options of an update
     given = {**found.configuration, **(parameters or {})}
     place = Storage(Path(storage).absolute())
     result = UpdateResult(update_id or str(uuid.uuid4()))
+    hide = redactor(given)
     with ExitStack() as stack:
+        stack.enter_context(redacted(hide))
         stack.enter_context(_quiet())
         stack.enter_context(modules.importable())
         stack.enter_context(importing_from(found.folders))
@@ -132,7 +134,7 @@ def run_update(  # the options of an update
         result.analysis, result.definitions = analysis, definitions
         if validate_only:
             return result
-        _Update(definitions, analysis, selection, spark, place, result, listener, cancelled).run()
+        _Update(definitions, analysis, selection, spark, place, result, listener, cancelled, hide).run()
     return result
 
 
@@ -178,6 +180,7 @@ class _Update:
         result: UpdateResult,
         listener: Callable[[dict[str, Any]], None] | None,
         cancelled: threading.Event | None,
+        hide: Callable[[str], str],
     ) -> None:
         self._definitions, self._analysis, self._selection = definitions, analysis, selection
         self._spark, self._storage, self._result = spark, storage, result
@@ -191,7 +194,8 @@ class _Update:
             "catalog_name": definitions.catalog,
             "schema_name": definitions.schema,
         }
-        self._log = EventLog(storage, origin, hooks)
+        self._hide = hide
+        self._log = EventLog(storage, origin, hooks, hide)
         self._adding = threading.Lock()
         self._runner = FlowRunner(definitions, analysis, spark, storage, self._progress)
 
@@ -300,7 +304,7 @@ class _Update:
             with self._selection.alone(plan), _settings(self._spark, plan.flow.spark_conf):
                 self._runner.run(plan)
         except Exception as error:
-            reason = reason_of(error)
+            reason = self._hide(reason_of(error))
             self._result.errors[plan.flow.name] = reason
             self._status(plan, "STOPPED" if self._cancelled.is_set() else "FAILED", reason)
         else:
