@@ -167,6 +167,9 @@ def v():
     return spark.range(2)
 """,
     )
-    with pytest.warns(DeprecationWarning, match="create_table is deprecated: use table"):
+    with (
+        pytest.warns(DeprecationWarning, match="create_table is deprecated: use table"),
+        pytest.warns(DeprecationWarning, match="create_view is deprecated: use temporary_view"),
+    ):
         assert pipeline.run(source).state == "COMPLETED"
     assert pipeline.rows("t") == [(0,), (1,)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # ships no types
 from pyspark import cloudpickle
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -69,8 +70,19 @@ def reason_of(error: BaseException) -> str:
         return text.rstrip("; ")
     if isinstance(error, DefinitionError):
         return str(error)
+    if isinstance(error, Py4JJavaError):
+        return _reason_of_java(error.java_exception)
     text = str(error)
     return text if type(error).__module__.startswith("local_pipelines") else f"{type(error).__name__}: {text}"
+
+
+def _reason_of_java(error: Any) -> str:
+    """Return the first line of the innermost message."""
+    message = error.toString()
+    while error is not None:
+        message = error.getMessage() or message
+        error = error.getCause()
+    return str(message).strip().split("\n", maxsplit=1)[0]
 
 
 def place_of(error: BaseException, files: Sequence[Path]) -> Place | None:

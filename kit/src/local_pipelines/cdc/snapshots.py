@@ -20,7 +20,7 @@ from local_pipelines.errors import PipelineError
 from local_pipelines.expectations import Meter
 from local_pipelines.model import Dataset
 from local_pipelines.results import MARK
-from local_pipelines.schemas import create_table
+from local_pipelines.schemas import create_table, nullable
 from local_pipelines.storage import FlowState, is_table, write_whole
 
 if TYPE_CHECKING:
@@ -68,10 +68,18 @@ def run_snapshots(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
 
 def _checked(plan: FlowPlan, given: Any) -> tuple[DataFrame, Any]:
     if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[0], DataFrame):
-        raise PipelineError(f"the function of '{plan.flow.name}' must give (DataFrame, version) or None, not {given!r}")
+        raise PipelineError(
+            f"the function of '{plan.flow.name}' must give (DataFrame, version) or None, not {_kind(given)}"
+        )
     if type(given[1]).__name__ not in KINDS:
         raise PipelineError(f"the version of a snapshot must be a number, text, date or time, not {given[1]!r}")
     return given
+
+
+def _kind(given: Any) -> str:
+    """Return what something is, without its rows."""
+    parts = ", ".join(map(_kind, given)) if isinstance(given, tuple) else ""
+    return f"({parts})" if parts else type(given).__name__
 
 
 def _apply(
@@ -85,7 +93,7 @@ def _apply(
     order = F.lit(version).cast("long") if isinstance(version, int) else F.lit(version)
     if not is_table(target):
         history = [order.alias(START), order.alias(END)] if spec.scd == "2" else []
-        create_table(runner.spark, dataset, target, frame.select("*", *history).limit(0).schema, None)
+        create_table(runner.spark, dataset, target, nullable(frame.select("*", *history).schema), None)
     mark = f"{MARK}:{state.uid}:{version}"
     if runner.committed(target, mark) is None:
         with marked(runner, runner.spark, mark):
