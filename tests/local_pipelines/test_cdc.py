@@ -2,106 +2,19 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from pyspark.sql import SparkSession
 
 from local_pipelines import DefinitionError
 from local_pipelines.testing import PipelineTester
+from tests.local_pipelines.cdc_model import arrivals, check
 
 SCHEMA = "id int, a string, b int, op string, seq int"
 
 
-class Event(NamedTuple):
-    """A change of one key."""
-
-    id: int
-    a: str | None
-    b: int | None
-    op: str
-    seq: int
-
-
-def history(events: Iterable[Event], *, ignore_nulls: bool) -> list[tuple[Any, ...]]:
-    """Return the type 2 rows of events, each key by itself, straight from the documentation."""
-    rows: list[tuple[Any, ...]] = []
-    by_key: dict[int, dict[int, Event]] = {}
-    for event in events:
-        by_key.setdefault(event.id, {})[event.seq] = event
-    for key, found in by_key.items():
-        state: tuple[Any, ...] | None = None
-        start = 0
-        for seq in sorted(found):
-            event = found[seq]
-            new = None if event.op == "D" else (event.a, event.b)
-            if new is not None and state is not None and ignore_nulls:
-                new = tuple(old if value is None else value for old, value in zip(state, new, strict=True))
-            if new == state:
-                continue
-            if state is not None:
-                rows.append((key, *state, start, seq))
-            state, start = new, seq
-        if state is not None:
-            rows.append((key, *state, start, None))
-    return sorted(rows, key=repr)
-
-
-def latest(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return sorted((row[:3] for row in rows if row[4] is None), key=repr)
-
-
-FOUR_FLOWS = """
-import dlt
-from pyspark.sql.functions import col, expr
-for scd in (1, 2):
-    for nulls in (False, True):
-        name = f"scd{scd}{'_partial' if nulls else ''}"
-        dlt.create_streaming_table(name)
-        dlt.create_auto_cdc_flow(target=name, source="changes", keys=["id"], sequence_by=col("seq"),
-            apply_as_deletes=expr("op = 'D'"), except_column_list=["op", "seq"], stored_as_scd_type=scd,
-            ignore_null_updates=nulls)
-@dlt.view
-def changes():
-    return spark.readStream.table("raw")
-"""
-events = st.lists(
-    st.builds(
-        Event,
-        st.integers(1, 3),
-        st.sampled_from(["x", "y", None]),
-        st.sampled_from([1, 2, None]),
-        st.sampled_from("UUUD"),
-        st.integers(1, 30),
-    ),
-    min_size=4,
-    max_size=20,
-    unique_by=lambda event: (event.id, event.seq),
-)
-
-
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
-@given(events, st.randoms(use_true_random=False))
-def test_any_order_of_arrival_gives_the_tables_of_the_model(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, changes: list[Event], order: random.Random
-) -> None:
-    pipeline = PipelineTester(spark, tmp_path_factory.mktemp("cdc"))
-    source = pipeline.file("four.py", FOUR_FLOWS)
-    shuffled = [*changes, *order.sample(changes, len(changes) // 2)]
-    order.shuffle(shuffled)
-    cut = len(shuffled) // 2
-    for batch in (shuffled[:cut], shuffled[cut:]):
-        pipeline.given("raw", batch, SCHEMA)
-        result = pipeline.run(source)
-        assert result.state == "COMPLETED", result.errors
-    for ignore_nulls, suffix in ((False, ""), (True, "_partial")):
-        expected = history(changes, ignore_nulls=ignore_nulls)
-        assert sorted(pipeline.rows(f"scd2{suffix}"), key=repr) == expected
-        assert sorted(pipeline.rows(f"scd1{suffix}"), key=repr) == latest(expected)
+def test_any_order_of_arrival_gives_the_tables_of_the_model(pipeline: PipelineTester) -> None:
+    check(pipeline, *arrivals(seed=1, keys=150))
 
 
 def cdc(arguments: str, sequence: str = "seq") -> str:
