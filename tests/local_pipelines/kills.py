@@ -1,0 +1,92 @@
+"""`kill -9` of an update's whole process group as soon as so many of its steps have reached the disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from local_pipelines.testing import PipelineTester
+from tests.job.kills import PATIENCE, kill_group
+
+ORDERS = """
+import dlt
+from pyspark import pipelines as dp
+
+@dlt.table
+@dlt.expect_or_drop("positive", "v > 0")
+def bronze():
+    return spark.readStream.option("maxFilesPerTrigger", 1).table("events")
+
+@dlt.table
+@dlt.expect("small", "v < 5")
+def silver():
+    return dlt.read_stream("bronze")
+
+dlt.create_streaming_table("both")
+@dlt.append_flow(target="both")
+def new():
+    return dlt.read_stream("silver").select("id", "v")
+@dlt.append_flow(target="both", once=True)
+def old():
+    return spark.sql("select id, -v as v from events where v > 6")
+
+dlt.create_streaming_table("latest", expect_all_or_drop={"known": "id > 0"})
+dlt.create_auto_cdc_flow("latest", "bronze", ["id"], "v", stored_as_scd_type=2)
+
+@dp.materialized_view
+def gold():
+    return spark.sql("select id, count(*) n from both group by id")
+"""
+FILES = ([(1, 1), (2, -1)], [(1, 2), (2, 8)], [(1, 3), (0, 4)], [(2, 7), (3, 9)])
+TABLES = ("bronze", "silver", "both", "latest", "gold")
+
+
+def prepare(pipeline: PipelineTester) -> Path:
+    """Give the rows, one file after the other, and return the pipeline's file."""
+    for rows in FILES:
+        pipeline.given("events", rows, "id int, v int")
+    return pipeline.file("orders.py", ORDERS)
+
+
+def steps(storage: Path) -> int:
+    """Return how many steps of an update stand on the disk: commits, offsets, events of the log."""
+    tables = [
+        *storage.glob("tables/*/*/[!e]*/_delta_log/[0-9]*.json"),
+        *storage.glob("cdc/*/*/*/_delta_log/[0-9]*.json"),
+    ]
+    progress = [path for kind in ("offsets", "commits") for path in storage.glob(f"flows/**/{kind}/[0-9]*")]
+    log = storage / "event_log.jsonl"
+    return len(tables) + len(progress) + (log.read_bytes().count(b"\n") if log.exists() else 0)
+
+
+def killed_after(pipeline: PipelineTester, source: Path, after: int) -> int:
+    """Start an update in a process of its own, kill it after so many steps, and return how many it had come."""
+    command = [sys.executable, "-m", "devkit.cli", "pipeline", "run", str(source), "--storage", str(pipeline.storage)]
+    with (pipeline.folder / "killed.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    until = time.monotonic() + PATIENCE
+    try:
+        while steps(pipeline.storage) < after:
+            output = (pipeline.folder / "killed.log").read_text()[-3000:]
+            assert process.poll() is None, f"the update ended before its kill:\n{output}"
+            assert time.monotonic() < until, f"the update did not come so far:\n{output}"
+            time.sleep(0.002)
+    finally:
+        kill_group(process)
+    return steps(pipeline.storage)
+
+
+def outcome(pipeline: PipelineTester) -> dict[str, object]:
+    """Return what must be the same however often an update was killed: rows, and what the log counted of each batch."""
+    counted = Counter[str]()
+    for event in pipeline.log("flow_progress"):
+        if event["level"] == "METRICS" and event["origin"]["flow_name"] != "gold":  # it is computed anew by each update
+            details = event["details"]["flow_progress"]
+            counted[json.dumps([event["origin"]["flow_name"], details["metrics"], details["data_quality"]])] += 1
+    log = pipeline.log()
+    assert len({event["id"] for event in log}) == len(log)
+    return {"tables": {name: pipeline.rows(name) for name in TABLES}, "counted": sorted(counted.elements())}
