@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from local_pipelines import PipelineError
-from local_pipelines.drawing import bar
+from local_pipelines.drawing import Node, as_page, bar
 from local_pipelines.errors import suggestion
 from local_pipelines.event_log import EventLog, read_events
 from local_pipelines.model import Dataset, Definitions, Kind, TableName, split_name
@@ -153,3 +154,13 @@ def test_the_log_is_plain_json(tmp_path: Path) -> None:
     event = json.loads((tmp_path / "event_log.jsonl").read_text())
     assert event["details"] == {"update_progress": {"state": "RUNNING"}}
     assert event["error"]["exceptions"][0]["message"] == "why"
+
+
+def test_an_edge_past_a_level_goes_below_its_cards_and_names_are_escaped() -> None:
+    nodes = [Node("a", "view"), Node("b", "view", ["a"], level=1), Node("c<b>", "view", ["b", "a"], level=2)]
+    page = as_page(nodes, "shop & more")
+    bottom_of_b = 20 + 56
+    (lane,) = re.findall(r" C\d+,48 \d+,(\d+) 360,\1 H610 C", page)
+    assert int(lane) > bottom_of_b
+    assert "<title>shop &amp; more</title>" in page
+    assert "c&lt;b&gt;" in page

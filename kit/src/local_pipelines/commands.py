@@ -151,7 +151,7 @@ def _graph_verb(arguments: argparse.Namespace) -> int:
     graph = drawing.graph_of(result, events)
     print(drawing.as_text(graph))
     if arguments.html:
-        write_whole(arguments.html.absolute(), drawing.as_page(graph))
+        write_whole(arguments.html.absolute(), drawing.as_page(graph, source.name))
     return 0
 
 

@@ -119,43 +119,69 @@ body { margin: 2rem; font: 15px/1.4 system-ui, sans-serif; background: var(--pap
 svg text { fill: var(--ink); font: 14px system-ui, sans-serif; } svg .soft { fill: var(--soft); font-size: 12px; }
 svg .card { fill: var(--card); stroke: var(--edge); } svg .edge { fill: none; stroke: var(--edge); stroke-width: 1.5; }
 svg .FAILED { stroke: #c62828; stroke-width: 2.5; } svg .COMPLETED { stroke: #2e7d32; stroke-width: 2; }
+svg .SKIPPED { stroke: #e08a00; stroke-dasharray: 5 3; }
 svg .passed { fill: #2e7d32; } svg .failed { fill: #c62828; }
 """
-CARD_WIDTH, ROW_HEIGHT, GAP_X, GAP_Y = 250, 20, 90, 26
+CARD_WIDTH, ROW_HEIGHT, GAP_X, GAP_Y, LANE = 250, 20, 90, 26, 14
 
 
-def as_page(nodes: list[Node]) -> str:
+def as_page(nodes: list[Node], name: str = "Pipeline") -> str:
     """Return the graph as a page that needs nothing else: cards by level, edges, rows, bars of expectations."""
     places: dict[str, tuple[int, int, int]] = {}
     bottoms: dict[int, int] = {}
     for node in nodes:
         top = bottoms.get(node.level, 20)
         height = 56 + ROW_HEIGHT * len(node.rules)
-        places[node.name] = (20 + node.level * (CARD_WIDTH + GAP_X), top, height)
+        places[node.name] = (_left(node.level), top, height)
         bottoms[node.level] = top + height + GAP_Y
-    width = 40 + (max((node.level for node in nodes), default=0) + 1) * (CARD_WIDTH + GAP_X)
+    levels = {node.name: node.level for node in nodes}
+    edges = "".join(
+        _edge(places[source], places[node.name], _lanes(range(levels[source] + 1, node.level), bottoms))
+        for node in nodes
+        for source in node.inputs
+    )
+    width = _left(max(levels.values(), default=0) + 1) + 20
     height = max(bottoms.values(), default=100) + 20
-    edges = "".join(_edge(places[name], places[node.name]) for node in nodes for name in node.inputs)
     cards = "".join(_card(node, places[node.name]) for node in nodes)
+    title = html.escape(name)
     return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Pipeline</title><style>{STYLE}</style>"
-        f"<h1>Pipeline</h1><svg width='{width}' height='{height}' role='img' aria-label='Graph of the pipeline'>"
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>"
+        f"<h1>{title}</h1><svg width='{width}' height='{height}' role='img' aria-label='Graph of the pipeline'>"
         f"{edges}{cards}</svg></html>\n"
     )
 
 
-def _edge(source: tuple[int, int, int], target: tuple[int, int, int]) -> str:
-    x1, y1 = source[0] + CARD_WIDTH, source[1] + 28
-    x2, y2 = target[0], target[1] + 28
-    middle = (x1 + x2) // 2
-    return f"<path class='edge' d='M{x1},{y1} C{middle},{y1} {middle},{y2} {x2},{y2}'/>"
+def _left(level: int) -> int:
+    return 20 + level * (CARD_WIDTH + GAP_X)
+
+
+def _lanes(levels: range, bottoms: dict[int, int]) -> list[tuple[int, int]]:
+    """Return where an edge passes below the cards of the levels between its ends, each edge in a lane of its own."""
+    lanes = []
+    for level in levels:
+        lanes.append((_left(level), bottoms.get(level, 20)))
+        bottoms[level] = bottoms.get(level, 20) + LANE
+    return lanes
+
+
+def _edge(source: tuple[int, int, int], target: tuple[int, int, int], lanes: list[tuple[int, int]]) -> str:
+    x, y = source[0] + CARD_WIDTH, source[1] + 28
+    path = f"M{x},{y}"
+    for left, top in [*lanes, (target[0], target[1] + 28)]:
+        middle = (x + left) // 2
+        path += f" C{middle},{y} {middle},{top} {left},{top}"
+        x, y = left, top
+        if (left, top) in lanes:
+            x += CARD_WIDTH
+            path += f" H{x}"
+    return f"<path class='edge' d='{path}'/>"
 
 
 def _card(node: Node, place: tuple[int, int, int]) -> str:
     x, y, height = place
     rows = "" if node.rows is None else f" · {node.rows:,} rows"
     state = html.escape(node.state)
-    kind = f"{html.escape(node.kind)}{rows} {state.lower()}"
+    kind = f"{html.escape(node.kind)}{rows}{state and f' · {state.lower()}'}"
     parts = [
         f"<rect class='card {state}' x='{x}' y='{y}' width='{CARD_WIDTH}' height='{height}' rx='8'/>",
         f"<text x='{x + 12}' y='{y + 24}'>{html.escape(node.name)}</text>",
