@@ -79,7 +79,7 @@ def test_errors_show_no_secret_and_no_whole_row(pipeline: PipelineTester, capsys
     everything = shown.out + shown.err + written + (pipeline.storage / "event_log.jsonl").read_text()
     assert "hunter2" not in everything
     assert "ann@example.org" not in everything
-    assert "refused: ***" in written
+    assert json.loads(written)["errors"]["calls"] == "refused: ***"
     assert "expectation 'small' (v < 100) of 'strict' failed for a row with v = 200" in written
     pipeline.file("p.py", LEAKING.replace('table("events")', 'table("raw_" + spark.conf.get("api_token"))'))
     assert main([*command, "--set", "api_token=hunter2-hunter2"]) == 1

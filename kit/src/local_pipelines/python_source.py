@@ -82,7 +82,8 @@ def _reason_of_java(error: Any) -> str:
     while error is not None:
         message = error.getMessage() or message
         error = error.getCause()
-    return str(message).strip().split("\n", maxsplit=1)[0]
+    line = str(message).strip().split("\n", maxsplit=1)[0]
+    return line.removeprefix("[USER_RAISED_EXCEPTION] ").removesuffix(" SQLSTATE: P0001")  # raise_error's, ours too
 
 
 def place_of(error: BaseException, files: Sequence[Path]) -> Place | None:
