@@ -6,7 +6,7 @@ import pytest
 
 from devkit.cli import main
 from local_pipelines import DefinitionError, run_update
-from local_pipelines.sources import find
+from local_pipelines.declaring.sources import find
 from local_pipelines.testing import PipelineTester
 
 CLASSES = """

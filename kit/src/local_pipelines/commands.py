@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local_pipelines import event_log, sources
+from local_pipelines.declaring import sources
 from local_pipelines.errors import DefinitionError, PipelineError
+from local_pipelines.log import event_log
 from local_pipelines.storage import safe, write_whole
 
 DEFAULT_STORAGE = Path("data") / "pipelines"
@@ -75,7 +76,7 @@ def _report(arguments: argparse.Namespace, content: Mapping[str, Any]) -> None:
 
 
 def _update(arguments: argparse.Namespace, *, validate_only: bool) -> int:
-    from local_pipelines.drawing import summary
+    from local_pipelines.log.drawing import summary
 
     try:
         source = sources.find(arguments.source)
@@ -139,7 +140,7 @@ def _validate_verb(arguments: argparse.Namespace) -> int:
 
 
 def _graph_verb(arguments: argparse.Namespace) -> int:
-    from local_pipelines import drawing
+    from local_pipelines.log import drawing
 
     source = sources.find(arguments.source)
     try:

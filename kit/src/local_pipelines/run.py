@@ -15,16 +15,17 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from local_pipelines import modules, reads, sources
-from local_pipelines.analysis import Analysis, FlowPlan, analyse
+from local_pipelines.analysis.analyse import Analysis, FlowPlan, analyse
+from local_pipelines.analysis.selection import Selection
+from local_pipelines.declaring import modules, sources
+from local_pipelines.declaring.model import Definitions, Kind, TableName
+from local_pipelines.declaring.python_source import importing_from, reason_of
 from local_pipelines.errors import DefinitionError, PipelineError, redacted, redactor
-from local_pipelines.event_log import EventLog
-from local_pipelines.expectations import Counts
-from local_pipelines.flows import FlowRunner
-from local_pipelines.model import Definitions, Kind, TableName
-from local_pipelines.python_source import importing_from, reason_of
-from local_pipelines.results import Result
-from local_pipelines.selection import Selection
+from local_pipelines.flows import reads
+from local_pipelines.flows.expectations import Counts
+from local_pipelines.flows.results import Result
+from local_pipelines.flows.runner import FlowRunner
+from local_pipelines.log.event_log import EventLog
 from local_pipelines.storage import Storage
 
 PARALLEL = 4

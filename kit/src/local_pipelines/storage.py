@@ -25,8 +25,8 @@ from filelock import FileLock, Timeout
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from local_pipelines.declaring.model import Dataset, Flow, TableName
 from local_pipelines.errors import UpdateRefusedError
-from local_pipelines.model import Dataset, Flow, TableName
 
 RESETTING = "resetting"
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from local_pipelines.event_log import read_events
-from local_pipelines.model import Definitions
+from local_pipelines.declaring.model import Definitions
+from local_pipelines.log.event_log import read_events
 from local_pipelines.run import UpdateResult, run_update
 from local_pipelines.storage import Storage
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyspark.sql import Column
 
-from local_pipelines.model import split_name
+from local_pipelines.declaring.model import split_name
 
 SCD_TYPES = {"1": "1", "2": "2", "bitemporal": "bitemporal"}
 

@@ -7,8 +7,8 @@ from pyspark.sql import functions as F
 
 from local_pipelines.cdc.declaration import CdcSpec
 from local_pipelines.cdc.target import data_columns, expression, quoted
-from local_pipelines.expectations import kept
-from local_pipelines.model import Dataset
+from local_pipelines.declaring.model import Dataset
+from local_pipelines.flows.expectations import kept
 
 SEQUENCE, OPERATION, RANK = "__sequence", "__operation", "__rank"
 GIVEN, SYSTEM, HIDDEN = "__given", "__system", "__hidden"

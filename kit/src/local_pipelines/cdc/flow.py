@@ -19,15 +19,15 @@ from local_pipelines.cdc.declaration import CdcSpec
 from local_pipelines.cdc.events import OPERATION, RANK, SEQUENCE, TRUNCATE, cols, events_of, identity
 from local_pipelines.cdc.rebuild import differs, rows_of
 from local_pipelines.cdc.target import START, SYSTEM_START, data_columns, quoted
+from local_pipelines.declaring.model import Dataset
 from local_pipelines.errors import PipelineError
-from local_pipelines.expectations import Meter
-from local_pipelines.model import Dataset
-from local_pipelines.results import MARK, Result
+from local_pipelines.flows.expectations import Meter
+from local_pipelines.flows.results import MARK, Result
 from local_pipelines.storage import is_table
 
 if TYPE_CHECKING:
-    from local_pipelines.analysis import FlowPlan
-    from local_pipelines.flows import FlowRunner
+    from local_pipelines.analysis.analyse import FlowPlan
+    from local_pipelines.flows.runner import FlowRunner
 
 METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 GONE = "__gone"

@@ -10,22 +10,22 @@ from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from local_pipelines import reads
+from local_pipelines.analysis.schemas import create_table, nullable
 from local_pipelines.cdc.declaration import SnapshotSpec
 from local_pipelines.cdc.events import cols
 from local_pipelines.cdc.flow import changes, marked, merge, refuse_foreign_changes
 from local_pipelines.cdc.rebuild import differs
 from local_pipelines.cdc.target import END, START, data_columns, quoted, tracked_columns
+from local_pipelines.declaring.model import Dataset
 from local_pipelines.errors import PipelineError
-from local_pipelines.expectations import Meter
-from local_pipelines.model import Dataset
-from local_pipelines.results import MARK
-from local_pipelines.schemas import create_table, nullable
+from local_pipelines.flows import reads
+from local_pipelines.flows.expectations import Meter
+from local_pipelines.flows.results import MARK
 from local_pipelines.storage import FlowState, is_table, write_whole
 
 if TYPE_CHECKING:
-    from local_pipelines.analysis import FlowPlan
-    from local_pipelines.flows import FlowRunner
+    from local_pipelines.analysis.analyse import FlowPlan
+    from local_pipelines.flows.runner import FlowRunner
 
 KINDS = {"int": int, "str": str, "datetime": datetime.fromisoformat, "date": date.fromisoformat, "float": float}
 

@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, LongType, NullType, StructField, StructType
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
+from local_pipelines.declaring.python_source import reason_of
 from local_pipelines.errors import suggestion
-from local_pipelines.python_source import reason_of
 
 START, END = "__START_AT", "__END_AT"
 SYSTEM_START, SYSTEM_END = "__SYSTEM_START_AT", "__SYSTEM_END_AT"

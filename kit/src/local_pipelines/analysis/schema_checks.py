@@ -8,13 +8,13 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import NullType, StructType
 
+from local_pipelines.analysis.schemas import Declared
+from local_pipelines.declaring.model import Dataset, Kind
+from local_pipelines.declaring.python_source import reason_of
 from local_pipelines.errors import Problem, suggestion
-from local_pipelines.model import Dataset, Kind
-from local_pipelines.python_source import reason_of
-from local_pipelines.schemas import Declared
 
 if TYPE_CHECKING:
-    from local_pipelines.analysis import FlowPlan
+    from local_pipelines.analysis.analyse import FlowPlan
 
 
 def schema_problems(

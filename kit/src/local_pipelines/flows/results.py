@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from local_pipelines.expectations import Counts
+from local_pipelines.flows.expectations import Counts
 
 MARK = "local_pipelines"  # begins the user metadata of every commit of ours
 

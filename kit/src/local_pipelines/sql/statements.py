@@ -16,13 +16,13 @@ from pyspark.sql import DataFrame, SparkSession
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from local_pipelines import reads
 from local_pipelines.cdc.declaration import CdcSpec
+from local_pipelines.declaring.model import Dataset, Flow, Kind
+from local_pipelines.declaring.registry import Registry, view_name
 from local_pipelines.errors import PipelineError, Place, Problem
-from local_pipelines.model import Dataset, Flow, Kind
-from local_pipelines.registry import Registry, view_name
-from local_pipelines.relations import tokens_of
-from local_pipelines.sql_clauses import Cursor, table_clauses
+from local_pipelines.flows import reads
+from local_pipelines.sql.clauses import Cursor, table_clauses
+from local_pipelines.sql.relations import tokens_of
 
 PARAMETER = re.compile(r"\$\{([^}]+)\}")
 

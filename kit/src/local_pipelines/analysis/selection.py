@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from local_pipelines.analysis import Analysis, FlowPlan
+from local_pipelines.analysis.analyse import Analysis, FlowPlan
+from local_pipelines.declaring.model import Definitions, Kind, TableName
 from local_pipelines.errors import DefinitionError, Problem, suggestion
-from local_pipelines.model import Definitions, Kind, TableName
 
 _settings = threading.Lock()  # Spark's settings are the whole session's
 

@@ -12,15 +12,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from local_pipelines import reads
-from local_pipelines.analysis import Analysis, FlowPlan
+from local_pipelines.analysis.analyse import Analysis, FlowPlan
+from local_pipelines.analysis.schemas import create_table, table_properties
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
+from local_pipelines.declaring.model import Dataset, Definitions, Kind, Sink
 from local_pipelines.errors import PipelineError
-from local_pipelines.expectations import Meter
-from local_pipelines.model import Dataset, Definitions, Kind, Sink
-from local_pipelines.resolving import Resolver, delta
-from local_pipelines.results import MARK, Result
-from local_pipelines.schemas import create_table, table_properties
+from local_pipelines.flows import reads
+from local_pipelines.flows.expectations import Meter
+from local_pipelines.flows.resolving import Resolver, delta
+from local_pipelines.flows.results import MARK, Result
 from local_pipelines.storage import FlowState, Storage, is_table
 
 NO_APPEND = "UNSUPPORTED_OPERATION"

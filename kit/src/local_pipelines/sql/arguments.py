@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlglot.tokenizer_core import Token, TokenType
 
+from local_pipelines.analysis.schemas import split_at_commas
 from local_pipelines.errors import PipelineError
-from local_pipelines.schemas import split_at_commas
 
 OF_AUTO_LOADER = {
     "schemahints",
@@ -22,7 +22,7 @@ OF_AUTO_LOADER = {
 
 
 def read_files(arguments: str) -> tuple[str, dict[str, Any]]:
-    """Return path and settings (see `local_pipelines.cloud_files.read`) of the arguments of ``read_files``.
+    """Return path and settings (see `local_pipelines.flows.cloud_files.read`) of the arguments of ``read_files``.
 
     The older form ``read_files('path', 'json', map('key', 'value'))`` is read too.
     """

@@ -15,8 +15,8 @@ from pyspark import cloudpickle
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from local_pipelines.declaring.registry import Registry
 from local_pipelines.errors import DefinitionError, Place, Problem
-from local_pipelines.registry import Registry
 from spark_utils.pipelines import DLTMetaMixin
 
 

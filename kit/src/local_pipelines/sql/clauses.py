@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from sqlglot.tokenizer_core import Token, TokenType
 
+from local_pipelines.analysis.schemas import split_at_commas
+from local_pipelines.declaring.model import Action, Dataset, Expectation, split_name
 from local_pipelines.errors import PipelineError, Place
-from local_pipelines.model import Action, Dataset, Expectation, split_name
-from local_pipelines.relations import closing
-from local_pipelines.schemas import split_at_commas
+from local_pipelines.sql.relations import closing
 
 T = TypeVar("T")
 CLAUSES = (

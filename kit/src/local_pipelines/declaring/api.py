@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.types import StructType
 
-from local_pipelines import reads
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
+from local_pipelines.declaring.model import Action, Dataset, Expectation, Flow, Kind, Sink
+from local_pipelines.declaring.registry import calling_place, current, rules_of, view_name
 from local_pipelines.errors import PipelineError, suggestion
-from local_pipelines.model import Action, Dataset, Expectation, Flow, Kind, Sink
-from local_pipelines.registry import calling_place, current, rules_of, view_name
+from local_pipelines.flows import reads
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]

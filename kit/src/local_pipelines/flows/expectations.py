@@ -17,7 +17,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from local_pipelines.cdc.declaration import column_text
-from local_pipelines.model import Action, Dataset, Expectation
+from local_pipelines.declaring.model import Action, Dataset, Expectation
 from spark_utils.redaction import MASK, looks_secret_name
 
 VIOLATED = "EXPECTATION_VIOLATED"

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyspark
 
-from local_pipelines import api
+from local_pipelines.declaring import api
 from local_pipelines.errors import PipelineError, suggestion
 
 

@@ -11,9 +11,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import DataType, StructField, StructType
 from sqlglot.tokenizer_core import Token, TokenType
 
+from local_pipelines.declaring.model import Dataset
 from local_pipelines.errors import PipelineError
-from local_pipelines.model import Dataset
-from local_pipelines.relations import tokens_of
+from local_pipelines.sql.relations import tokens_of
 
 GENERIC = {"ARRAY", "MAP", "STRUCT"}
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pyspark
 
+from local_pipelines.declaring.model import Action, Dataset, Definitions, Expectation, Flow, Kind, Sink, TableName
 from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem, suggestion
-from local_pipelines.model import Action, Dataset, Definitions, Expectation, Flow, Kind, Sink, TableName
 
 EXPECTATIONS = "__pipeline_expectations__"  # attribute of a query function: decorators stand above and below `table`
-NOT_THE_USERS = (str(Path(__file__).parent), str(Path(pyspark.__file__).parent), "<frozen")
+NOT_THE_USERS = (str(Path(__file__).parent.parent), str(Path(pyspark.__file__).parent), "<frozen")
 
 
 class Registry:

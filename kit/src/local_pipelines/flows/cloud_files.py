@@ -35,7 +35,7 @@ def read(
     Args:
         spark: The session.
         path: Folder, file or pattern.
-        settings: ``schema`` and ``options`` (keys in small letters), see `local_pipelines.reads.settings_of`.
+        settings: ``schema`` and ``options`` (keys in small letters), see `local_pipelines.flows.reads.settings_of`.
         stream: Whether to read it as a stream.
         empty: An empty folder, to read nothing, with the same schema.
 

@@ -9,14 +9,16 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.readwriter import DataStreamReader
 
-from local_pipelines import cloud_files, reads, relations, sql_arguments
+from local_pipelines.declaring.model import Dataset, Definitions, Kind, split_name
 from local_pipelines.errors import PipelineError, suggestion
-from local_pipelines.model import Dataset, Definitions, Kind, split_name
+from local_pipelines.flows import cloud_files, reads
+from local_pipelines.sql import arguments as sql_arguments
+from local_pipelines.sql import relations
 from local_pipelines.storage import Storage, is_table
 
 
 class Resolver(ABC):
-    """Answers the reading of one flow's query (see `local_pipelines.reads.Reads`).
+    """Answers the reading of one flow's query (see `local_pipelines.flows.reads.Reads`).
 
     Args:
         definitions: The pipeline.

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 from pyspark.sql import SparkSession
 
+from local_pipelines.declaring.model import Definitions
+from local_pipelines.declaring.python_source import run_file, ship_helpers
+from local_pipelines.declaring.registry import Registry, collecting
 from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem, suggestion
-from local_pipelines.model import Definitions
-from local_pipelines.python_source import run_file, ship_helpers
-from local_pipelines.registry import Registry, collecting
 
 YAML = {".yml", ".yaml"}
 CODE = {".py", ".sql"}
@@ -219,7 +219,7 @@ def _library_file(said: str, path: Path) -> Path:
 def read(source: PipelineSource, spark: SparkSession, parameters: Mapping[str, str]) -> Definitions:
     """Run a pipeline's sources and return what they declare.
 
-    `local_pipelines.modules.importable` must be on.
+    `local_pipelines.declaring.modules.importable` must be on.
 
     Raises:
         DefinitionError: With every mistake of all files.
@@ -229,7 +229,7 @@ def read(source: PipelineSource, spark: SparkSession, parameters: Mapping[str, s
     with collecting(registry):
         for file in source.files:
             if file.suffix == ".sql":
-                from local_pipelines.sql import run_sql_file
+                from local_pipelines.sql.statements import run_sql_file
 
                 run_sql_file(file, spark, registry)
             else:

@@ -17,15 +17,15 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
 
-from local_pipelines import reads
+from local_pipelines.analysis.schema_checks import rule_problems, schema_problems
+from local_pipelines.analysis.schemas import Declared, declared_of, merged, nullable
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.cdc.target import check_source, target_schema
+from local_pipelines.declaring.model import Dataset, Definitions, Flow, Kind, TableName
+from local_pipelines.declaring.python_source import place_of, reason_of
 from local_pipelines.errors import DefinitionError, Place, Problem
-from local_pipelines.model import Dataset, Definitions, Flow, Kind, TableName
-from local_pipelines.python_source import place_of, reason_of
-from local_pipelines.resolving import Resolver
-from local_pipelines.schema_checks import rule_problems, schema_problems
-from local_pipelines.schemas import Declared, declared_of, merged, nullable
+from local_pipelines.flows import reads
+from local_pipelines.flows.resolving import Resolver
 from local_pipelines.storage import Storage, schema_of
 
 DEEP = 10_000  # of Python's stack: each dataset that another one reads is analysed within the other's query
@@ -113,7 +113,7 @@ def analyse(
 
     Args:
         definitions: The pipeline.
-        spark: A classic session with Delta; `local_pipelines.reads.patched` must be on.
+        spark: A classic session with Delta; `local_pipelines.flows.reads.patched` must be on.
         storage: Where tables are that it reads.
         files: Its sources, to find the line of a mistake.
         full_refresh: Datasets that will be cleared, so that their stored schema does not count.

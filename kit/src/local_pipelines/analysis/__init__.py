@@ -1,0 +1,1 @@
+"""What a pipeline would do, found out without writing anything."""

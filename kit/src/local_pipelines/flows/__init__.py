@@ -1,0 +1,1 @@
+"""Flows at work: what their queries read, their expectations, what they write."""

@@ -1,0 +1,1 @@
+"""What an update says: the event log, the graph."""

@@ -1,0 +1,1 @@
+"""Pipelines in SQL: statements, clauses, and the tables that a query names."""
