@@ -263,6 +263,34 @@ def events_in():
     assert pipeline.rows("by_key") == [("a", 4), ("b", 4)]
 
 
+def test_names_are_found_in_the_storage_first_and_then_in_sparks_catalog(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "names.py",
+        """
+import dlt
+@dlt.table
+def streamed():
+    return spark.readStream.table("main.beside.numbers")
+@dlt.table
+def counted():
+    return spark.sql("select count(*) from main.beside.numbers").toDF("n")
+""",
+    )
+    pipeline.spark.sql("CREATE SCHEMA IF NOT EXISTS main.beside")
+    pipeline.spark.range(3).write.mode("overwrite").saveAsTable("main.beside.numbers")
+    try:
+        result = pipeline.run(source)
+        assert result.state == "COMPLETED", result.errors
+        assert pipeline.rows("streamed") == [(0,), (1,), (2,)]
+        assert pipeline.rows("counted") == [(3,)]
+        pipeline.given("main.beside.numbers", [(7,)], "id bigint")
+        assert pipeline.run(source, full_refresh=True).state == "COMPLETED"
+        assert pipeline.rows("streamed") == [(7,)]
+        assert pipeline.rows("counted") == [(1,)]
+    finally:
+        pipeline.spark.sql("DROP SCHEMA main.beside CASCADE")
+
+
 def test_cloud_files_are_read_once_and_misfits_are_rescued(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "files.py",

@@ -16,6 +16,7 @@ from local_pipelines.errors import PipelineError
 from local_pipelines.sql.relations import tokens_of
 
 GENERIC = {"ARRAY", "MAP", "STRUCT"}
+BY_PATH = "spark_catalog.delta"  # whatever the current catalog is: not every one takes generated columns
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def create_table(
 ) -> None:
     """Create a dataset's table at a path, empty, with everything that it declares."""
     ddl = declared.ddl if declared else ddl_of(schema)
-    clauses = [f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({ddl}) USING delta"]
+    clauses = [f"CREATE TABLE IF NOT EXISTS {BY_PATH}.`{path}` ({ddl}) USING delta"]
     if dataset.partition_columns:
         clauses.append(f"PARTITIONED BY ({_quoted(dataset.partition_columns)})")
     if dataset.cluster_columns:
