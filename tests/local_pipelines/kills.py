@@ -1,4 +1,4 @@
-"""`kill -9` of an update's whole process group as soon as so many of its steps have reached the disk."""
+"""`kill -9` of an update's whole process group at a step of its work, which it shows by a file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from local_pipelines.testing import PipelineTester
@@ -63,21 +64,25 @@ def steps(storage: Path) -> int:
     return len(tables) + len(progress) + (log.read_bytes().count(b"\n") if log.exists() else 0)
 
 
-def killed_after(pipeline: PipelineTester, source: Path, after: int) -> int:
-    """Start an update in a process of its own, kill it after so many steps, and return how many it had come."""
+def has_come(storage: Path, after: int) -> bool:
+    """Return whether so many steps stand on the disk."""
+    return steps(storage) >= after
+
+
+def kill_once(pipeline: PipelineTester, source: Path, reached: Callable[[], bool]) -> None:
+    """Start an update in a process of its own, and kill it as soon as it has come so far."""
     command = [sys.executable, "-m", "devkit.cli", "pipeline", "run", str(source), "--storage", str(pipeline.storage)]
-    with (pipeline.folder / "killed.log").open("wb") as log:
+    output = pipeline.folder / "killed.log"
+    with output.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     until = time.monotonic() + PATIENCE
     try:
-        while steps(pipeline.storage) < after:
-            output = (pipeline.folder / "killed.log").read_text()[-3000:]
-            assert process.poll() is None, f"the update ended before its kill:\n{output}"
-            assert time.monotonic() < until, f"the update did not come so far:\n{output}"
-            time.sleep(0.002)
+        while not reached():
+            assert process.poll() is None, f"the update ended before its kill:\n{output.read_text()[-3000:]}"
+            assert time.monotonic() < until, f"the update did not come so far:\n{output.read_text()[-3000:]}"
+            time.sleep(0.001)
     finally:
         kill_group(process)
-    return steps(pipeline.storage)
 
 
 def outcome(pipeline: PipelineTester) -> dict[str, object]:
