@@ -88,7 +88,9 @@ def test_errors_show_no_secret_and_no_whole_row(pipeline: PipelineTester, capsys
     assert "hunter2" not in shown.out + shown.err + report.read_text()
 
 
-def test_a_bundles_yaml_names_files_parameters_and_schema(pipeline: PipelineTester) -> None:
+def test_a_bundles_yaml_names_files_parameters_and_schema(
+    pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]
+) -> None:
     pipeline.file("src/p.py", CODE)
     bundle = pipeline.file(
         "resources/shop.pipeline.yml",
@@ -101,6 +103,7 @@ resources:
       name: shop
       catalog: lake
       schema: sales
+      continuous: true
       libraries: [{glob: {include: ../src/**}}]
       configuration: {say: "${var.words}"}
 """,
@@ -108,5 +111,6 @@ resources:
     pipeline.given("lake.sales.events", [(1,)], "id int")
     assert main(["pipeline", "run", str(bundle), "--storage", str(pipeline.storage)]) == 0
     assert pipeline.rows("lake.sales.t") == [(1, "hello")]
+    assert "`continuous` is not followed here" in capsys.readouterr().err
     wrong = Path(pipeline.file("wrong.yml", "librarys: []\n"))
     assert main(["pipeline", "validate", str(wrong)]) == 1

@@ -81,6 +81,8 @@ def _update(arguments: argparse.Namespace, *, validate_only: bool) -> int:
     try:
         source = sources.find(arguments.source)
         parameters = _parameters(arguments.set)
+        if source.continuous and not validate_only:
+            print("`continuous` is not followed here: this is one triggered update", file=sys.stderr)
         result = _run(arguments, source, parameters, validate_only=validate_only)
     except DefinitionError as error:
         problems = [
