@@ -88,6 +88,12 @@ def test_a_renamed_table_leaves_its_old_name_free(spark: SparkSession, schema: S
     assert rows(spark.sql, "SELECT * FROM kept") == [(1,)]
 
 
+def test_a_column_is_generated_from_another(spark: SparkSession, schema: Schema) -> None:
+    spark.sql("CREATE TABLE generated (at TIMESTAMP, day DATE GENERATED ALWAYS AS (CAST(at AS DATE))) CLUSTER BY (day)")
+    spark.sql("INSERT INTO generated (at) VALUES (TIMESTAMP'2026-11-27 12:00:00')")
+    assert rows(spark.sql, "SELECT CAST(day AS STRING) FROM generated") == [("2026-11-27",)]
+
+
 def test_an_external_table_keeps_its_files_when_it_is_dropped(
     spark: SparkSession, schema: Schema, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.spark.sql.catalyst.analysis.NamespaceAlreadyExistsException;
 import org.apache.spark.sql.catalyst.analysis.NoSuchNamespaceException;
 import org.apache.spark.sql.catalyst.analysis.NoSuchTableException;
@@ -45,6 +46,11 @@ public final class FolderCatalog implements StagingTableCatalog, SupportsNamespa
 
     public String[] defaultNamespace() {
         return new String[] {Folders.DEFAULT};
+    }
+
+    /** What CREATE TABLE may say, generated columns for example: what Delta reads. */
+    public Set capabilities() {
+        return SessionTables.catalog().capabilities();
     }
 
     // ---- Schemas
