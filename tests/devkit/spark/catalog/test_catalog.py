@@ -170,6 +170,14 @@ def test_a_temporary_view_stays_the_sessions_own(spark: SparkSession, schema: Sc
     assert not list((catalog.root() / "main" / schema).rglob("passing*"))
 
 
+def test_a_function_of_the_session_is_found_and_a_missing_one_is_named(spark: SparkSession) -> None:
+    spark.udf.register("twice", lambda value: value * 2, "int")
+    assert rows(spark.sql, "SELECT twice(4)") == [(8,)]
+    assert not spark.catalog.functionExists("thrice")
+    with pytest.raises(AnalysisException, match="UNRESOLVED_ROUTINE"):
+        spark.sql("SELECT thrice(4)")
+
+
 def test_catalogs_are_created_used_listed_and_dropped(spark: SparkSession) -> None:
     spark.sql("CREATE CATALOG IF NOT EXISTS dev")
     spark.sql("USE CATALOG dev")

@@ -6,12 +6,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.apache.spark.sql.catalyst.analysis.NamespaceAlreadyExistsException;
+import org.apache.spark.sql.catalyst.analysis.NoSuchFunctionException;
 import org.apache.spark.sql.catalyst.analysis.NoSuchNamespaceException;
 import org.apache.spark.sql.catalyst.analysis.NoSuchTableException;
 import org.apache.spark.sql.catalyst.analysis.NonEmptyNamespaceException;
 import org.apache.spark.sql.catalyst.analysis.TableAlreadyExistsException;
 import org.apache.spark.sql.classic.SparkSession;
 import org.apache.spark.sql.connector.catalog.Column;
+import org.apache.spark.sql.connector.catalog.FunctionCatalog;
 import org.apache.spark.sql.connector.catalog.Identifier;
 import org.apache.spark.sql.connector.catalog.NamespaceChange;
 import org.apache.spark.sql.connector.catalog.ProcedureCatalog;
@@ -21,6 +23,7 @@ import org.apache.spark.sql.connector.catalog.SupportsNamespaces;
 import org.apache.spark.sql.connector.catalog.Table;
 import org.apache.spark.sql.connector.catalog.TableCatalog;
 import org.apache.spark.sql.connector.catalog.TableChange;
+import org.apache.spark.sql.connector.catalog.functions.UnboundFunction;
 import org.apache.spark.sql.connector.catalog.procedures.UnboundProcedure;
 import org.apache.spark.sql.connector.expressions.Transform;
 import org.apache.spark.sql.util.CaseInsensitiveStringMap;
@@ -31,7 +34,8 @@ import org.apache.spark.sql.util.CaseInsensitiveStringMap;
  * <p>Every process that names the same root sees the same tables, and they are there after a restart. Reading, writing
  * and transactions are Delta's own: a name is answered by Delta's catalog at the folder's path.
  */
-public final class FolderCatalog implements StagingTableCatalog, SupportsNamespaces, ProcedureCatalog {
+public final class FolderCatalog
+        implements StagingTableCatalog, SupportsNamespaces, FunctionCatalog, ProcedureCatalog {
         private String name;
     private Folders folders;
 
@@ -283,6 +287,16 @@ public final class FolderCatalog implements StagingTableCatalog, SupportsNamespa
 
     private static Identifier at(String path) {
         return Identifier.of(new String[] {"delta"}, path);
+    }
+
+    // ---- Functions: a session's own are found, and none is kept here
+
+    public Identifier[] listFunctions(String[] namespace) {
+        return new Identifier[0];
+    }
+
+    public UnboundFunction loadFunction(Identifier ident) throws NoSuchFunctionException {
+        throw new NoSuchFunctionException(named(ident));
     }
 
     // ---- What open Spark has no statement for; the parser turns such statements into these calls
