@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
 from pyspark.sql import SparkSession
 
+from local_pipelines.log.event_log import EventLog
 from local_pipelines.testing import PipelineTester
 from tests.local_pipelines.kills import has_come, kill_once, outcome, prepare, steps
 
@@ -41,3 +44,49 @@ def kill_and_resume(spark: SparkSession, folder: Path, seeds: range) -> None:
 
 def test_a_killed_update_goes_on_exactly_where_it_was(spark: SparkSession, tmp_path: Path) -> None:
     kill_and_resume(spark, tmp_path, range(2))
+
+
+COUNTED = """
+import dlt
+@dlt.table
+@dlt.expect_or_drop("positive", "v > 0")
+def bronze():
+    return spark.readStream.table("events")
+dlt.create_streaming_table("latest", expect_all={"small": "v < 5"})
+dlt.create_auto_cdc_flow("latest", "bronze", ["id"], "v")
+"""
+
+
+def test_counts_that_are_lost_behind_a_commit_are_counted_again(
+    pipeline: PipelineTester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pipeline.file("counted.py", COUNTED)
+    pipeline.given("events", [(1, 1), (1, 7), (2, -1)], "id int, v int")
+    write = EventLog.write
+    for flow in ("bronze", "latest"):
+
+        def full(self: EventLog, *said: Any, flow: str = flow, **more: Any) -> None:
+            if more.get("level") == "METRICS" and more.get("flow_name") == flow:
+                raise OSError("no space left on device")
+            write(self, *said, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(EventLog, "write", full)
+            result = pipeline.run(source)
+        assert (result.state, result.errors) == ("FAILED", {flow: "OSError: no space left on device"})
+    result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("bronze") == [(1, 1), (1, 7)]
+    assert pipeline.rows("latest") == [(1, 7)]
+    counted = [
+        event["details"]["flow_progress"] for event in pipeline.log("flow_progress") if event["level"] == "METRICS"
+    ]
+    assert [(each["metrics"], each["data_quality"]["dropped_records"]) for each in counted] == [
+        ({"num_output_rows": 2}, 1),
+        ({"num_upserted_rows": 1, "num_deleted_rows": 0}, 0),
+    ]
+    rules = [rule for each in counted for rule in each["data_quality"]["expectations"]]
+    assert [(rule["name"], rule["passed_records"], rule["failed_records"]) for rule in rules] == [
+        ("positive", 2, 1),
+        ("small", 1, 1),
+    ]
