@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,6 +186,22 @@ def test_a_table_that_forbids_its_reset_keeps_its_rows_and_the_log_says_so(pipel
     assert version.count() == 4
     assert "reset.allowed" in pipeline.log("user_action")[0]["message"]
     assert len(pipeline.rows("silver")) == 2
+
+
+def test_an_interrupted_update_is_cancelled_and_the_next_one_goes_on(pipeline: PipelineTester) -> None:
+    source = pipeline.file("medallion.py", MEDALLION)
+    pipeline.given("events", EVENTS, COLUMNS)
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["level"] == "METRICS" and event["origin"]["flow_name"] == "bronze":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = pipeline.run(source, listener=interrupt)
+    assert (result.state, result.flows["gold"]) == ("CANCELED", "STOPPED")
+    assert pipeline.log("update_progress")[-1]["details"]["update_progress"]["state"] == "CANCELED"
+    assert pipeline.run(source).state == "COMPLETED"
+    assert len(pipeline.rows("bronze")) == 4
+    assert pipeline.rows("gold") == [("a", 5), ("b", 200)]
 
 
 def test_one_update_at_a_time(pipeline: PipelineTester) -> None:

@@ -107,7 +107,7 @@ def run_update(  # the options of an update
         validate_only: Find every mistake, write nothing.
         update_id: Of the update; a new one by default.
         listener: Gets each event of the log as it happens.
-        cancelled: Once set, the update ends as ``CANCELED``.
+        cancelled: Once set, the update ends as ``CANCELED``; so it does by Ctrl-C.
 
     Raises:
         DefinitionError: The pipeline is wrong as written; every mistake is named, and nothing was written.
@@ -262,17 +262,25 @@ class _Update:
         running: dict[Future[None], FlowPlan] = {}
         with ThreadPoolExecutor(PARALLEL) as pool:
             while waiting or running:
-                if self._cancelled.is_set():
-                    self._runner.stop()
-                    for plan in waiting.values():
-                        self._status(plan, "STOPPED")
-                    waiting.clear()
-                self._start_ready(pool, waiting, running)
-                if running:
-                    done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        del running[future]
-                        future.result()
+                try:
+                    self._start_and_wait(pool, waiting, running)
+                except KeyboardInterrupt:
+                    self._cancelled.set()
+
+    def _start_and_wait(
+        self, pool: ThreadPoolExecutor, waiting: dict[str, FlowPlan], running: dict[Future[None], FlowPlan]
+    ) -> None:
+        if self._cancelled.is_set():
+            self._runner.stop()
+            for plan in waiting.values():
+                self._status(plan, "STOPPED")
+            waiting.clear()
+        self._start_ready(pool, waiting, running)
+        if running:
+            done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                del running[future]
+                future.result()
 
     def _start_ready(
         self, pool: ThreadPoolExecutor, waiting: dict[str, FlowPlan], running: dict[Future[None], FlowPlan]
