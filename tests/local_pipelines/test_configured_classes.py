@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devkit.cli import main
-from local_pipelines import DefinitionError, run_update
+from local_pipelines import DefinitionError, PipelineError, run_update
 from local_pipelines.declaring.sources import find
 from local_pipelines.testing import PipelineTester
 
@@ -77,6 +77,9 @@ dev:
     assert pipeline.run(spec).state == "COMPLETED"
     assert find([spec]).name == "shop"
     assert pipeline.rows("main.sales.latest") == [(1, 7), (2, 200), (3, -1)]
+    spec.write_text(spec.read_text().replace("python_file", "python_fil"))
+    with pytest.raises(PipelineError, match="needs the key 'python_file'"):
+        find([spec])
 
 
 def test_all_mistakes_of_a_configuration_come_at_once(pipeline: PipelineTester) -> None:

@@ -131,9 +131,12 @@ def _add_workflow(found: PipelineSource, environment: Mapping[str, Any], path: P
         found.name = str(workflow.get("name") or found.name)
         found.catalog = str(workflow.get("catalog") or found.catalog)
         found.schema = str(workflow.get("schema") or workflow.get("target") or found.schema)
+        found.continuous = found.continuous or bool(workflow.get("continuous"))
         for key, value in (workflow.get("configuration") or {}).items():
             found.configuration[str(key)] = str(value)
         for item in (workflow.get("tasks") or {}).get("items") or []:
+            if not isinstance(item, dict) or "python_file" not in item:
+                raise PipelineError("an item of a workflow's tasks needs the key 'python_file'", origin=str(path))
             file = _above(str(item["python_file"]), path)
             found.files.append(file)
             words = [str(word) for word in item.get("parameters") or []]
