@@ -337,3 +337,29 @@ def typed():
     pipeline.file("in/2.json", '{"a": 3, "b": null}\n')
     pipeline.run(source)
     assert len(pipeline.rows("inferred")) == 3
+
+
+def test_misfits_of_csv_are_rescued(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "csv.py",
+        f"""
+import dlt
+@dlt.table
+def typed():
+    return (spark.readStream.format("cloudFiles").option("cloudFiles.format", "csv").option("header", True)
+        .option("rescuedDataColumn", "_rescued_data").schema("a INT, b STRING").load("{pipeline.folder}/in"))
+@dlt.table
+def inferred():
+    return (spark.readStream.format("cloudFiles").option("cloudFiles.format", "csv").option("header", True)
+        .option("cloudFiles.inferColumnTypes", True).option("cloudFiles.schemaHints", "a BIGINT")
+        .load("{pipeline.folder}/in"))
+""",
+    )
+    pipeline.file("in/1.csv", "a,b,c\n1,x,1.5\nfoo,y,2.5\n,z,\n")
+    result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    typed = {b: (a, json.loads(rescued or "{}")) for a, b, rescued in pipeline.rows("typed", "a", "b", "_rescued_data")}
+    file = f"file:{pipeline.folder}/in/1.csv"
+    assert typed == {"x": (1, {}), "y": (None, {"a": "foo", "_file_path": file}), "z": (None, {})}
+    inferred = {b: (a, c) for a, b, c in pipeline.rows("inferred", "a", "b", "c")}
+    assert inferred == {"x": (1, 1.5), "y": (None, 2.5), "z": (None, None)}
