@@ -79,12 +79,15 @@ def test_the_documented_example_of_a_truncation(pipeline: PipelineTester) -> Non
 
 def test_late_events_below_a_delete(pipeline: PipelineTester) -> None:
     flow = "apply_as_deletes=\"op = 'D'\", except_column_list=['op', 'seq', 'b'], stored_as_scd_type={}"
-    one = pipeline.file("one.py", cdc(flow.format(1)))
-    two = pipeline.file("two.py", cdc(flow.format(2)).replace("target", "versions"))
+    versions = f"""
+dlt.create_streaming_table("versions")
+dlt.create_auto_cdc_flow("versions", "changes", ["id"], "seq", {flow.format(2)})
+"""
+    source = pipeline.file("both.py", cdc(flow.format(1)) + versions)
     for batch in ([(1, "ACTIVE", 0, "U", 17), (1, None, 0, "D", 20)], [(1, "SUSPENDED", 0, "U", 18)]):
         pipeline.given("raw", batch, SCHEMA)
-        pipeline.run(one)
-        pipeline.run(two.rename(two.parent / "two.py"))
+        result = pipeline.run(source)
+        assert result.state == "COMPLETED", result.errors
     assert pipeline.rows("target") == []
     assert pipeline.rows("versions") == [(1, "ACTIVE", 17, 18), (1, "SUSPENDED", 18, 20)]
 
@@ -183,7 +186,5 @@ def test_mistakes_against_the_source_are_found_before_anything_is_written(pipeli
     pipeline.given("raw", [(1, "x", 1, "U", 1)], SCHEMA)
     with pytest.raises(DefinitionError) as caught:
         pipeline.run(source)
-    assert "track_history_column_list: unknown column 'aa'; did you mean" in str(caught.value) or "'aa'" in str(
-        caught.value
-    )
+    assert "track_history_column_list: unknown column 'aa'" in str(caught.value)
     assert "apply_as_deletes: [UNRESOLVED_COLUMN" in str(caught.value)
