@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from devkit import cache
 from devkit.spark import catalog, jars, start_archive
 from devkit.spark.compiled_classes import compile_to_jar
@@ -257,10 +259,19 @@ def _configuration_folder(prepared: Preparation, flags: list[str], *, fast_start
 def _new_log(app_name: str) -> Path:
     folder = cache.home() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    for old in sorted(folder.glob("*.log"), key=lambda log: log.stat().st_mtime)[:-KEPT_LOGS]:
-        old.unlink(missing_ok=True)
+    for old in sorted(folder.glob("*.log"), key=_last_written)[:-KEPT_LOGS]:
+        pid = old.stem.rpartition("-")[2]
+        if not (pid.isdecimal() and psutil.pid_exists(int(pid))):  # a session that runs keeps its log
+            old.unlink(missing_ok=True)
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in app_name)
     return folder / f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+
+
+def _last_written(log: Path) -> float:
+    try:
+        return log.stat().st_mtime
+    except FileNotFoundError:  # another session has just thrown it away
+        return 0.0
 
 
 def host_resolves() -> bool:
