@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from threading import Event
+from threading import Event, Thread
 from typing import TextIO
 
 from pyspark.sql import SparkSession
@@ -34,6 +34,7 @@ from pyspark.sql.streaming.listener import (
     StreamingQueryProgress,
 )
 
+from spark_utils.session import is_connect
 from spark_utils.streaming_utils.channel import BatchCounts, Channel
 
 _CLEAR_LINE = "\r\x1b[2K"
@@ -158,6 +159,13 @@ class ProgressListener(StreamingQueryListener):
         if run in _watched:
             _watched[run].set()
         if not self._latest:
+            self._end_listening()
+
+    def _end_listening(self) -> None:
+        """Remove this listener; Spark Connect waits there for the thread that calls listeners, so not on that one."""
+        if is_connect(self._spark):
+            Thread(target=self._spark.streams.removeListener, args=(self,), daemon=True).start()
+        else:
             self._spark.streams.removeListener(self)
 
     def wait_until_idle(self, seconds: float) -> None:
