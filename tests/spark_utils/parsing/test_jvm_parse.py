@@ -30,13 +30,12 @@ from spark_utils.parsing.jvm import java_reader
 from spark_utils.parsing.jvm.engine import compile_explanation
 from spark_utils.parsing.jvm.java_reader import FUNCTION
 from spark_utils.parsing.reference import Good, UnknownPolicy, compile_classifier
-from spark_utils.sinks.batch import RejectedRows
+from spark_utils.sinks.batch import COLLECTED_ROWS, Observed, RejectedRows
 from tests.project import ROOT, copy_project
 from tests.spark_utils.parsing.hostile_bodies import LIMITS, SCHEMA, plain
 from tests.spark_utils.parsing.random_bodies import random_bodies
 
 OPTIONS: dict[str, Any] = {"max_body_bytes": LIMITS.max_body_bytes, "max_depth": LIMITS.max_depth, "engine": "jvm"}
-MORE_THAN_ONE_TASK = 12_000  # rejected rows; the sink explains fewer in a single task
 
 
 def _frame(spark: SparkSession, bodies: list[bytes | None]) -> DataFrame:
@@ -125,11 +124,11 @@ def test_rejected_rows_are_picked_up_with_their_reasons(spark: SparkSession, way
     assert _picked_up(df, WAYS[way]) == ([1], expected)
 
 
-def test_many_rejected_rows_are_explained_by_all_cores(spark: SparkSession) -> None:
-    bodies = [b'{"id":%d' % number for number in range(MORE_THAN_ONE_TASK)]
-    good, rejected = _picked_up(_frame(spark, [b'{"id":1}', *bodies]), WAYS["as it comes"])
-    assert good == [1]
-    assert rejected == sorted(("truncated", body) for body in bodies)
+def test_too_many_rejected_rows_are_counted_and_left_to_a_second_reading(spark: SparkSession) -> None:
+    bodies = [b'{"id":%d' % number for number in range(COLLECTED_ROWS + 1)]
+    rejected = RejectedRows(_frame(spark, [b'{"id":1}', *bodies]), WAYS["as it comes"])
+    assert [row[0] for row in good_rows(rejected.attach()).select("event.id").collect()] == [1]
+    assert rejected.seen() == Observed(rows=COLLECTED_ROWS + 2, rejected=COLLECTED_ROWS + 1, collected=None)
 
 
 def test_a_body_that_is_cut_before_parsing_is_cut_once(spark: SparkSession) -> None:

@@ -153,7 +153,7 @@ def test_bodies_without_a_schema_become_variants_with_the_same_verdicts(each_spa
 
 def test_mistakes_in_the_call_are_named(each_spark: SparkSession) -> None:
     df = _frame(each_spark, [b"{}"])
-    with pytest.raises(ConfigurationError, match="invalid engine: 'gpu'"):
+    with pytest.raises(ConfigurationError, match="engine is 'gpu': expected one of auto, jvm, arrow"):
         parse(df, SCHEMA, engine="gpu")  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(ConfigurationError, match="no binary column 'payload'"):
         parse(df, SCHEMA, body_column="payload")

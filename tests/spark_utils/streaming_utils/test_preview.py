@@ -31,7 +31,10 @@ def spark(each_spark: SparkSession, tmp_path: Path) -> Iterator[SparkSession]:
     """Every test here runs on both kinds of session, and also shows that no query, view or checkpoint is left."""
 
     def views() -> set[str]:
-        tables = each_spark.sql("SHOW TABLES").collect() + each_spark.sql("SHOW TABLES IN global_temp").collect()
+        tables = (
+            each_spark.sql("SHOW TABLES").collect()
+            + each_spark.sql("SHOW TABLES IN spark_catalog.global_temp").collect()
+        )
         return {row.tableName for row in tables}
 
     before = views()
