@@ -41,7 +41,7 @@ test: setup ## what protects a change: everything but tests/long, on WORKERS=2
 	$(BIN)/python -m pytest tests --ignore=tests/long $(PARALLEL)
 
 test-long: setup ## kills, fault schedules, soak, fuzz, README, rehearsal, npm's tools, and 17.3 LTS
-	$(BIN)/python -m pytest tests/long
+	$(BIN)/python -m pytest tests/long $(PARALLEL)
 	$(MAKE) --no-print-directory test-17.3-lts
 
 test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
