@@ -15,7 +15,7 @@ from spark_utils.parsing import good_rows
 from spark_utils.sinks.batch import COLLECTED_BYTES, COLLECTED_ROWS, MAX_PARTITION_VALUES, ROWS_PER_FILE
 from spark_utils.sinks.write_stream import write_stream
 from tests.spark_utils.sinks import sink_kit
-from tests.spark_utils.sinks.sink_kit import Bench
+from tests.spark_utils.sinks.sink_kit import Bench, expect_observations
 
 
 @pytest.fixture
@@ -93,6 +93,7 @@ def test_more_rejected_rows_than_are_picked_up_are_rejected_all_the_same(bench: 
 
 
 def test_a_batch_without_rejected_rows_adds_no_commit_to_rejected(bench: Bench) -> None:
+    expect_observations(bench.spark)
     bench.send("1")
     bench.send("2")
     bench.run()

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_utils.streaming_utils.progress import BatchProgress, attach_progress
-from tests.spark_utils.sinks.sink_kit import Bench
+from tests.spark_utils.sinks.sink_kit import Bench, expect_observations
 
 KEYS = {
     "time",
@@ -50,6 +50,7 @@ def run_again(bench: Bench, stream: io.StringIO) -> None:
 def test_anything_but_a_terminal_gets_a_json_line_with_stable_keys_for_each_batch(
     each_spark: SparkSession, tmp_path: Path
 ) -> None:
+    expect_observations(each_spark)
     run(each_spark, tmp_path, stream := io.StringIO())
     records = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert all(record.keys() == KEYS for record in records)
@@ -59,6 +60,7 @@ def test_anything_but_a_terminal_gets_a_json_line_with_stable_keys_for_each_batc
 
 
 def test_a_terminal_gets_one_line_that_is_renewed_and_ended(each_spark: SparkSession, tmp_path: Path) -> None:
+    expect_observations(each_spark)
     run(each_spark, tmp_path, stream := Terminal())
     *shown, last = stream.getvalue().split("\r\x1b[2K")
     assert len(shown) == 3
