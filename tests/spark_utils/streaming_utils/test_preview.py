@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from spark_utils.errors import ConfigurationError, StreamFailedError
 from spark_utils.streaming_utils.streaming_preview import preview_stream, watch_stream
+from tests.spark_utils.sinks.sink_kit import expect_observations
 
 SCHEMA = "device string, n long, at timestamp, reason string, enqueued_time timestamp"
 PATIENT = 60.0  # seconds; never reached where there are rows
@@ -248,6 +249,7 @@ def test_display_gets_a_bounded_batch_frame(spark: SparkSession, folder: Path) -
 
 
 def test_watching_counts_events_and_rejects_and_shows_the_lag(spark: SparkSession, folder: Path) -> None:
+    expect_observations(spark)
     write_events(folder, 8)
     previews = watch_stream(stream(spark, folder), timeout=PATIENT, interval=0.1)
     seen = next(preview for preview in previews if preview.rows)
