@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 FOR ?= 20 seconds
 OTHER := .venv-17.3-lts
 WORKERS ?= 2
+LONG ?= tests/long
 # A file's tests run in one worker, which has one session, broker and wheel; the slow folders come first.
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -41,7 +42,7 @@ test: setup ## what protects a change: everything but tests/long, on WORKERS=2
 	$(BIN)/python -m pytest tests --ignore=tests/long $(PARALLEL)
 
 test-long: setup ## kills, fault schedules, soak, fuzz, README, rehearsal, npm's tools, and 17.3 LTS
-	$(BIN)/python -m pytest tests/long $(PARALLEL)
+	$(BIN)/python -m pytest $(LONG) $(PARALLEL)
 	$(MAKE) --no-print-directory test-17.3-lts
 
 test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
