@@ -52,6 +52,13 @@ def own_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> P
     return home
 
 
+@pytest.fixture
+def active(spark: SparkSession) -> SparkSession:
+    """The shared session, active again: pyspark takes the last one that made a frame of rows, a batch's clone too."""
+    spark.createDataFrame([(1,)], "a int")
+    return spark
+
+
 def test_the_shared_session_has_delta_utc_ansi_and_few_partitions(spark: SparkSession) -> None:
     assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
     assert spark.conf.get("spark.sql.ansi.enabled") == "true"
@@ -67,13 +74,13 @@ def test_delta_and_the_storage_driver_are_on_the_class_path(spark: SparkSession,
         assert spark._jvm.java.lang.Class.forName(f"org.apache.hadoop.fs.{name}").newInstance()
 
 
-def test_an_active_session_is_used_and_its_sql_settings_are_set(spark: SparkSession) -> None:
-    before = spark.conf.get("spark.sql.shuffle.partitions")
+def test_an_active_session_is_used_and_its_sql_settings_are_set(active: SparkSession) -> None:
+    before = active.conf.get("spark.sql.shuffle.partitions")
     try:
-        assert get_session("other", config={"spark.sql.shuffle.partitions": "3"}) is spark
-        assert spark.conf.get("spark.sql.shuffle.partitions") == "3"
+        assert get_session("other", config={"spark.sql.shuffle.partitions": "3"}) is active
+        assert active.conf.get("spark.sql.shuffle.partitions") == "3"
     finally:
-        spark.conf.set("spark.sql.shuffle.partitions", str(before))
+        active.conf.set("spark.sql.shuffle.partitions", str(before))
 
 
 def test_a_setting_that_a_running_session_cannot_take_is_an_error(spark: SparkSession) -> None:
@@ -186,10 +193,10 @@ def test_sql_takes_parameters(spark: SparkSession) -> None:
     assert spark.sql("SELECT id FROM range(3) WHERE id > :least", args={"least": 1}).collect() == [(2,)]
 
 
-def test_a_plain_path_names_the_warehouse_that_spark_names_by_a_uri(spark: SparkSession) -> None:
-    uri = spark.conf.get("spark.sql.warehouse.dir") or ""
+def test_a_plain_path_names_the_warehouse_that_spark_names_by_a_uri(active: SparkSession) -> None:
+    uri = active.conf.get("spark.sql.warehouse.dir") or ""
     assert uri.startswith("file:")
-    assert get_session(config={"spark.sql.warehouse.dir": uri.removeprefix("file:")}) is spark
+    assert get_session(config={"spark.sql.warehouse.dir": uri.removeprefix("file:")}) is active
 
 
 def test_the_variables_of_devkit_env_make_a_plain_spark_submit_work(own_home: Path, tmp_path: Path) -> None:
