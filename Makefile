@@ -4,6 +4,7 @@ RUNTIME ?= 18-lts
 VENV ?= .venv
 BIN := $(VENV)/bin
 FOR ?= 20 seconds
+PIPELINE := configuration/pipeline.yml
 OTHER := .venv-17.3-lts
 WORKERS ?= 2
 LONG ?= tests/long
@@ -11,7 +12,7 @@ LONG ?= tests/long
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stream rehearse test test-long test-17.3-lts check bench docs wheel clean
+.PHONY: help setup run pipeline stream rehearse test test-long test-17.3-lts check bench docs wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9._-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,15 @@ run: setup ## the sample: hub -> job -> Delta, for FOR="20 seconds", then the ta
 	@mkdir -p data; $(BIN)/devkit hub send --forever --rate 200 --seconds 20 --malformed 0.02 > data/sent.txt 2>&1 & \
 	  $(BIN)/python src/streaming_job.py --stop-after "$(FOR)"; status=$$?; wait; cat data/sent.txt; exit $$status
 	@$(BIN)/devkit tables data/telemetry
+
+pipeline: setup ## the sample pipeline: hub -> bronze -> silver -> gold, twice, then its graph, tables and counts
+	@$(BIN)/devkit hub up
+	@for update in first second; do \
+	  echo "== the $$update update"; \
+	  $(BIN)/devkit hub send --generate 2000 --malformed 0.02 && $(BIN)/devkit pipeline run $(PIPELINE) || exit 1; \
+	done
+	@$(BIN)/devkit pipeline graph $(PIPELINE) --html data/pipelines/telemetry/graph.html
+	@$(BIN)/devkit tables data/pipelines/telemetry/tables/main/telemetry --rows 3
 
 stream: setup ## the same without an end: Ctrl-C finishes the running batch and stops
 	@$(BIN)/devkit hub up

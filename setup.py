@@ -120,7 +120,7 @@ if __name__ == "__main__":
         python_requires=">=3.11",
         package_dir={"": "src"},
         packages=find_packages("src"),
-        py_modules=["streaming_job", "transformation"],
+        py_modules=["pipeline_job", "streaming_job", "transformation"],
         package_data={"": ["py.typed"]},
         cmdclass={"build_py": BuildWithReader},
         install_requires=["configargparse>=1.7"],

@@ -1,4 +1,4 @@
-"""README and its two guides as a new user follows them: every block is run, in order, in a copy of the project."""
+"""README and its guides as a new user follows them: every block is run, in order, in a copy of the project."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.documentation.blocks import Block, blocks
 from tests.project import ROOT, copy_project
 
-PAGES = ("README.md", "docs/make-it-yours.md", "docs/deploy.md")
+PAGES = ("README.md", "docs/make-it-yours.md", "docs/deploy.md", "docs/pipelines.md")
 BLOCKS = [(page, block) for page in PAGES for block in blocks(ROOT / page)]
 RUN_ELSEWHERE = {"make test\n"}  # this very test is a part of what that runs
 SHOWN = {  # what the output of a command must hold: regular expressions
@@ -20,8 +20,17 @@ SHOWN = {  # what the output of a command must hold: regular expressions
     "--malformed 1.0": ("truncated",),
     "devkit tables data/orders": (r"19\.98", r"customer\.id"),
     "--explain-config": (r"\{\{secrets/local-hub/connection-string\}\}",),
+    "make pipeline": (
+        "(?s)the first update.*is COMPLETED.*the second update.*is COMPLETED",
+        r"silver +streaming table  19\d\d rows  ← parsed",
+        r"on the globe: 19\d\d passed, 0 failed",
+        r"telemetry/bronze: 4,000 rows",
+    ),
+    "pytest test_orders.py": ("1 passed",),
     "make rehearse": (
         r"(?m)^run \d+: SUCCESS$",
+        r"(?m)^COMPLETED$",
+        r"FROM `main`\.`telemetry_dev`\.`silver`",
         "nothing to do",
         r"Changed by a rehearsal",
         r"dropped: notebooks\.look",

@@ -40,7 +40,8 @@ def payload(wheel: Path) -> set[str]:
 def test_the_wheel_holds_what_runs_on_the_cluster_and_nothing_else(built_wheel: Path) -> None:
     known = {path.relative_to(ROOT / "src") for path in known_files() if path.is_relative_to(ROOT / "src")}
     sources = {path for path in known if path.suffix in {".py", ".typed"}}
-    assert {path.parts[0] for path in sources} == {"spark_utils", "streaming_job.py", "transformation.py"}
+    jobs = {"pipeline_job.py", "streaming_job.py", "transformation.py"}
+    assert {path.parts[0] for path in sources} == {"spark_utils", *jobs}
     (jar,) = payload(built_wheel) - {str(path) for path in sources}  # what is compiled of the others
     assert re.fullmatch(r"spark_utils/parsing/jvm/spark_utils[.]parsing[.]v\w{16}[.]jar", jar)
     assert {str(path) for path in sources} <= payload(built_wheel)

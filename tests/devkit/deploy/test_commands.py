@@ -38,7 +38,8 @@ def sample(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) ->
     base = tmp_path / "checkout"
     project.folder = base
     project.wheel()
-    (base / "configuration").symlink_to(ROOT / "configuration")
+    for name in ("configuration", "src"):
+        (base / name).symlink_to(ROOT / name)
     monkeypatch.setenv("HUB_CONNECTION_STRING", CANARY)
     return ["--folder", str(SAMPLE), "--base", str(base)]
 
@@ -51,12 +52,12 @@ def test_the_sample_is_planned_applied_and_then_as_declared(
     signed_in: Workspace, sample: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert devkit("deploy", "plan", "--environment", "dev", *sample) == 0
-    assert "10 to create, 0 unchanged" in capsys.readouterr().out
+    assert "13 to create, 0 unchanged" in capsys.readouterr().out
     assert devkit("deploy", "apply", *sample) == 0
-    assert "10 changed" in capsys.readouterr().out
+    assert "13 changed" in capsys.readouterr().out
     assert devkit("deploy", "apply", *sample) == 0
     said = capsys.readouterr()
-    assert "nothing to do, 10 as declared" in said.out
+    assert "nothing to do, 13 as declared" in said.out
     assert CANARY not in said.out + said.err
     assert devkit("deploy", "destroy", "--max", "100", "--yes", *sample) == 0
     assert "deleted" in capsys.readouterr().out
@@ -67,7 +68,8 @@ def test_the_sample_is_planned_applied_and_then_as_declared(
 def test_the_sample_loads_in_every_environment(sample: list[str], environment: str) -> None:
     declared = load(environment, Path(sample[1]), Path(sample[3]))
     assert {each.kind for each in declared.resources} >= {
-        "wheels", "jobs", "secret_scopes", "secrets", "notebooks", "files", "cluster_policies", "permissions"
+        "wheels", "jobs", "pipelines", "secret_scopes", "secrets", "notebooks", "files", "cluster_policies",
+        "permissions",
     }  # fmt: skip
     (job,) = [each for each in declared.resources if each.kind == "jobs"]
     assert job.stream
@@ -189,7 +191,7 @@ def test_a_cluster_and_a_pipeline_update_are_waited_for(
     assert "no clusters are called 'Large'" in capsys.readouterr().err
     pipeline = client.pipelines.create(name="flow")
     client.pipelines.start_update(str(pipeline.pipeline_id))
-    assert devkit("deploy", "wait", "--pipeline", "flow", *quick) == 1  # there is no pipeline engine here yet
+    assert devkit("deploy", "wait", "--pipeline", "flow", *quick) == 1  # it has no source
     assert "ended FAILED" in capsys.readouterr().err
 
 

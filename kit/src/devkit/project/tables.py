@@ -1,4 +1,4 @@
-"""`devkit tables`: what a job has written, as a reader of the two tables sees it."""
+"""`devkit tables`: what a job or a pipeline has written, as a reader of its tables sees it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
     from spark_utils.streaming_utils.preview import Preview
 
-TABLES = ("events", "rejected")
 WIDEST = 100_000  # columns of text, for who pipes a wide table into a pager
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `devkit tables [OUTPUT_PATH] [--rows N] [--columns NAMES] [--wide] [--vertical]`."""
-    parser.add_argument("output_path", nargs="?", default="data/telemetry", help="the job's --output-path")
+    parser.add_argument("output_path", nargs="?", default="data/telemetry", help="the folder that holds them")
     parser.add_argument("--rows", type=int, default=5, help="newest rows to show of each table")
     parser.add_argument("--columns", metavar="NAMES", help="only these columns, separated by commas")
     parser.add_argument("--wide", action="store_true", help="show every column in full, wider than the terminal")
@@ -28,13 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show_tables(arguments: argparse.Namespace) -> int:
-    """Print count and newest rows of `events` and `rejected`, and the reasons counted.
+    """Print count and newest rows of each table under a path, and the reasons in `rejected` counted.
 
     Raises:
         ConfigurationError: If there is no Delta table under the path, or none of them has a column that was named.
     """
     output = Path(arguments.output_path)
-    present = [table for table in TABLES if (output / table / "_delta_log").is_dir()]
+    present = sorted(log.parent.name for log in output.glob("*/_delta_log"))
     if not present:
         raise ConfigurationError(
             f"there is no Delta table under {str(output)!r}",

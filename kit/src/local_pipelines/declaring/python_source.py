@@ -55,10 +55,15 @@ def configured_classes(module: ModuleType) -> list[str]:
 
 def ship_helpers(folders: Sequence[Path]) -> None:
     """Let functions of the helper modules beside the sources reach Spark's Python workers too."""
+    for name in _helpers(folders):
+        cloudpickle.register_pickle_by_value(sys.modules[name])  # type: ignore[no-untyped-call]
+
+
+def _helpers(folders: Sequence[Path]) -> list[str]:
+    """Return the modules that were imported from folders; not the library, which may lie there and is installed."""
     roots = tuple(f"{folder}/" for folder in folders)
-    for module in list(sys.modules.values()):
-        if str(getattr(module, "__file__", None) or "").startswith(roots):
-            cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+    files = {name: str(getattr(module, "__file__", None) or "") for name, module in sys.modules.items()}
+    return [name for name, file in files.items() if file.startswith(roots) and name.partition(".")[0] != "spark_utils"]
 
 
 def reason_of(error: BaseException) -> str:
@@ -105,7 +110,5 @@ def importing_from(folders: Sequence[Path]) -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before_path
-        roots = tuple(f"{folder}/" for folder in folders)
-        for name in set(sys.modules) - before_modules:
-            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(roots):
-                del sys.modules[name]
+        for name in set(_helpers(folders)) - before_modules:
+            del sys.modules[name]
