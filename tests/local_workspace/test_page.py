@@ -179,7 +179,7 @@ def test_an_update_of_a_pipeline_shows_why_it_failed(page: Page, client: Workspa
     page.get_by_role("link", name="bronze").click()
     page.get_by_role("button", name="Start update").click()
     expect(page.get_by_role("table", name="Updates")).to_contain_text("failed")
-    expect(page.get_by_role("table", name="Events")).to_contain_text("no pipeline engine yet")
+    expect(page.get_by_role("table", name="Events")).to_contain_text("The pipeline has no source")
 
 
 def test_clusters_show_their_state_and_are_terminated_by_a_button(page: Page) -> None:

@@ -56,7 +56,10 @@ def fill(client: WorkspaceClient, repository: Path) -> None:
     client.repos.create(url=str(repository), provider="gitHub")
     client.files.upload("/Volumes/main/default/raw/ü", io.BytesIO(b"kept"))
     library = pipelines.PipelineLibrary(notebook=pipelines.NotebookLibrary(path="/Shared/nb"))
-    client.pipelines.start_update(client.pipelines.create(name="p", libraries=[library]).pipeline_id or "")
+    number = client.pipelines.create(name="p", libraries=[library]).pipeline_id
+    client.pipelines.start_update(number)
+    while client.pipelines.get(number).state is not pipelines.PipelineState.IDLE:
+        time.sleep(0.02)
 
 
 def contents(started: Workspace) -> dict[str, dict[str, object]]:

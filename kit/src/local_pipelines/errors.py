@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -81,10 +81,10 @@ class UpdateRefusedError(PipelineError):
     """An update cannot start."""
 
 
-def redactor(parameters: Mapping[str, str]) -> Callable[[str], str]:
-    """Return what masks credentials, and the values of parameters whose name says that they are secret."""
-    secrets = [value for key, value in parameters.items() if looks_secret_name(key) and len(value) >= SHORTEST_SECRET]
-    return lambda text: mask_credentials(redact(text, secrets))
+def redactor(parameters: Mapping[str, str], more: Collection[str] = ()) -> Callable[[str], str]:
+    """Return what masks credentials, the values of parameters whose name says that they are secret, and more."""
+    named = [value for key, value in parameters.items() if looks_secret_name(key) and len(value) >= SHORTEST_SECRET]
+    return lambda text: mask_credentials(redact(text, [*named, *more]))  # some may be added while the update runs
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -82,11 +82,12 @@ class UpdateResult:
         }
 
 
-def run_update(  # the options of an update
+def run_update(  # noqa: PLR0913  # the options of an update, each with a default
     source: str | Path | Sequence[str | Path] | sources.PipelineSource,
     spark: SparkSession,
     storage: str | Path,
     *,
+    tables: str | Path | None = None,
     parameters: Mapping[str, str] | None = None,
     full_refresh: bool | Sequence[str] = False,
     refresh: Sequence[str] = (),
@@ -94,6 +95,7 @@ def run_update(  # the options of an update
     update_id: str | None = None,
     listener: Callable[[dict[str, Any]], None] | None = None,
     cancelled: threading.Event | None = None,
+    secrets: Collection[str] = (),
 ) -> UpdateResult:
     """Run one update of a pipeline on a classic Spark session with Delta.
 
@@ -101,6 +103,7 @@ def run_update(  # the options of an update
         source: Files, folders or a pipeline's YAML.
         spark: The session; its settings are as before afterwards.
         storage: Folder of tables, checkpoints and log.
+        tables: Folder of published tables, ``CATALOG/SCHEMA/NAME``; in the storage by default.
         parameters: Of the pipeline, over those of its YAML.
         full_refresh: Clear and recompute everything, or the datasets of these names.
         refresh: Update these datasets alone.
@@ -108,6 +111,7 @@ def run_update(  # the options of an update
         update_id: Of the update; a new one by default.
         listener: Gets each event of the log as it happens.
         cancelled: Once set, the update ends as ``CANCELED``; so it does by Ctrl-C.
+        secrets: What messages and log must not show, beside parameters whose name says that they are secret.
 
     Raises:
         DefinitionError: The pipeline is wrong as written; every mistake is named, and nothing was written.
@@ -115,9 +119,9 @@ def run_update(  # the options of an update
     """
     found = source if isinstance(source, sources.PipelineSource) else sources.find(_as_list(source))
     given = {**found.configuration, **(parameters or {})}
-    place = Storage(Path(storage).absolute())
+    place = Storage(Path(storage).absolute(), Path(tables).absolute() if tables else None)
     result = UpdateResult(update_id or str(uuid.uuid4()))
-    hide = redactor(given)
+    hide = redactor(given, secrets)
     with ExitStack() as stack:
         stack.enter_context(redacted(hide))
         stack.enter_context(_quiet())

@@ -2,7 +2,8 @@
 
 ::
 
-    FOLDER/tables/CATALOG/SCHEMA/NAME            published tables; one that another program puts there is read by name
+    FOLDER/tables/CATALOG/SCHEMA/NAME            published tables; one that another program puts there is read by name;
+                                                 another folder for `tables` where catalogs of Spark's are to have them
     FOLDER/private/CATALOG/SCHEMA/NAME           private (temporary) tables
     FOLDER/cdc/CATALOG/SCHEMA/NAME               the events behind the target of an AUTO CDC flow
     FOLDER/flows/CATALOG/SCHEMA/NAME/FLOW/…      identity and checkpoint of each flow
@@ -87,9 +88,11 @@ class Storage:
 
     Attributes:
         root: The folder.
+        tables: Where published tables lie; ``root/tables`` by default.
     """
 
     root: Path
+    tables: Path | None = None
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
@@ -118,11 +121,11 @@ class Storage:
         """Return the path of a dataset's table."""
         if dataset.path:
             return dataset.path
-        return str(self._place("private" if dataset.private else "tables", dataset.name))
+        return str(self._place("private", dataset.name)) if dataset.private else self.published(dataset.name)
 
     def published(self, name: TableName) -> str:
         """Return the path of a table by name, whoever wrote it."""
-        return str(self._place("tables", name))
+        return str((self.tables or self.root / "tables").joinpath(*map(safe, name)))
 
     def hidden(self, dataset: Dataset) -> str:
         """Return the path of the events behind an AUTO CDC flow's target."""

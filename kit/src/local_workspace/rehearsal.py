@@ -180,7 +180,7 @@ class Rehearsal:
         self._say(f"Deploy to {self.copy.environment}: see the plan first, then apply it")
         self._deploy("plan")
         self._deploy("apply")
-        self._run_jobs()
+        self._run()
         self._say("Deploy again: nothing differs, so nothing is done")
         self._deploy("apply")
         self._change()
@@ -218,11 +218,17 @@ class Rehearsal:
         environment = ("--environment", self.copy.environment)
         self._type("devkit", "deploy", verb, *environment, *arguments, folder=self.copy.folder, quiet=False)
 
-    def _run_jobs(self) -> None:
+    def _run(self) -> None:
         for job in self.workspace.client().jobs.list():
             name = str(job.settings.name if job.settings else job.job_id)
             self._say(f"Run the job {name}")
             self._deploy("run", name, "--interval", "1")
+        for pipeline in self.workspace.client().pipelines.list_pipelines():
+            self._say(f"Update the pipeline {pipeline.name}")
+            path = f"/api/2.0/pipelines/{pipeline.pipeline_id}/updates"
+            environment = ("--environment", self.copy.environment)
+            self._type("devkit", "api", "POST", path, "{}", *environment, folder=self.copy.folder, quiet=False)
+            self._deploy("wait", "--pipeline", str(pipeline.name), "--interval", "1")
         self._say("Look at the tables, as a person would: by the workspace's SQL warehouse")
         found = list(self._tables())
         if not found:

@@ -71,19 +71,46 @@ async function pipelineList() {
 async function pipeline(id) {
   const path = `/api/2.0/pipelines/${encodeURIComponent(id)}`;
   const [found, { updates }, { events }] = await Promise.all([
-    get(path), get(`${path}/updates`), get(`${path}/events`, { max_results: 50 }),
+    get(path), get(`${path}/updates`), get(`${path}/events`, { max_results: 250 }),
   ]);
   const data = { found, updates: updates ?? [], events: events ?? [] };
   return { title: found.name, data, draw: drawPipeline, active: found.state !== "IDLE" };
+}
+
+// What an update has done to each table so far, from its events, which come newest first.
+function progress(events, update) {
+  const found = new Map();
+  for (const { origin, details } of events.toReversed()) {
+    const flow = details?.flow_progress;
+    if (!flow || origin.update_id !== update) continue;
+    const one = found.get(origin.dataset_name) ?? { rows: 0, dropped: 0, rules: new Map() };
+    found.set(origin.dataset_name, one);
+    one.status = flow.status;
+    one.rows += flow.metrics?.num_output_rows ?? flow.metrics?.num_upserted_rows ?? 0;
+    one.dropped += flow.data_quality?.dropped_records ?? 0;
+    for (const rule of flow.data_quality?.expectations ?? []) {
+      const [passed, failed] = one.rules.get(rule.name) ?? [0, 0];
+      one.rules.set(rule.name, [passed + rule.passed_records, failed + rule.failed_records]);
+    }
+  }
+  return [...found].map(([name, { status, rows, dropped, rules }]) => [
+    name, badge(status), String(rows), String(dropped),
+    [...rules].map(([rule, [passed, failed]]) => `${rule}: ${passed}, ${failed}`).join("; "),
+  ]);
 }
 
 function drawPipeline({ found, updates, events }) {
   const path = `/api/2.0/pipelines/${encodeURIComponent(found.pipeline_id)}`;
   const update = (body) => () => act(() => post(`${path}/updates`, body));
   const sources = (found.spec?.libraries ?? []).map((each) => each.notebook?.path ?? each.file?.path ?? each.glob?.include);
+  const starts = [
+    button("Start update", update({})),
+    button("Full refresh", update({ full_refresh: true }), { class: "quiet" }),
+    button("Validate", update({ validate_only: true }), { class: "quiet" }),
+  ];
   return [
     h("p", { class: "actions" },
-      button("Start update", update({})), button("Validate", update({ validate_only: true }), { class: "quiet" })),
+      ...(found.state === "IDLE" ? starts : [button("Stop", () => act(() => post(`${path}/stop`, {})))])),
     facts([
       ["State", badge(found.state)],
       ["Pipeline", found.pipeline_id],
@@ -95,9 +122,13 @@ function drawPipeline({ found, updates, events }) {
     table("Updates", ["Update", "State", "Cause", "Started"], updates.map((each) => [
       each.update_id, badge(each.state), (each.cause ?? "").toLowerCase().replaceAll("_", " "), time(each.creation_time),
     ]), "No updates yet."),
+    h("h2", {}, "Tables"),
+    table("Tables", ["Table", "State", "Rows", "Dropped", "Expectations: passed, failed"],
+      progress(events, updates[0]?.update_id), "Nothing was computed yet."),
     h("h2", {}, "Events"),
     table("Events", ["When", "Level", "What"], events.map((each) => [
-      time(Date.parse(each.timestamp)), badge(each.level), each.message,
+      time(Date.parse(each.timestamp)), badge(each.level),
+      [each.message, ...(each.error?.exceptions ?? []).map((one) => one.message)].join(": "),
     ]), "No events yet."),
     h("details", { "data-key": "settings" }, h("summary", {}, "Settings"), json(found.spec)),
   ];

@@ -18,6 +18,7 @@ from databricks.sdk.service.jobs import (
     RunTask,
     Task,
 )
+from databricks.sdk.service.pipelines import UpdateInfo, UpdateInfoCause, UpdateInfoState
 
 from local_workspace.errors import ApiError
 from local_workspace.runs import graph, parameters, process_tasks, references, sql_tasks, states, validation
@@ -26,6 +27,7 @@ from local_workspace.runs.machines import Compute
 from local_workspace.runs.records import Records
 from local_workspace.runs.states import Code, Life, Outcome
 from local_workspace.server.state import State
+from local_workspace.services.pipelines import Pipelines
 
 Result = RunResultState
 PROCESSES: Final = ("notebook_task", "spark_python_task", "python_wheel_task", "spark_submit_task")
@@ -105,6 +107,7 @@ class Execution:
             "for_each_task": self._for_each,
             "condition_task": self._condition,
             "run_job_task": self._run_job,
+            "pipeline_task": self._pipeline,
             "sql_task": lambda attempt: sql_tasks.run(self.state, attempt.task, record, attempt.stop),
         }
         kind = validation.kind_of(attempt.task)
@@ -156,6 +159,27 @@ class Execution:
             return Outcome(Result.SUCCESS, output=output)
         message = f"The run {run.run_id} of job {run.job_id} ended {result.value}"
         return Outcome(Result.FAILED, message, error=message, output=output)
+
+    def _pipeline(self, attempt: Attempt) -> Outcome:
+        """Update a pipeline, and end as the update ends."""
+        wanted, stop = attempt.task.pipeline_task, attempt.stop
+        if wanted is None:
+            raise NotImplementedError(attempt.task.task_key)
+        pipelines = self.state.service(Pipelines)
+        try:
+            with self.state.lock:
+                asked = UpdateInfo.from_dict({**wanted.as_dict(), "cause": UpdateInfoCause.JOB_TASK.value})
+                update = pipelines.start(wanted.pipeline_id, asked, Stop(stop))
+                states.show(attempt.record, Life.RUNNING)
+        except ApiError as error:
+            return states.refused(str(error), Code.RESOURCE_NOT_FOUND)
+        problem = pipelines.wait(update)
+        if stop.result is not None:
+            return states.not_run(stop.result)
+        if update.state is UpdateInfoState.COMPLETED:
+            return Outcome(Result.SUCCESS)
+        message = f"The update {update.update_id} of the pipeline {wanted.pipeline_id} ended {update.state}: {problem}"
+        return Outcome(Result.FAILED, message, error=message)
 
     def _for_each(self, attempt: Attempt) -> Outcome:
         """Run the nested task once for each input, so many at once."""

@@ -114,6 +114,8 @@ def _given(kind: str, content: dict[str, Any], run: Run) -> dict[str, Any]:
         named = content.get("named_parameters", {})
         if named or old.python_named_params:
             content["named_parameters"] = {**named, **(old.python_named_params or {}), **pushed}
+    elif kind == "pipeline_task" and old.pipeline_params:
+        content |= old.pipeline_params.as_dict()
     elif kind in LISTS and getattr(old, LISTS[kind]):
         content["parameters"] = getattr(old, LISTS[kind])
     return content

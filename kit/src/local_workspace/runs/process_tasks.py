@@ -35,7 +35,6 @@ RESULT_CHARACTERS: Final = 5 * 1024 * 1024
 NOT_HERE: Final = {"PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"}  # paths on a machine of Databricks'
 NOT_LOCAL: Final = {
     "spark_jar_task": "A JAR task does not run in the local workspace: it runs Python and SQL",
-    "pipeline_task": "The pipeline was not updated: the local workspace has no pipeline engine yet",
     "dbt_task": "A dbt task does not run in the local workspace",
 }
 
@@ -95,9 +94,9 @@ def _prepare(job: Job) -> tuple[list[str], dict[str, str]]:
     state, folder = job.state, job.folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    conf = {key: _revealed(state, value) for key, value in job.machine.spark_conf.items()}
+    conf = {key: revealed(state, value) for key, value in job.machine.spark_conf.items()}
     spark = spark_environment.variables(state, folder / "spark", conf, f"run-{job.record.run_id}")
-    own = {key: _revealed(state, value) for key, value in job.machine.variables.items() if key not in NOT_HERE}
+    own = {key: revealed(state, value) for key, value in job.machine.variables.items() if key not in NOT_HERE}
     folders = {f"WORKSPACE_{name.upper()}": str(state.path(name)) for name in ("files", "volumes", "dbfs")}
     variables = launching.environment(state.host, state.token, spark, folders, own)
     if job.task.spark_submit_task:
@@ -211,7 +210,7 @@ def _secrets(job: Job) -> list[str]:
     return [value for value in (_secret(job.state, name) for name in names) if value]
 
 
-def _revealed(state: State, value: str) -> str:
+def revealed(state: State, value: str) -> str:
     """Return a setting of a cluster; one that is a reference to a secret is looked up in the workspace."""
     reference = parse_reference(value, origin="a cluster's settings")
     if reference is None:

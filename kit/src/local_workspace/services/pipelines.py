@@ -1,14 +1,19 @@
-"""Pipelines: stored, listed, edited; an update ends FAILED with its reason as long as nothing can run it.
+"""Pipelines: stored, listed, edited, and updated on this machine, each update in a process of its own.
 
 Source: https://docs.databricks.com/api/azure/workspace/pipelines
 """
 
 from __future__ import annotations
 
+import logging
+import threading
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+from databricks.sdk.service.jobs import RunResultState
 from databricks.sdk.service.pipelines import (
     ErrorDetail,
     EventLevel,
@@ -32,12 +37,21 @@ from databricks.sdk.service.pipelines import (
 )
 
 from local_workspace.errors import conflict, invalid, not_found
+from local_workspace.runs import launching, updates
 from local_workspace.server.routing import Request, route, typed
 from local_workspace.server.state import Service
 from local_workspace.services.pipeline_filters import event_filter, pipeline_filter
 
-NO_ENGINE: Final = "The local workspace has no pipeline engine yet, so it cannot run the update: nothing was computed"
+logger = logging.getLogger(__name__)
+RUNS_HERE: Final = (
+    "runs on this machine, two updates at once unless told otherwise; in parameters, paths of the workspace are those "
+    "of this machine, since Python's open() knows no /Volumes and /Workspace; a wheel's dependencies must be installed "
+    "where the server runs"
+)
+STOP_SECONDS: Final = 5.0
 LATEST: Final = 5
+ENDED: Final = frozenset({UpdateInfoState.COMPLETED, UpdateInfoState.FAILED, UpdateInfoState.CANCELED})
+FINAL: Final = frozenset(each.value for each in ENDED)
 DEFAULTS: Final = {
     "channel": "CURRENT",
     "edition": "ADVANCED",
@@ -46,6 +60,14 @@ DEFAULTS: Final = {
     "photon": False,
     "libraries": [],
 }
+
+
+@dataclass
+class Running:
+    """An update that runs: how it is stopped, and whether it is over."""
+
+    stop: launching.Stop
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 class Pipelines(Service):
@@ -58,7 +80,25 @@ class Pipelines(Service):
         """Make the tables."""
         self.pipelines = self.table("pipelines", GetPipelineResponse)
         self.updates = self.table("updates", UpdateInfo)
-        self.events = self.table("events", PipelineEvent)
+        self.events = self.table("events", dict[str, Any])  # the SDK's type has no `details`
+        self._processes = launching.Processes(self.state.options.processes)
+        self._running: dict[str, Running] = {}
+
+    def resume(self) -> None:
+        """End the updates that a stopped server left active, and the processes that it left behind."""
+        for update in self.updates.values():
+            if update.state not in ENDED:
+                launching.kill_leftover(updates.folder_of(self.state, update))
+                ending = updates.Ending(UpdateInfoState.FAILED, ["The local workspace was stopped meanwhile"])
+                self._end(update, ending)
+
+    def stop(self) -> None:
+        """Kill what runs."""
+        for running in list(self._running.values()):
+            running.stop.ask(RunResultState.CANCELED)
+        self._processes.close()
+        for running in list(self._running.values()):
+            running.over.wait(STOP_SECONDS)
 
     @route("POST", "2.0/pipelines", differs="the settings are kept, but not checked against compute or catalog")
     def create(self, request: Request) -> object:
@@ -83,7 +123,7 @@ class Pipelines(Service):
         found = [each for each in self.pipelines.values() if wanted(each)]
         found.sort(key=lambda each: str(each.pipeline_id if order[0] == "id" else each.name))
         found = found[::-1] if order[1:] == ["desc"] else found
-        statuses = [self._status(each) for each in found]
+        statuses = [self._status(self.pipeline(each.pipeline_id)) for each in found]
         return request.listing("statuses", statuses, size="max_results", default=25) if statuses else {}
 
     @route("GET", "2.0/pipelines/<pipeline_id>")
@@ -101,22 +141,30 @@ class Pipelines(Service):
             raise conflict(f"Pipeline {pipeline_id} was modified at {before.last_modified}, not at {expected}")
         pipeline = self._described(pipeline_id, request)
         pipeline.creator_user_name, pipeline.latest_updates = before.creator_user_name, before.latest_updates
-        pipeline.health = before.health
+        pipeline.health, pipeline.state = before.health, before.state
         self.pipelines[pipeline_id] = pipeline
         return None
 
-    @route("DELETE", "2.0/pipelines/<pipeline_id>", differs="tables that the pipeline wrote are left as they are")
+    @route("DELETE", "2.0/pipelines/<pipeline_id>", locked=False)
     def delete(self, request: Request) -> object:
-        """Delete a pipeline with its updates and events."""
-        pipeline_id = str(self.pipeline(request.path["pipeline_id"]).pipeline_id)
-        del self.pipelines[pipeline_id]
-        self.updates.forget(lambda _, update: update.pipeline_id == pipeline_id)
-        self.events.forget(lambda _, event: _pipeline_of(event) == pipeline_id)
+        """Delete a pipeline with its updates and events and, unless ``cascade=false``, the tables that it wrote."""
+        with self.state.lock:
+            pipeline_id = str(self.pipeline(request.path["pipeline_id"]).pipeline_id)
+            active = self._active(pipeline_id)
+            running = self._running.get(str(active.update_id)) if active else None
+        if running:
+            running.stop.ask(RunResultState.CANCELED)
+            running.over.wait()
+        with self.state.lock:
+            self.pipelines.pop(pipeline_id, None)
+            self.updates.forget(lambda _, update: update.pipeline_id == pipeline_id)
+            self.events.forget(lambda _, event: event["origin"]["pipeline_id"] == pipeline_id)
+        updates.forget(self.state, pipeline_id, cascade=request.flag("cascade", default=True))
         return None
 
-    @route("POST", "2.0/pipelines/<pipeline_id>/updates", differs="the update is FAILED at once: no engine runs it")
+    @route("POST", "2.0/pipelines/<pipeline_id>/updates", differs=RUNS_HERE)
     def start_update(self, request: Request) -> object:
-        """Start an update, or a validation when ``validate_only``."""
+        """Start an update, or a validation when ``validate_only``; 409 while another one is active."""
         cause = str(request.json.get("cause") or StartUpdateCause.API_CALL.value)
         if cause not in UpdateInfoCause.__members__:
             raise invalid(f"cause must be one of {', '.join(UpdateInfoCause.__members__)}, not {cause!r}")
@@ -126,71 +174,136 @@ class Pipelines(Service):
     @route("GET", "2.0/pipelines/<pipeline_id>/updates")
     def list_updates(self, request: Request) -> object:
         """Return a page of updates, newest first, down to ``until_update_id``."""
-        updates = self._updates(str(self.pipeline(request.path["pipeline_id"]).pipeline_id))
+        found = self._updates(str(self.pipeline(request.path["pipeline_id"]).pipeline_id))
         until = request.get("until_update_id")
-        ids = [each.update_id for each in updates]
-        updates = updates[: ids.index(until) + 1] if until in ids else updates
-        return request.listing("updates", updates, size="max_results", default=25)
+        ids = [each.update_id for each in found]
+        found = found[: ids.index(until) + 1] if until in ids else found
+        return request.listing("updates", found, size="max_results", default=25)
 
     @route("GET", "2.0/pipelines/<pipeline_id>/updates/<update_id>")
     def get_update(self, request: Request) -> object:
         """Return an update."""
-        update = self.updates.get(str(request.path["update_id"]))
         pipeline = self.pipeline(request.path["pipeline_id"])
+        update = self.updates.get(str(request.path["update_id"]))
         if update is None or update.pipeline_id != pipeline.pipeline_id:
             raise not_found(f"The specified update {request.path['update_id']} was not found.")
         return {"update": update.as_dict()}
 
     @route("GET", "2.0/pipelines/<pipeline_id>/events")
     def list_events(self, request: Request) -> object:
-        """Return a page of events, newest first unless ``order_by`` says otherwise."""
+        """Return a page of events with their ``details``, newest first unless ``order_by`` says otherwise."""
         pipeline_id = self.pipeline(request.path["pipeline_id"]).pipeline_id
         wanted = event_filter(request.get("filter"))
         order = (request.many("order_by") or ["timestamp desc"])[0].split()
         if order not in (["timestamp"], ["timestamp", "asc"], ["timestamp", "desc"]):
             raise invalid(f"order_by is 'timestamp asc' or 'timestamp desc', not {' '.join(order)!r}")
-        events = [each for each in self.events.values() if _pipeline_of(each) == pipeline_id and wanted(each)]
+        of_it = (each for each in self.events.values() if each["origin"]["pipeline_id"] == pipeline_id)
+        events = [each for each in of_it if wanted(PipelineEvent.from_dict(each))]
         events = events[::-1] if order[1:] == ["desc"] else events
         return request.listing("events", events, size="max_results", default=25, maximum=250) if events else {}
 
     @route("POST", "2.0/pipelines/<pipeline_id>/stop")
     def stop_update(self, request: Request) -> object:
-        """Cancel the active update; there is none here, so nothing is changed."""
-        self.pipeline(request.path["pipeline_id"])
+        """Cancel the active update; without one, nothing is changed."""
+        pipeline = self.pipeline(request.path["pipeline_id"])
+        if active := self._active(str(pipeline.pipeline_id)):
+            pipeline.state, active.state = PipelineState.STOPPING, UpdateInfoState.STOPPING
+            self._running[str(active.update_id)].stop.ask(RunResultState.CANCELED)
         return None
 
     def pipeline(self, pipeline_id: object) -> GetPipelineResponse:
-        """Return a pipeline.
+        """Return a pipeline, its active update as far as its events tell.
 
         Raises:
             ApiError: 404 when there is none of this id.
         """
-        return self.pipelines.existing(str(pipeline_id), f"The specified pipeline {pipeline_id} was not found.")
+        pipeline = self.pipelines.existing(str(pipeline_id), f"The specified pipeline {pipeline_id} was not found.")
+        if active := self._active(str(pipeline_id)):
+            self._collect(active)
+            self._show(active)
+        return pipeline
 
-    def start(self, pipeline_id: str, wanted: UpdateInfo) -> UpdateInfo:
-        """Start an update and return it as it ended: FAILED, since there is no engine.
+    def start(self, pipeline_id: str, wanted: UpdateInfo, stop: launching.Stop | None = None) -> UpdateInfo:
+        """Start an update, and return it at once.
 
         Args:
             pipeline_id: Of the pipeline.
             wanted: What to refresh, whether to validate only, and the cause.
+            stop: When to cancel it, for a task of a job.
 
         Raises:
-            ApiError: 404 when there is no pipeline of this id.
+            ApiError: 404 when there is no pipeline of this id, 409 while another update is active.
         """
         pipeline = self.pipeline(pipeline_id)
+        if active := self._active(pipeline_id):
+            raise conflict(f"An active update {active.update_id} already exists.")
         update = typed(UpdateInfo, wanted.as_dict())
         update.update_id, update.pipeline_id = str(uuid.uuid4()), pipeline_id
         update.creation_time, update.config = self.state.now(), pipeline.spec
-        update.state = UpdateInfoState.FAILED
         update.full_refresh, update.validate_only = bool(wanted.full_refresh), bool(wanted.validate_only)
         self.updates[update.update_id] = update
         cause = update.cause.value if update.cause else UpdateInfoCause.API_CALL.value
-        short = update.update_id[:6]
-        self._tell(update, "create_update", EventLevel.INFO, f"Update {short} started by {cause}.")
-        self._tell(update, "update_progress", EventLevel.ERROR, f"Update {short} is FAILED. {NO_ENGINE}.", NO_ENGINE)
-        pipeline.latest_updates = [_brief(each) for each in self._updates(pipeline_id)[:LATEST]]
-        pipeline.health = GetPipelineResponseHealth.UNHEALTHY
+        self._tell(update, "create_update", f"Update {update.update_id[:6]} started by {cause}.", {"cause": cause})
+        self._progress(update, UpdateInfoState.WAITING_FOR_RESOURCES)
+        running = self._running[update.update_id] = Running(stop or launching.Stop())
+        self._show(update)
+        threading.Thread(target=self._drive, args=(update, running), daemon=True).start()
         return update
+
+    def wait(self, update: UpdateInfo) -> str:
+        """Wait for an update to be over, and return why it failed."""
+        if running := self._running.get(str(update.update_id)):
+            running.over.wait()
+        with self.state.lock:
+            errors = [event["error"] for event in self._events(update) if event.get("error")]
+        return "; ".join(each["message"] for each in errors[-1]["exceptions"]) if errors else ""
+
+    def _drive(self, update: UpdateInfo, running: Running) -> None:
+        try:
+            try:
+                ending = updates.run(self.state, update, running.stop, self._processes)
+            except Exception as error:  # an update must end, whatever happens
+                logger.exception("update %s", update.update_id)
+                ending = updates.Ending(UpdateInfoState.FAILED, [f"{type(error).__name__}: {error}"])
+            with self.state.lock:
+                self._end(update, ending)
+                del self._running[str(update.update_id)]
+        finally:
+            running.over.set()
+
+    def _end(self, update: UpdateInfo, ending: updates.Ending) -> None:
+        """Let an update be over, and say so in an event unless the engine has."""
+        self._collect(update)
+        last = [event for event in self._events(update) if event["event_type"] == "update_progress"][-1]
+        if last["details"]["update_progress"]["state"] != ending.state.value:
+            self._progress(update, ending.state, ending.problems)
+        update.state = ending.state
+        self._show(update)
+
+    def _collect(self, update: UpdateInfo) -> None:
+        """Take over what the process has told since; each event once."""
+        for event in updates.events_of(self.state, update):
+            if event["id"] not in self.events:
+                event["origin"] |= self._origin(update)
+                self.events[event["id"]] = event
+                progress = event["details"].get("update_progress", {})
+                if update.state is not UpdateInfoState.STOPPING and progress and progress["state"] not in FINAL:
+                    update.state = UpdateInfoState(progress["state"])
+
+    def _show(self, update: UpdateInfo) -> None:
+        """Let the pipeline tell of its latest updates."""
+        pipeline = self.pipelines[str(update.pipeline_id)]
+        pipeline.latest_updates = [_brief(each) for each in self._updates(str(update.pipeline_id))[:LATEST]]
+        if update.state in ENDED:
+            failed = update.state is UpdateInfoState.FAILED
+            pipeline.state = PipelineState.IDLE
+            pipeline.health = GetPipelineResponseHealth.UNHEALTHY if failed else GetPipelineResponseHealth.HEALTHY
+        elif update.state is not UpdateInfoState.STOPPING:
+            pipeline.state = PipelineState.RUNNING
+
+    def _active(self, pipeline_id: str) -> UpdateInfo | None:
+        found = (each for each in self.updates.values() if each.pipeline_id == pipeline_id)
+        return next((each for each in found if each.state not in ENDED), None)
 
     def _described(self, pipeline_id: str, request: Request) -> GetPipelineResponse:
         """Return a pipeline as the body describes it."""
@@ -234,29 +347,36 @@ class Pipelines(Service):
     def _updates(self, pipeline_id: str) -> list[UpdateInfo]:
         return [each for each in self.updates.values() if each.pipeline_id == pipeline_id][::-1]
 
-    def _tell(self, update: UpdateInfo, kind: str, level: EventLevel, message: str, error: str = "") -> None:
-        event = PipelineEvent(
-            id=str(uuid.uuid4()),
-            event_type=kind,
-            level=level,
-            message=message,
-            timestamp=_timestamp(self.state.now()),
-            maturity_level=MaturityLevel.STABLE,
-            origin=Origin(
-                pipeline_id=update.pipeline_id,
-                pipeline_name=self.pipeline(update.pipeline_id).name,
-                update_id=update.update_id,
-                org_id=self.state.identity.workspace_id,
-            ),
-        )
-        if error:
-            exception = SerializedException(class_name="UnsupportedOperation", message=error)
-            event.error = ErrorDetail(fatal=True, exceptions=[exception])
-        self.events[str(event.id)] = event
+    def _events(self, update: UpdateInfo) -> list[dict[str, Any]]:
+        return [each for each in self.events.values() if each["origin"].get("update_id") == update.update_id]
 
+    def _origin(self, update: UpdateInfo) -> dict[str, Any]:
+        name = self.pipelines[str(update.pipeline_id)].name
+        of_pipeline = Origin(pipeline_id=update.pipeline_id, pipeline_name=name, update_id=update.update_id)
+        return {**of_pipeline.as_dict(), "org_id": self.state.identity.workspace_id}
 
-def _pipeline_of(event: PipelineEvent) -> str | None:
-    return event.origin.pipeline_id if event.origin else None
+    def _progress(self, update: UpdateInfo, state: UpdateInfoState, problems: Sequence[str] = ()) -> None:
+        update.state = state
+        message = f"Update {str(update.update_id)[:6]} is {state.value}."
+        self._tell(update, "update_progress", message, {"state": state.value}, problems)
+
+    def _tell(
+        self, update: UpdateInfo, kind: str, message: str, details: Mapping[str, Any], problems: Sequence[str] = ()
+    ) -> None:
+        event: dict[str, Any] = {
+            "id": str(uuid.uuid4()),
+            "origin": self._origin(update),
+            "timestamp": _timestamp(self.state.now()),
+            "message": message,
+            "level": (EventLevel.ERROR if problems else EventLevel.INFO).value,
+            "maturity_level": MaturityLevel.STABLE.value,
+            "details": {kind: dict(details)},
+            "event_type": kind,
+        }
+        if problems:
+            exceptions = [SerializedException(class_name="PipelineError", message=each) for each in problems]
+            event["error"] = ErrorDetail(fatal=True, exceptions=exceptions).as_dict()
+        self.events[event["id"]] = event
 
 
 def _brief(update: UpdateInfo) -> UpdateStateInfo:

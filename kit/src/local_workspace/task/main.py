@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from local_workspace.task import session
+from local_workspace.task import pipeline, session
 from local_workspace.task.context import Context, local_arguments
 from local_workspace.task.dbutils import DBUtils, NotebookExit
 from local_workspace.task.notebook_runner import NotebookRunner
@@ -41,6 +41,7 @@ def main(folder: Path) -> int:
         "notebook": notebooks.run_main,
         "python": lambda: _run_python(context),
         "wheel": lambda: _run_wheel(context),
+        "pipeline": lambda: pipeline.run(context),
     }
     result = _result_of(runs[request["kind"]], context)
     context.write("result.json", result)

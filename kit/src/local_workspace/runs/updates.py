@@ -1,0 +1,206 @@
+"""Updates of pipelines: each is a process in which `local_pipelines` runs the sources on the workspace's tables.
+
+Source: https://docs.databricks.com/ldp/updates
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from databricks.sdk.service.compute import Library
+from databricks.sdk.service.pipelines import PipelineLibrary, PipelineSpec, UpdateInfo, UpdateInfoState
+
+from local_workspace.compute import spark_environment
+from local_workspace.errors import ApiError, invalid, not_found
+from local_workspace.runs import launching, libraries, process_tasks
+from local_workspace.server.paths import ROOTS, local_path
+from local_workspace.server.state import State
+from local_workspace.services.workspace_objects import WorkspaceObjects
+from local_workspace.task.notebook_cells import cells_of
+from local_workspace.task.pipeline import EVENTS
+from spark_utils.errors import SparkUtilsError
+
+CODE: Final = {"PYTHON": ".py", "SQL": ".sql"}
+NO_SOURCE: Final = "The pipeline has no source: give it a library of kind file, notebook or glob"
+
+
+@dataclass
+class Ending:
+    """How an update ended.
+
+    Attributes:
+        state: COMPLETED, FAILED or CANCELED.
+        problems: Why it failed, where no event of the log says so.
+    """
+
+    state: UpdateInfoState
+    problems: list[str] = field(default_factory=list)
+
+
+def folder_of(state: State, update: UpdateInfo) -> Path:
+    """Return the folder of an update's process, which may not exist."""
+    return state.folder / "updates" / str(update.update_id)
+
+
+def run(state: State, update: UpdateInfo, stop: launching.Stop, processes: launching.Processes) -> Ending:
+    """Run an update in a process and say how it ended."""
+    folder = folder_of(state, update)
+    try:
+        command, variables = _prepare(state, update, folder)
+    except (ApiError, SparkUtilsError, libraries.LibraryError) as error:
+        return Ending(UpdateInfoState.FAILED, [str(error)])
+    status = processes.run(command, folder, variables, stop, lambda: None)
+    shutil.rmtree(folder / "spark", ignore_errors=True)  # its settings may hold secrets
+    found = launching.read(folder, "result.json")
+    if found and found["succeeded"]:
+        told = json.loads(found["result"])
+        return Ending(UpdateInfoState(told["state"]), [shown(state, update, each) for each in told["problems"]])
+    if stop.result is not None:
+        return Ending(UpdateInfoState.CANCELED)
+    problem = found["error"] if found else f"The process of the update exited with status {status} before its end"
+    return Ending(UpdateInfoState.FAILED, [problem])
+
+
+def events_of(state: State, update: UpdateInfo) -> Iterator[dict[str, Any]]:
+    """Yield the events that an update has told so far, with the workspace's paths in them."""
+    file = folder_of(state, update) / EVENTS
+    if file.is_file():
+        for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                yield json.loads(shown(state, update, line))
+
+
+def shown(state: State, update: UpdateInfo, text: str) -> str:
+    """Return a text with the workspace's paths for those of this machine."""
+    text = text.replace(f"{folder_of(state, update)}/sources", "").replace(f"{state.path('warehouse')}/", "")
+    return text.replace(str(state.path("files")), "/Workspace")
+
+
+def forget(state: State, pipeline_id: str, *, cascade: bool) -> None:
+    """Delete what a pipeline keeps and, with `cascade`, the tables that it has published."""
+    storage = _storage(state, pipeline_id)
+    for flows in storage.glob("flows/*/*/*") if cascade else ():
+        name = flows.relative_to(storage / "flows").parts
+        if not storage.joinpath("private", *name).exists():
+            shutil.rmtree(state.path("warehouse").joinpath(*name), ignore_errors=True)
+    shutil.rmtree(storage, ignore_errors=True)
+
+
+def _storage(state: State, pipeline_id: str) -> Path:
+    return state.folder / "pipelines" / pipeline_id
+
+
+def _prepare(state: State, update: UpdateInfo, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Write the request, and return the command and its environment.
+
+    Raises:
+        ApiError: A source is missing.
+        LibraryError: A library is missing.
+        SparkUtilsError: Spark cannot be had on this machine.
+    """
+    spec = update.config or PipelineSpec()
+    folder.mkdir(parents=True)
+    with state.lock:
+        files, folders = _sources(state, spec, folder / "sources")
+    request = {
+        "kind": "pipeline",
+        "pipeline": {
+            "name": spec.name,
+            "files": [str(file) for file in files],
+            "folders": [str(each) for each in folders],
+            "catalog": spec.catalog or "main",
+            "schema": spec.schema or spec.target or "default",
+            "parameters": {**(spec.configuration or {}), **(update.parameters or {})},
+            "storage": str(_storage(state, str(update.pipeline_id))),
+            "options": _options(state, update),
+        },
+        "libraries": libraries.prepare(state, _libraries(spec)),
+        "values": {},
+        "files": str(state.path("files")),
+        "roots": [(prefix, str(state.path(*root.split("/")))) for prefix, root in ROOTS],
+    }
+    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    given = (pair for each in spec.clusters or [] for pair in (each.spark_conf or {}).items())
+    conf = {key: process_tasks.revealed(state, value) for key, value in given}
+    spark = spark_environment.variables(state, folder / "spark", conf, f"update-{update.update_id}")
+    return [sys.executable, "-P", "-m", "local_workspace.task.main", str(folder)], launching.environment(
+        state.host, state.token, spark
+    )
+
+
+def _options(state: State, update: UpdateInfo) -> dict[str, Any]:
+    """Return the options of `run_update`."""
+    return {
+        "tables": str(state.path("warehouse")),
+        "full_refresh": bool(update.full_refresh) or update.full_refresh_selection or False,
+        "refresh": update.refresh_selection or [],
+        "validate_only": bool(update.validate_only),
+        "update_id": update.update_id,
+    }
+
+
+def _libraries(spec: PipelineSpec) -> list[Library]:
+    wheels = [Library(whl=each.whl) for each in spec.libraries or [] if each.whl]
+    return [*wheels, *libraries.of_environment((spec.environment and spec.environment.dependencies) or [])]
+
+
+def _sources(state: State, spec: PipelineSpec, written: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files of a pipeline, and the folders that its helpers are imported from.
+
+    Raises:
+        ApiError: A file or notebook is missing, or there is none.
+    """
+    files: list[Path] = []
+    folders = [local_path(state, spec.root_path)] if spec.root_path else []
+    for library in spec.libraries or []:
+        found = list(_files(state, library, written))
+        files += found
+        folders += [file.parent for file in found]
+        if library.notebook:
+            folders.append(local_path(state, f"/Workspace{_plain(library.notebook.path)}").parent)
+    if not files:
+        raise invalid(NO_SOURCE)
+    return list(dict.fromkeys(files)), list(dict.fromkeys(folders))
+
+
+def _files(state: State, library: PipelineLibrary, written: Path) -> Iterator[Path]:
+    if library.notebook:
+        yield _notebook(state, _plain(library.notebook.path), written)
+    elif library.file:
+        file = local_path(state, str(library.file.path))
+        if not file.is_file():
+            raise not_found(f"The file {library.file.path} does not exist")
+        yield file
+    elif library.glob:
+        include = str(library.glob.include)
+        base = include.partition("*")[0].rpartition("/")[0]
+        matches = local_path(state, f"{base}/").glob(include.removeprefix(base).lstrip("/") or "*")
+        inside = [file for each in matches for file in ([each] if each.is_file() else each.rglob("*"))]
+        found = sorted({file for file in inside if file.suffix in CODE.values() and file.is_file()})
+        if not found:
+            raise not_found(f"No .py or .sql file matches {include}")
+        yield from found
+
+
+def _plain(path: str | None) -> str:
+    return (path or "").removeprefix("/Workspace")
+
+
+def _notebook(state: State, path: str, written: Path) -> Path:
+    """Write a notebook's code as a file, its lines where they are."""
+    text, language, kind = state.service(WorkspaceObjects).notebook(path)
+    if language not in CODE:
+        raise invalid(f"The notebook {path} is in {language}: a pipeline takes Python and SQL")
+    if language == "SQL" or kind == "JUPYTER":
+        cells = [cell.text for cell in cells_of(text, language) if cell.language == language.lower()]
+        text = "".join(f"{cell.rstrip().removesuffix(';')};\n" if language == "SQL" else f"{cell}\n" for cell in cells)
+    file = written / f"{path.lstrip('/')}{CODE[language]}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file

@@ -1,0 +1,124 @@
+"""Updates on the local workspace at length: as a task of a job, cancelled, and what stays when a pipeline goes."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from databricks.sdk.service.jobs import PipelineTask, Run, Task
+from databricks.sdk.service.pipelines import FileLibrary, PipelineLibrary, UpdateInfo
+from databricks.sdk.service.workspace import ImportFormat
+
+from local_workspace import Workspace
+from tests.local_workspace.run_kit import finished, start
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+CODE = """
+import time
+import dlt
+from pyspark.sql import functions as F
+
+def files(name):
+    return spark.readStream.schema("id INT, amount INT").csv(f"{spark.conf.get('raw')}/{name}")
+
+@dlt.table
+def orders():
+    return files("orders").where("amount < " + spark.conf.get("below", "1000"))
+
+@dlt.table
+def slow():
+    return files("slow").select(F.udf(lambda _: time.sleep(600))("id").alias("never"))
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[Workspace]:
+    with Workspace() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def client(workspace: Workspace) -> WorkspaceClient:
+    return workspace.client()
+
+
+@pytest.fixture(scope="module")
+def pipeline(client: WorkspaceClient) -> str:
+    client.workspace.upload("/Shared/orders.py", io.BytesIO(CODE.encode()), format=ImportFormat.RAW)
+    client.files.upload("/Volumes/main/shop/raw/orders/1.csv", io.BytesIO(b"1,5\n2,7\n"))
+    client.files.upload("/Volumes/main/shop/raw/slow/1.csv", io.BytesIO(b"1,5\n"))
+    return client.pipelines.create(
+        name="orders",
+        catalog="main",
+        schema="shop",
+        libraries=[PipelineLibrary(file=FileLibrary("/Workspace/Shared/orders.py"))],
+        configuration={"raw": "/Volumes/main/shop/raw"},
+    ).pipeline_id
+
+
+def reached(client: WorkspaceClient, pipeline: str, update: str, wanted: Callable[[UpdateInfo], bool]) -> str:
+    until = time.monotonic() + 240
+    while not wanted(found := client.pipelines.get_update(pipeline, update).update):
+        assert time.monotonic() < until, found.as_dict()
+        time.sleep(0.1)
+    return str(found.state.value)
+
+
+def rows(client: WorkspaceClient, workspace: Workspace, table: str) -> int:
+    warehouse = workspace.state().identity.warehouse_id
+    answer = client.statement_execution.execute_statement(
+        f"SELECT count(*) FROM {table}", warehouse, wait_timeout="50s"
+    )
+    while answer.status.state.value in ("PENDING", "RUNNING"):
+        time.sleep(0.1)
+        answer = client.statement_execution.get_statement(answer.statement_id)
+    return int(answer.result.data_array[0][0])
+
+
+def run(client: WorkspaceClient, pipeline: str, **options: object) -> Run:
+    """Run the pipeline as the one task of a job."""
+    task = Task("update", pipeline_task=PipelineTask(pipeline, **options))  # type: ignore[arg-type]  # as given
+    return finished(client, start(client, task), 240)
+
+
+def test_a_task_of_a_job_updates_what_it_selects_and_sql_reads_the_table(
+    client: WorkspaceClient, workspace: Workspace, pipeline: str
+) -> None:
+    assert run(client, pipeline, refresh_selection=["orders"]).state.result_state.value == "SUCCESS"
+    (update,) = client.pipelines.list_updates(pipeline).updates
+    assert (update.cause.value, update.refresh_selection, update.state.value) == ("JOB_TASK", ["orders"], "COMPLETED")
+    assert rows(client, workspace, "main.shop.orders") == 2
+    client.files.upload("/Volumes/main/shop/raw/orders/2.csv", io.BytesIO(b"3,9\n"))
+    again = run(client, pipeline, full_refresh_selection=["orders"], parameters={"below": "6"})
+    assert again.state.result_state.value == "SUCCESS"
+    assert rows(client, workspace, "main.shop.orders") == 1
+
+
+def test_an_update_that_fails_fails_the_task_with_its_reason(client: WorkspaceClient, pipeline: str) -> None:
+    failed = run(client, pipeline, refresh_selection=["ordres"])
+    assert failed.state.result_state.value == "FAILED"
+    error = client.jobs.get_run_output(failed.tasks[0].run_id).error
+    assert "ended FAILED" in error
+    assert "'ordres'" in error
+
+
+def test_a_running_update_is_cancelled_and_the_pipeline_is_idle_again(client: WorkspaceClient, pipeline: str) -> None:
+    update = client.pipelines.start_update(pipeline, refresh_selection=["slow"]).update_id
+    reached(client, pipeline, update, lambda found: found.state.value == "RUNNING")
+    client.pipelines.stop(pipeline)
+    ended = ("CANCELED", "COMPLETED", "FAILED")
+    assert reached(client, pipeline, update, lambda found: found.state.value in ended) == "CANCELED"
+    assert client.pipelines.get(pipeline).state.value == "IDLE"
+
+
+def test_the_tables_of_a_deleted_pipeline_are_gone_with_it(
+    client: WorkspaceClient, workspace: Workspace, pipeline: str
+) -> None:
+    assert workspace.state().path("warehouse", "main", "shop", "orders", "_delta_log").is_dir()
+    client.pipelines.delete(pipeline)
+    assert not (workspace.state().folder / "warehouse" / "main" / "shop" / "orders").exists()
