@@ -1,4 +1,4 @@
-"""``devkit pipeline run|validate|graph|events SOURCE…``."""
+"""``devkit pipeline run|validate|graph|events SOURCE…``, and ``deploy``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local_pipelines import deploying
 from local_pipelines.declaring import sources
 from local_pipelines.errors import DefinitionError, PipelineError
 from local_pipelines.log import event_log
@@ -49,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if verb == "events":
             sub.add_argument("--update", metavar="ID", help="of this update alone; 'last' for the newest")
             sub.add_argument("--json", action="store_true", help="one event a line, as they are stored")
+    summary = "create or edit the pipelines of a workflow specification in a workspace"
+    deploying.add_arguments(verbs.add_parser("deploy", help=summary, description=summary))
 
 
 def _parameters(given: list[str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan.add_argument("--offline", action="store_true", help="compare with a recording instead of a workspace")
     plan.add_argument("--export", type=Path, metavar="FILE", help="the recording for --offline")
     plan.add_argument("--out", type=Path, metavar="FILE", help="write the plan as JSON, for `apply --expect`")
-    apply = _verb(verbs, "apply", _apply, "make the workspace as declared")
+    apply = _verb(verbs, "apply", apply_declaration, "make the workspace as declared")
     apply.add_argument("--expect", type=Path, metavar="FILE", help="apply only if the plan still equals FILE")
     for verb in (plan, apply):
         verb.add_argument("--adopt", action="store_true", help="take over what has a declared name and no owner")
@@ -65,7 +65,7 @@ def _verb(
 ) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=summary, description=summary)
     add_workspace_arguments(verb)
-    verb.set_defaults(run=_masked(run))
+    verb.set_defaults(run=masked(run))
     return verb
 
 
@@ -125,7 +125,7 @@ class _Session:
         return plan(self.declaration, state, adopt=adopt, secret_digests=digests)
 
 
-def _masked(verb: Verb) -> Verb:
+def masked(verb: Verb) -> Verb:
     """Return a verb whose errors show no secret that was looked up."""
 
     def run(arguments: argparse.Namespace) -> int:
@@ -169,7 +169,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _apply(arguments: argparse.Namespace) -> int:
+def apply_declaration(arguments: argparse.Namespace) -> int:
+    """Plan, print and apply what the folder declares for the environment."""
     from devkit.deploy.applying import apply
     from devkit.deploy.plan.approving import check_expected
     from devkit.deploy.plan.printing import render, summary

@@ -26,6 +26,7 @@ PIPELINE_KEYS = {
     *("allow_duplicate_names", "gateway_definition", "ingestion_definition", "restart_window", "trigger", "deployment"),
     *("dry_run", "definitions", "database", "usage_policy_id", "parameters"),
 }
+CONF_OPTIONS = ("--conf", "--conf-file")  # of an item of a workflow specification
 VARIABLE = re.compile(r"\$\{var\.([\w-]+)\}")
 
 
@@ -137,16 +138,20 @@ def _add_workflow(found: PipelineSource, environment: Mapping[str, Any], path: P
         for item in (workflow.get("tasks") or {}).get("items") or []:
             if not isinstance(item, dict) or "python_file" not in item:
                 raise PipelineError("an item of a workflow's tasks needs the key 'python_file'", origin=str(path))
-            file = _above(str(item["python_file"]), path)
+            file = found_above(str(item["python_file"]), path)
             found.files.append(file)
             words = [str(word) for word in item.get("parameters") or []]
             for option, value in itertools.pairwise(words):
-                if option in ("--conf", "--conf-file"):
-                    found.confs[file] = _above(value, path)
+                if option in CONF_OPTIONS:
+                    found.confs[file] = found_above(value, path)
 
 
-def _above(said: str, path: Path) -> Path:
-    """Return a file that is named from the folder of a specification, or from any folder above it."""
+def found_above(said: str, path: Path) -> Path:
+    """Return a file that is named from the folder of a specification, or from any folder above it.
+
+    Raises:
+        PipelineError: There is none.
+    """
     for folder in path.parents:
         if (folder / said).is_file():
             return (folder / said).resolve()
