@@ -17,12 +17,13 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9._-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(BIN)/.ready ## install Python packages and jars (done by every other target)
+setup: $(BIN)/.ready ## install Python packages and jars, prepare a quick start (done by every other target)
 
 $(BIN)/.ready: setup.py $(wildcard src/spark_utils/parsing/jvm/java/*.java) kit/pyproject.toml configuration/runtimes/kit.constraints.txt configuration/runtimes/$(RUNTIME).conf configuration/runtimes/$(RUNTIME).lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable . --editable './kit[dev]' --constraint configuration/runtimes/$(RUNTIME).constraints.txt
 	$(BIN)/devkit jars fetch --runtime $(RUNTIME)
+	$(BIN)/devkit warm
 	@touch $@
 
 run: setup ## the sample: hub -> job -> Delta, for FOR="20 seconds", then the tables it wrote
@@ -48,7 +49,6 @@ rehearse: setup ## a whole deployment on a workspace of this machine: plan, appl
 	@$(BIN)/devkit rehearse
 
 test: setup ## what protects a change: everything but tests/long, on WORKERS=2
-	$(BIN)/devkit warm
 	$(BIN)/python -m pytest tests --ignore=tests/long $(PARALLEL)
 
 test-long: setup ## kills, fault schedules, soak, fuzz, README, rehearsal, npm's tools, and 17.3 LTS
@@ -57,7 +57,6 @@ test-long: setup ## kills, fault schedules, soak, fuzz, README, rehearsal, npm's
 
 test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
 	$(MAKE) --no-print-directory setup RUNTIME=17.3-lts VENV=$(OTHER)
-	$(OTHER)/bin/devkit warm
 	$(OTHER)/bin/python -m pytest tests/spark_utils tests/devkit/spark tests/job/test_job.py $(PARALLEL) \
 	  --ignore=tests/devkit/spark/catalog --ignore=tests/devkit/spark/test_connect_server.py
 

@@ -167,7 +167,7 @@ class ConnectServer:
             self.folder,
             local_session.settings(
                 prepared,
-                prepared.archive().reading_flags(),
+                prepared.archive().flags(),
                 self.folder / "log4j2.properties",
                 fast_start=self._fast_start,
             )

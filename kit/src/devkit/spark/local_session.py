@@ -80,7 +80,7 @@ class Preparation:
         return os.pathsep.join(map(str, self.jars))
 
     def archive(self) -> start_archive.Archive:
-        """Return the start-up archive of a run."""
+        """Return the start-up archive."""
         path = start_archive.archive_of(self.java, [*self.jars, *sorted((self.spark_home / "jars").glob("*.jar"))])
         return start_archive.Archive(path, automatic=self.java.version >= start_archive.AUTOMATIC_SINCE)
 
@@ -151,13 +151,12 @@ def local_runtime(app_name: str, *, warm: bool, fast_start: bool) -> Iterator[No
         return
     prepared = prepare()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    archive = prepared.archive()
-    defaults = _configuration_folder(prepared, archive.flags(), fast_start=fast_start) / "spark-defaults.conf"
+    flags = prepared.archive().flags()
+    defaults = _configuration_folder(prepared, flags, fast_start=fast_start) / "spark-defaults.conf"
     with _environment(launch_variables(prepared, defaults, app_name)):
         threading.Thread(target=_import_pandas, daemon=True).start()
         yield
     _silence_query_contexts()
-    archive.keep_at_exit(SparkContext._gateway.proc)  # type: ignore[attr-defined]  # started inside the block
 
 
 def _attach_to_warm_server() -> None:

@@ -1,29 +1,26 @@
 """Class-data sharing: the JVM maps the classes of an earlier run instead of loading them again.
 
-The first run writes an archive when it ends, later runs map it, which takes a third off the time to the first
-micro-batch and costs about 200 MB of disk. An archive belongs to one build of Java and one list of jars, which its name
-carries. From Java 19 on the JVM does all of it (``-XX:+AutoCreateSharedArchive``, JDK-8261455). Java 17 writes on
-request (``-XX:ArchiveClassesAtExit``) and maps what it is given (``-XX:SharedArchiveFile``); one that is absent or
-damaged is written anew by the next run here: that JVM would pass over a damaged head, but crash on a short file.
+``devkit warm`` writes an archive, later runs map it, which takes a third off the time to the first micro-batch and
+costs about 200 MB of disk. An archive belongs to one build of Java and one list of jars, which its name carries. It has
+just the classes that its run loaded, so no other session writes one: after a small one, all later starts would be slow.
+From Java 19 on the JVM does all of it (``-XX:+AutoCreateSharedArchive``, JDK-8261455). Java 17 writes on request
+(``-XX:ArchiveClassesAtExit``) and maps what it is given (``-XX:SharedArchiveFile``): none that was cut short, since
+that JVM passes over a damaged head, but crashes on a short file.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import hashlib
 import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from filelock import Timeout
-
 from devkit import cache
 from devkit.spark.java import Java
 
 SWITCH_VARIABLE = "SPARK_DEVKIT_INSTANT_START"
-WRITE_AT_ONCE = "write"  # for `devkit warm`, which does not wait for a job that runs for hours
+WRITE = "write"  # for the run of `devkit warm`
 SILENT = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Xlog:class+path=off")
 # Quick to start, slower in the long run: for cells and tests.
 FAST_FLAGS = (
@@ -59,7 +56,7 @@ def archive_of(java: Java, jars: Iterable[Path]) -> Path:
 
 
 class Archive:
-    """The archive of one run: used if it is there, else written by this run if no other process is at it.
+    """The archive of a Java and its jars.
 
     Args:
         path: Its place.
@@ -71,33 +68,21 @@ class Archive:
         self._automatic = automatic
         self._part = path.with_name(f"{path.name}.{os.getpid()}.part")
         self._note = path.with_name(f"{path.name}.complete")
-        self._held = contextlib.ExitStack()
-        self._writes = False
 
     def flags(self) -> list[str]:
-        """Return the JVM's flags for this run, and take the lock if it is to write the archive."""
-        reading = self.reading_flags()
-        if reading or not is_on():
-            return reading
-        try:
-            self._held.enter_context(cache.exclusive(self.path.with_suffix(".lock")).acquire(timeout=0))
-        except Timeout:
-            if os.environ.get(SWITCH_VARIABLE) != WRITE_AT_ONCE:
-                return []  # another process will write it
-        else:
-            for left_over in self.path.parent.glob(f"{self.path.name}*"):  # damaged, or of a run that was killed
-                left_over.unlink(missing_ok=True)
-        self._writes = True
-        return [f"-XX:ArchiveClassesAtExit={self._part}", *SILENT]
-
-    def reading_flags(self) -> list[str]:
-        """Return the flags that map the archive: none when it is not whole, or archives are switched off."""
+        """Return the JVM's flags that map the archive: none when it is not whole, or archives are switched off."""
         if not is_on():
             return []
         if self._automatic:
-            self._writes = not self.is_whole()
             return ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={self.path}", *SILENT]
-        return ["-Xshare:auto", f"-XX:SharedArchiveFile={self.path}", *SILENT] if self.is_whole() else []
+        if self.is_whole():
+            return ["-Xshare:auto", f"-XX:SharedArchiveFile={self.path}", *SILENT]
+        if os.environ.get(SWITCH_VARIABLE) != WRITE:
+            return []
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for left_over in self.path.parent.glob(f"{self.path.name}*"):  # damaged, or of a run that was killed
+            left_over.unlink(missing_ok=True)
+        return [f"-XX:ArchiveClassesAtExit={self._part}", *SILENT]
 
     def is_whole(self) -> bool:
         """Return whether the archive is there, of the size and time that were noted when it was complete."""
@@ -108,23 +93,14 @@ class Archive:
         except FileNotFoundError:
             return False
 
-    def keep_at_exit(self, jvm: subprocess.Popen[bytes]) -> None:
-        """When Python ends, let the JVM end first and put what it wrote into place."""
-        if self._writes:
-            atexit.register(self._keep, jvm)
-
-    def _keep(self, jvm: subprocess.Popen[bytes]) -> None:
-        from pyspark import SparkContext
-
-        with self._held, contextlib.suppress(OSError, subprocess.TimeoutExpired, KeyboardInterrupt):
-            if SparkContext._active_spark_context is not None:
-                SparkContext._active_spark_context.stop()  # else its threads here complain about the JVM's end
-            if jvm.stdin:
-                jvm.stdin.close()  # the JVM of pyspark ends, and writes the archive, when its standard input does
-            if jvm.wait(DUMP_SECONDS) == 0 and not self.is_whole():
-                self._part.replace(self.path)
-                cache.write_atomically(self._note, self._state())
-            self._part.unlink(missing_ok=True)
+    def keep(self, jvm: subprocess.Popen[bytes]) -> None:
+        """Let the JVM of a run with these flags end, and put what it wrote into place."""
+        if jvm.stdin:
+            jvm.stdin.close()  # the JVM of pyspark ends, and writes the archive, when its standard input does
+        if jvm.wait(DUMP_SECONDS) == 0 and self._part.exists():
+            self._part.replace(self.path)
+            cache.write_atomically(self._note, self._state())
+        self._part.unlink(missing_ok=True)
 
     def _state(self) -> str:
         found = self.path.stat()

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devkit import cache
 from devkit.spark import local_session, start_archive
 from spark_utils.errors import RuntimeSetupError
 
@@ -40,8 +41,9 @@ def _warm(_arguments: argparse.Namespace) -> int:
         print(f"instant start is ready: {archive.path}")
     else:
         started = time.monotonic()
-        environment = {**os.environ, start_archive.SWITCH_VARIABLE: start_archive.WRITE_AT_ONCE}
-        done = subprocess.run([sys.executable, "-m", "devkit.spark.warm_up"], env=environment, check=False)
+        environment = {**os.environ, start_archive.SWITCH_VARIABLE: start_archive.WRITE}
+        with cache.exclusive(archive.path.with_suffix(".lock")):
+            done = subprocess.run([sys.executable, "-m", "devkit.spark.warm_up"], env=environment, check=False)
         if done.returncode or not archive.is_whole():
             raise RuntimeSetupError(
                 "the start-up archive was not written",
@@ -62,8 +64,8 @@ def run_small_stream_in(spark: SparkSession) -> None:
         spark.read.format("delta").load(f"{folder}/out").collect()
 
 
-def run_small_stream(folder: Path) -> int:
-    """Stream a good and a bad body into a Delta table and return how many rows it has: the one."""
+def run_small_stream(folder: Path) -> SparkSession:
+    """Stream a good and a bad body into a Delta table, read it, and return the session."""
     from pyspark.sql import functions as F  # pyspark takes half a second to import, for one verb of many
     from pyspark.sql import types as t
 
@@ -88,9 +90,14 @@ def run_small_stream(folder: Path) -> int:
     source = spark.readStream.schema("body string").json(str(folder / "in"))
     query = source.writeStream.foreachBatch(write).trigger(availableNow=True)
     query.option("checkpointLocation", str(folder / "checkpoint")).start().awaitTermination()
-    return spark.read.format("delta").load(str(folder / "out")).count()
+    spark.read.format("delta").load(str(folder / "out")).count()
+    return spark
 
 
 if __name__ == "__main__":
+    from pyspark import SparkContext
+
+    prepared = local_session.prepare()
     with tempfile.TemporaryDirectory() as temporary:
-        run_small_stream(Path(temporary))
+        run_small_stream(Path(temporary)).stop()  # else its threads here complain about the JVM's end
+    prepared.archive().keep(SparkContext._gateway.proc)  # type: ignore[union-attr]  # pyspark's own process

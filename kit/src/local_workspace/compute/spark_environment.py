@@ -47,7 +47,7 @@ def settings(state: State, more: Mapping[str, str], folder: Path) -> dict[str, s
         more: Settings of the cluster or the task.
         folder: Where the process keeps what it needs while it runs.
     """
-    flags = prepared().archive().reading_flags()
+    flags = prepared().archive().flags()
     found = local_session.settings(prepared(), flags, folder / "log4j2.properties", fast_start=True)
     own = {
         catalog.ROOT_SETTING: str(state.path("warehouse")),
