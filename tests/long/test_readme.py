@@ -26,7 +26,7 @@ SHOWN = {  # what the output of a command must hold: regular expressions
         r"on the globe: 19\d\d passed, 0 failed",
         r"telemetry/bronze: 4,000 rows",
     ),
-    "pytest test_orders.py": ("1 passed",),
+    "pytest test_orders.py": ("2 passed",),
     "make rehearse": (
         r"(?m)^run \d+: SUCCESS$",
         r"(?m)^COMPLETED$",

@@ -7,6 +7,8 @@
         result = pipeline.run("src/orders.py")
         assert pipeline.rows("clean_orders") == [(1, 5)]
         assert result.counts["clean_orders"].dropped == 1
+
+Tests written as data, in files ``NAME.test.yml``, are collected too: see `local_pipelines.data_tests`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from local_pipelines import data_tests
 from local_pipelines.declaring.model import Definitions
+from local_pipelines.declaring.sources import PipelineSource
 from local_pipelines.log.event_log import read_events
 from local_pipelines.run import UpdateResult, run_update
 from local_pipelines.storage import Storage
@@ -53,9 +57,10 @@ class PipelineTester:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def run(self, *sources: str | Path, **options: Any) -> UpdateResult:
+    def run(self, *sources: str | Path | PipelineSource, **options: Any) -> UpdateResult:
         """Run an update; options are those of `local_pipelines.run_update`."""
-        return run_update(list(sources), self.spark, self.storage, **options)
+        source: Any = sources[0] if isinstance(sources[0], PipelineSource) else list(sources)
+        return run_update(source, self.spark, self.storage, **options)
 
     def rows(self, name: str, *columns: str) -> list[tuple[Any, ...]]:
         """Return a table's rows, sorted, nulls first."""
@@ -66,6 +71,14 @@ class PipelineTester:
         """Return the events of the log, oldest first."""
         events = read_events(self.storage / "event_log.jsonl")
         return [event for event in events if event_type in (None, event["event_type"])]
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect the tests that are written as data."""
+    if not file_path.name.endswith(data_tests.ENDINGS):
+        return None
+    collector: pytest.Collector = data_tests.DataTests.from_parent(parent, path=file_path)
+    return collector
 
 
 @pytest.fixture
