@@ -105,3 +105,62 @@ dlt:
         "dlt[1]: append_config and apply_cdc_config exclude each other",
     ):
         assert expected in str(caught.value)
+
+
+OUTPUTS = """
+name: shop
+configuration: {least: 0}
+dlt:
+  - func_name: parsed
+    source: {stream: raw}
+    kind: view
+    steps:
+      - with_columns: {body: CAST(text AS BINARY)}
+      - parse: {schema: order.ddl}
+      - good_rows
+      - flatten: {column: event}
+      - rename: {order_id: id}
+  - func_name: orders
+    source: {stream: parsed}
+    steps: [{select: [id, amount]}, {where: id > 1}, {drop: [nothing]}]
+    expectations: [{name: positive, constraint: amount > 0, action: drop}]
+  - {func_name: total, source: {sql: "SELECT sum(amount) AS total FROM orders"}}
+"""
+
+
+def test_a_pipeline_of_yaml_alone_needs_no_class(pipeline: PipelineTester) -> None:
+    bodies = ['{"order": {"id": 1}, "amount": 5}', '{"order": {"id": 2}, "amount": 7}', "no", '{"order": {"id": 3}}']
+    pipeline.given("raw", [(body,) for body in bodies], "text string")
+    pipeline.file("order.ddl", "order STRUCT<id: INT>, amount INT")
+    result = pipeline.run(pipeline.file("shop.yml", OUTPUTS))
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("orders") == [(2, 7)]
+    assert result.counts["orders"].dropped == 1
+    assert pipeline.rows("total") == [(7,)]
+
+
+def test_all_mistakes_of_yaml_alone_come_at_once_with_their_lines(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "wrong.yml",
+        """dlt:
+  - {func_name: a, source: {strem: raw}}
+  - {source: {table: raw, path: x}, steps: [flaten, {where: 5}, {flatten: {seperator: _}}, {parse: {}}, {drop: a}]}
+  - {func_name: b, source: {table: raw}, write_opts: {comments: x}}
+  - 5
+""",
+    )
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(source)
+    for expected in (
+        "wrong.yml:2: dlt[0].source: a mapping with one of stream, table, sql, format",
+        "dlt[0].source: unknown key 'path'",
+        "'func_name' is missing: it names the output",
+        "dlt[0].steps[0]: unknown step 'flaten'; did you mean 'flatten'?",
+        "dlt[0].steps[1]: where takes a text, not 5",
+        "dlt[0].steps[2].flatten: unknown key 'seperator'; did you mean 'separator'?",
+        "dlt[0].steps[3]: parse needs the key 'schema'",
+        "dlt[0].steps[4]: drop takes a list, not 'a'",
+        "wrong.yml:4: dlt[0].write_opts: unknown key 'comments'; did you mean",
+        "wrong.yml:5: dlt[0]: a mapping is expected, not 5",
+    ):
+        assert expected in str(caught.value)

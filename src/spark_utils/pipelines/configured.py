@@ -9,24 +9,26 @@
     Orders(spark, {"source": "raw", "dlt": {"func_name": "clean", "kind": "table",
            "expectations": [{"name": "positive", "constraint": "amount > 0"}], "expectation_action": "drop"}})
 
-The keys are those of dltflow's documentation, under both spellings where it has two.
+The keys are those of dltflow's documentation, under both spellings where it has two. An output with a ``source`` needs
+no method, and no class but `DLTMetaMixin` itself: see `spark_utils.pipelines.steps`.
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from pyspark.sql import SparkSession
 
 from spark_utils.errors import ConfigurationError
+from spark_utils.pipelines.steps import frame_of, near, problems_of, unknown_keys
 
 ACTIONS = {"allow": "expect_all", "drop": "expect_all_or_drop", "fail": "expect_all_or_fail"}
 KEYS = (
     *("func_name", "kind", "expectations", "expectation_action", "is_streaming_table", "is_streaming"),
-    *("append_config", "apply_cdc_config", "apply_chg_config", "write_opts"),
+    *("append_config", "apply_cdc_config", "apply_chg_config", "write_opts", "source", "steps"),
 )
 WRITE_OPTIONS = (
     *("name", "comment", "spark_conf", "table_properties", "path", "partition_cols", "schema", "temporary", "private"),
@@ -49,8 +51,9 @@ PROPERTIES = {  # dltflow's short names of table properties
 class DLTMetaMixin:
     """Declares the outputs of a class that its configuration names under ``dlt``: one mapping, or a list of them.
 
-    Each output names a method without arguments that returns a DataFrame. It becomes a table or view, or with
-    ``append_config`` a flow into a streaming table, or with ``apply_cdc_config`` the source of an AUTO CDC flow.
+    Each output names a method without arguments that returns a DataFrame, or has a source and steps. It becomes a table
+    or view, or with ``append_config`` a flow into a streaming table, or with ``apply_cdc_config`` the source of an AUTO
+    CDC flow.
 
     Attributes:
         spark: The session.
@@ -86,16 +89,24 @@ class DLTMetaMixin:
         for output in outputs:
             self._declare_output(output)
 
-    def _problems(self, number: int, output: Mapping[str, Any]) -> Iterable[str]:
+    def _problems(self, number: int, output: Any) -> Iterable[str]:
         where = f"dlt[{number}]"
-        yield from _unknown(where, output, KEYS)
-        yield from self._method_problems(where, output.get("func_name"))
+        if not isinstance(output, Mapping):
+            yield f"{where}: a mapping is expected, not {output!r}"
+            return
+        yield from unknown_keys(where, output, KEYS)
+        if "source" in output:
+            yield from problems_of(where, output)
+            yield from [] if output.get("func_name") else [f"{where}: 'func_name' is missing: it names the output"]
+        else:
+            yield from self._method_problems(where, output.get("func_name"))
+            yield from [f"{where}: steps need the key 'source'"] if output.get("steps") else []
         if output.get("kind", "table") not in ("table", "view"):
             yield f"{where}: kind must be table or view, not {output['kind']!r}"
         yield from _rule_problems(where, output)
-        yield from _unknown(f"{where}.write_opts", output.get("write_opts") or {}, WRITE_OPTIONS)
-        yield from _unknown(f"{where}.append_config", output.get("append_config") or {}, APPEND_KEYS)
-        yield from _unknown(f"{where}.apply_cdc_config", _cdc_of(output) or {}, CDC_KEYS)
+        yield from unknown_keys(f"{where}.write_opts", output.get("write_opts") or {}, WRITE_OPTIONS)
+        yield from unknown_keys(f"{where}.append_config", output.get("append_config") or {}, APPEND_KEYS)
+        yield from unknown_keys(f"{where}.apply_cdc_config", _cdc_of(output) or {}, CDC_KEYS)
         targets = [output.get("append_config"), output.get("apply_cdc_config"), output.get("apply_chg_config")]
         given = sum(target is not None for target in targets)
         if given > 1:
@@ -108,7 +119,7 @@ class DLTMetaMixin:
         if name is None:
             yield f"{where}: 'func_name' is missing"
         elif not callable(method):
-            yield f"{where}: {type(self).__name__} has no method '{name}'{_near(str(name), dir(type(self)))}"
+            yield f"{where}: {type(self).__name__} has no method '{name}'{near(str(name), dir(type(self)))}"
         else:
             parameters = inspect.signature(method).parameters.values()
             if any(each.default is each.empty and each.kind < each.VAR_POSITIONAL for each in parameters):
@@ -117,12 +128,13 @@ class DLTMetaMixin:
     def _declare_output(self, output: Mapping[str, Any]) -> None:
         import dlt  # type: ignore[import-not-found]  # Databricks gives it, and local_pipelines here
 
-        method = getattr(self, output["func_name"])
         rules, options = _rules_of(output), _options_of(output)
         append, cdc = output.get("append_config"), _cdc_of(output)
 
         def query() -> Any:
-            return method()
+            if "source" in output:
+                return frame_of(self.spark, output, Path(self.conf.get("root_path") or "."))
+            return getattr(self, output["func_name"])()
 
         query.__name__ = output["func_name"]
         if append is not None:
@@ -148,21 +160,12 @@ def _cdc_of(output: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _rule_problems(where: str, output: Mapping[str, Any]) -> Iterable[str]:
     rules = output.get("expectations") or ()
     for rule in rules:
-        yield from _unknown(f"{where}.expectations", rule, RULE_KEYS)
+        yield from unknown_keys(f"{where}.expectations", rule, RULE_KEYS)
         if "name" not in rule or not ("constraint" in rule or "inv" in rule):
             yield f"{where}.expectations: a rule needs name and constraint, not {dict(rule)}"
     for action in [output.get("expectation_action"), *(rule.get("action") for rule in rules)]:
         if action is not None and action not in ACTIONS:
             yield f"{where}: the action of an expectation must be allow, drop or fail, not {action!r}"
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def _unknown(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> Iterable[str]:
-    return [f"{where}: unknown key '{key}'{_near(key, known)}" for key in given if key not in known]
 
 
 def _rules_of(output: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +15,8 @@ from pyspark import cloudpickle
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from local_pipelines.declaring.registry import Registry
+from devkit.deploy.declaration.yaml_files import read_yaml
+from local_pipelines.declaring.registry import Registry, declared_at
 from local_pipelines.errors import DefinitionError, Place, Problem
 from spark_utils.pipelines import DLTMetaMixin
 
@@ -42,6 +43,20 @@ def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str
         registry.problems.append(Problem(f"invalid syntax: {error.msg}", Place(str(path), error.lineno or 0)))
     except (Exception, SystemExit) as error:
         registry.problems.append(Problem(reason_of(error), place_of(error, [path]) or Place(str(path), 0)))
+
+
+def run_outputs(path: Path, conf: Mapping[str, Any], spark: SparkSession, registry: Registry) -> None:
+    """Declare the outputs that a pipeline's YAML holds under ``dlt``; note what is wrong with each at its line."""
+    lines = read_yaml(path).lines
+    listed = conf["dlt"] if isinstance(conf["dlt"], list) else [conf["dlt"]]
+    for number, output in enumerate(listed):
+        found = [line for place, line in lines.items() if place[-2:] == ("dlt", number) or place[-1:] == ("dlt",)]
+        place = Place(str(path), max(found, default=0))
+        try:
+            with declared_at(place):
+                DLTMetaMixin(spark, {**conf, "dlt": [output]})
+        except Exception as error:
+            registry.problems.append(Problem(reason_of(error), place))
 
 
 def configured_classes(module: ModuleType) -> list[str]:
@@ -78,7 +93,8 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, Py4JJavaError):
         return _reason_of_java(error.java_exception)
     text = str(error)
-    return text if type(error).__module__.startswith("local_pipelines") else f"{type(error).__name__}: {text}"
+    ours = type(error).__module__.startswith(("local_pipelines", "spark_utils"))
+    return text if ours else f"{type(error).__name__}: {text}"
 
 
 def _reason_of_java(error: Any) -> str:

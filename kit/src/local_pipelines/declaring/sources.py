@@ -13,7 +13,7 @@ import yaml
 from pyspark.sql import SparkSession
 
 from local_pipelines.declaring.model import Definitions
-from local_pipelines.declaring.python_source import run_file, ship_helpers
+from local_pipelines.declaring.python_source import run_file, run_outputs, ship_helpers
 from local_pipelines.declaring.registry import Registry, collecting
 from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem, suggestion
 
@@ -25,6 +25,7 @@ PIPELINE_KEYS = {
     *("permissions", "tags", "budget_policy_id", "environment", "event_log", "run_as", "lifecycle", "filters"),
     *("allow_duplicate_names", "gateway_definition", "ingestion_definition", "restart_window", "trigger", "deployment"),
     *("dry_run", "definitions", "database", "usage_policy_id", "parameters"),
+    "dlt",  # ours: outputs without a class
 }
 CONF_OPTIONS = ("--conf", "--conf-file")  # of an item of a workflow specification
 VARIABLE = re.compile(r"\$\{var\.([\w-]+)\}")
@@ -43,6 +44,7 @@ class PipelineSource:
         configuration: The pipeline's parameters.
         continuous: Whether it is meant to run on and on.
         confs: Configuration of the configured classes in a file, by file; for all others under no file.
+        outputs: Content of the pipelines' YAML whose key ``dlt`` declares outputs without a class, by file.
     """
 
     name: str = "pipeline"
@@ -53,6 +55,7 @@ class PipelineSource:
     configuration: dict[str, str] = field(default_factory=dict)
     continuous: bool = False
     confs: dict[Path | None, Path] = field(default_factory=dict)
+    outputs: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
 
 def find(sources: Sequence[str | Path]) -> PipelineSource:
@@ -73,7 +76,8 @@ def find(sources: Sequence[str | Path]) -> PipelineSource:
         else:
             _add_code(found, path, str(given))
     if not found.files:
-        raise PipelineError(f"no .py or .sql file in {', '.join(map(str, sources))}", origin="SOURCE")
+        named = ", ".join(map(str, sources))
+        raise PipelineError(f"no .py or .sql file in {named}, and no key 'dlt'", origin="SOURCE")
     found.files = list(dict.fromkeys(found.files))
     found.folders = list(dict.fromkeys([*found.folders, *(file.parent for file in found.files)]))
     return found
@@ -124,6 +128,9 @@ def _add_yaml(found: PipelineSource, path: Path) -> None:
     root = path.parent / str(spec["root_path"]) if spec.get("root_path") else path.parent
     found.folders.append(root.resolve())
     found.files += list(_libraries(spec.get("libraries") or [], path))
+    if "dlt" in spec:
+        found.files.append(path)
+        found.outputs[path] = {**spec, "root_path": str(root)}
 
 
 def _add_workflow(found: PipelineSource, environment: Mapping[str, Any], path: Path) -> None:
@@ -236,7 +243,9 @@ def read(source: PipelineSource, spark: SparkSession, parameters: Mapping[str, s
     registry = Registry(definitions)
     with collecting(registry):
         for file in source.files:
-            if file.suffix == ".sql":
+            if file in source.outputs:
+                run_outputs(file, source.outputs[file], spark, registry)
+            elif file.suffix == ".sql":
                 from local_pipelines.sql.statements import run_sql_file
 
                 run_sql_file(file, spark, registry)
