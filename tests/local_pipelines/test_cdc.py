@@ -188,3 +188,31 @@ def test_mistakes_against_the_source_are_found_before_anything_is_written(pipeli
         pipeline.run(source)
     assert "track_history_column_list: unknown column 'aa'" in str(caught.value)
     assert "apply_as_deletes: [UNRESOLVED_COLUMN" in str(caught.value)
+
+
+def test_a_replace_flow_puts_whole_keys_in_the_place_of_older_ones(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "replace.py",
+        """
+from pyspark import pipelines as dp
+dp.create_streaming_table("lines")
+@dp.replace_flow(target="lines", replace_using=["id"], sequence_by="seq")
+def rows():
+    return spark.readStream.table("raw")
+""",
+    )
+    schema = "id int, line string, seq int"
+    pipeline.given("raw", [(1, "a", 1), (1, "b", 1), (2, "a", 5), (3, "a", 1), (3, "old", 0)], schema)
+    pipeline.run(source)
+    assert pipeline.rows("lines") == [(1, "a", 1), (1, "b", 1), (2, "a", 5), (3, "a", 1)]
+    pipeline.given("raw", [(1, "c", 2), (2, "late", 4), (4, "a", 1)], schema)
+    result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("lines") == [(1, "c", 2), (2, "a", 5), (3, "a", 1), (4, "a", 1)]
+    assert (result.upserted["lines"], result.deleted["lines"]) == (2, 2)
+    wrong = pipeline.file(
+        "replace.py", source.read_text().replace('["id"], sequence_by="seq"', '["ids"], sequence_by="sec"')
+    )
+    with pytest.raises(DefinitionError, match=r"sequence_by: \[UNRESOLVED") as caught:
+        pipeline.run(wrong)
+    assert "replace_using: unknown column 'ids'; did you mean 'id'?" in str(caught.value)

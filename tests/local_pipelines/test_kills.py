@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from local_pipelines.cdc import snapshots
 from local_pipelines.log.event_log import EventLog
 from local_pipelines.testing import PipelineTester
 from tests.local_pipelines.kills import has_come, kill_once, outcome, prepare, steps
@@ -90,3 +91,29 @@ def test_counts_that_are_lost_behind_a_commit_are_counted_again(
         ("positive", 2, 1),
         ("small", 1, 1),
     ]
+
+
+SNAPSHOT = """
+import dlt
+dlt.create_streaming_table("current")
+dlt.create_auto_cdc_from_snapshot_flow("current", "state", ["id"])
+"""
+
+
+def test_a_snapshot_that_changes_after_a_kill_behind_its_commit_is_taken_as_it_is_now(
+    pipeline: PipelineTester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pipeline.file("snapshot.py", SNAPSHOT)
+    pipeline.given("state", [(1,), (2,)], "id int")
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "_remember", _killed)
+        assert pipeline.run(source).state == "FAILED"
+    pipeline.given("state", [(3,)], "id int")
+    assert pipeline.run(source).state == "COMPLETED"
+    assert pipeline.rows("current") == [(1,), (2,), (3,)]
+    upserted = [e["details"]["flow_progress"]["metrics"] for e in pipeline.log() if e["level"] == "METRICS"]
+    assert [metrics["num_upserted_rows"] for metrics in upserted] == [2, 1]
+
+
+def _killed(*_: object) -> None:
+    raise OSError("no space left on device")

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from local_pipelines.cdc.declaration import CdcSpec
-from local_pipelines.cdc.target import data_columns, expression, quoted
+from local_pipelines.cdc.target import comparable, data_columns, expression, quoted
 from local_pipelines.declaring.model import Dataset
 from local_pipelines.flows.expectations import kept
 
@@ -31,7 +31,7 @@ def events_of(spec: CdcSpec, source: DataFrame, dataset: Dataset) -> DataFrame:
     """Return the events of a batch: data columns, then sequence, operation, rank and what else the flow needs.
 
     Of equal key and sequence one stays: an upsert before a delete in type 1, a delete before an upsert in type 2 (as
-    Spark has it), and else the one whose content sorts last, so that no order of arrival matters.
+    Spark has it), and else the one whose content has the greater hash, so that no order of arrival matters.
 
     A null sequence or key, or a row for which `where` is not true, fails the batch.
     """
@@ -53,10 +53,8 @@ def events_of(spec: CdcSpec, source: DataFrame, dataset: Dataset) -> DataFrame:
         columns.append(expression(spec.system_sequence_by).alias(SYSTEM))
     first = UPSERT if spec.scd == "1" else DELETE
     events = source.select(*columns)
-    content = F.to_json(F.struct(*cols([name for name in events.columns if name != OPERATION])))
-    rank = F.struct(
-        (F.col(OPERATION) == first).cast("int").alias("priority"), F.coalesce(content, F.lit("")).alias("c")
-    )
+    content = [comparable(F.col(quoted(c.name)), c.dataType) for c in events.schema if c.name != OPERATION]
+    rank = F.struct((F.col(OPERATION) == first).alias("priority"), F.xxhash64(*content).alias("content"))
     ranked = events.withColumn(RANK, rank)
     by = identity(spec)
     whole = F.struct(*cols(ranked.columns))

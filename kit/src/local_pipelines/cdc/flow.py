@@ -17,8 +17,8 @@ from pyspark.sql import functions as F
 
 from local_pipelines.cdc.declaration import CdcSpec
 from local_pipelines.cdc.events import OPERATION, RANK, SEQUENCE, TRUNCATE, cols, events_of, identity
-from local_pipelines.cdc.rebuild import differs, rows_of
-from local_pipelines.cdc.target import START, SYSTEM_START, data_columns, quoted
+from local_pipelines.cdc.rebuild import rows_of
+from local_pipelines.cdc.target import START, SYSTEM_START, data_columns, differs, quoted
 from local_pipelines.declaring.model import Dataset
 from local_pipelines.errors import PipelineError
 from local_pipelines.flows.expectations import Meter
@@ -50,7 +50,8 @@ def run_cdc(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
     if state.done_once:
         return
     meter = Meter(plan.flow.name, stream=False)
-    frame = meter.enforce(runner.query(plan, meter), dataset, drop=False).persist()
+    query = runner.query(plan, meter)
+    frame = meter.enforce(query, dataset, drop=False).persist()
     try:
         frame.write.format("noop").mode("overwrite").save()  # counts the rows
         result = write(frame, f"{MARK}:{state.uid}:once", 0, again=True, complete=False)
@@ -58,7 +59,7 @@ def run_cdc(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
         frame.unpersist()
     result.counts = meter.counts()
     runner.progress(plan, f"{state.uid}/once", result)
-    state.set_done_once()
+    state.set_done_once(query)
 
 
 def refuse_foreign_changes(spark: SparkSession, target: str, dataset: Dataset) -> None:
@@ -130,8 +131,8 @@ def equal(names: list[str], *, null_safe: bool = True) -> Column:
 
 
 def _keep_events(session: SparkSession, spec: CdcSpec, events: DataFrame, hidden: str) -> None:
-    if not is_table(hidden):
-        events.limit(0).write.format("delta").mode("append").save(hidden)
+    if not is_table(hidden):  # with deletion vectors: a batch writes as many rows as it changes, not whole files
+        events.limit(0).write.format("delta").option("delta.enableDeletionVectors", "true").save(hidden)
     newer = F.struct(f"s.{SEQUENCE}", f"s.{RANK}") > F.struct(f"t.{SEQUENCE}", f"t.{RANK}")
     merge = DeltaTable.forPath(session, hidden).alias("t").merge(events.alias("s"), equal(identity(spec)))
     merge.withSchemaEvolution().whenMatchedUpdateAll(newer).whenNotMatchedInsertAll().execute()
@@ -152,6 +153,9 @@ def target_changes(
         ever = all_events.where(F.col(OPERATION) == TRUNCATE).agg(F.max(SEQUENCE).alias("__cut"))
         lasting = lasting.join(F.broadcast(ever), F.col(SEQUENCE) < F.col("__cut"), "left_anti")
     rows = rows_of(spec, lasting.join(touched, keys, "left_semi"), data)
+    if spec.scd == "1":  # one row for a key or none: no need to look at the target
+        states = touched.join(rows.withColumn(GONE, F.lit(False)), keys, "left")
+        return states.select(*cols(data), F.col(GONE).isNull().alias(GONE))
     held = session.read.format("delta").load(target).join(touched, keys, "left_semi")
     missing = [name for name in held.columns if name not in rows.columns]
     added = [name for name in rows.columns if name not in held.columns]

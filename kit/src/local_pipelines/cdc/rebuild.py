@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, MapType, StructType, VariantType
+from pyspark.sql.types import DataType, StructType
 
 from local_pipelines.cdc.declaration import CdcSpec
 from local_pipelines.cdc.events import DELETE, GIVEN, HIDDEN, OPERATION, SEQUENCE, SYSTEM, cols
-from local_pipelines.cdc.target import END, START, SYSTEM_END, SYSTEM_START, quoted, tracked_columns
+from local_pipelines.cdc.target import END, START, SYSTEM_END, SYSTEM_START, differs, quoted, tracked_columns
 
 LIFE, CHANGES, KNOWN, AGAIN = "__life", "__changes", "__known", "__again"
 
@@ -78,20 +78,6 @@ def _last_not_null(column: Column, kind: DataType, window: object) -> Column:
         there = F.last(F.when(column.isNotNull(), True), ignorenulls=True).over(window)  # type: ignore[arg-type]
         return F.when(there, F.struct(*fields))
     return F.last(column, ignorenulls=True).over(window)  # type: ignore[arg-type]
-
-
-def differs(left: Column, right: Column, kind: DataType) -> Column:
-    """Return whether two values differ, null being a value; maps and variants are compared as JSON."""
-    if _is_unordered(kind):
-        left, right = F.to_json(F.struct(left.alias("v"))), F.to_json(F.struct(right.alias("v")))
-    return ~left.eqNullSafe(right)
-
-
-def _is_unordered(kind: DataType) -> bool:
-    if isinstance(kind, StructType):
-        return any(_is_unordered(field.dataType) for field in kind)
-    element = getattr(kind, "elementType", None)
-    return isinstance(kind, MapType | VariantType) or (element is not None and _is_unordered(element))
 
 
 def _versions(spec: CdcSpec, events: DataFrame, data: list[str], partition: list[str], more: list[str]) -> DataFrame:

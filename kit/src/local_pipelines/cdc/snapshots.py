@@ -14,8 +14,7 @@ from local_pipelines.analysis.schemas import create_table, nullable
 from local_pipelines.cdc.declaration import SnapshotSpec
 from local_pipelines.cdc.events import cols
 from local_pipelines.cdc.flow import changes, marked, merge, refuse_foreign_changes
-from local_pipelines.cdc.rebuild import differs
-from local_pipelines.cdc.target import END, START, data_columns, quoted, tracked_columns
+from local_pipelines.cdc.target import END, START, data_columns, differs, quoted, tracked_columns
 from local_pipelines.declaring.model import Dataset
 from local_pipelines.errors import PipelineError
 from local_pipelines.flows import reads
@@ -51,8 +50,7 @@ def run_snapshots(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
     state = runner.storage.flow(plan.flow)
     meter = Meter(plan.flow.name, stream=False)
     if spec.next_snapshot is None:
-        before = last_version(state)
-        _apply(runner, plan, dataset, state, runner.query(plan, meter), 0 if before is None else before + 1)
+        _run_by_name(runner, plan, dataset, state, runner.query(plan, meter))
         return
     while not runner.stopping.is_set():
         before = last_version(state)
@@ -64,6 +62,21 @@ def run_snapshots(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
         if before is not None and version <= before:
             return  # one at or below the last is skipped, and asking again would give it again
         _apply(runner, plan, dataset, state, frame, version)
+
+
+def _run_by_name(runner: FlowRunner, plan: FlowPlan, dataset: Dataset, state: FlowState, frame: DataFrame) -> None:
+    """Apply the source as it is now.
+
+    Its versions are numbers of ours, so a number whose commit a kill left unremembered says nothing of the source's
+    present state: that commit is counted, and the source is compared once more.
+    """
+    before = last_version(state)
+    version = 0 if before is None else before + 1
+    mark = f"{MARK}:{state.uid}:{version}"
+    resumed = runner.committed(runner.storage.table(dataset), mark) is not None
+    _apply(runner, plan, dataset, state, frame, version)
+    if resumed:
+        _apply(runner, plan, dataset, state, frame, version + 1, silent=True)
 
 
 def _checked(plan: FlowPlan, given: Any) -> tuple[DataFrame, Any]:
@@ -83,8 +96,16 @@ def _kind(given: Any) -> str:
 
 
 def _apply(
-    runner: FlowRunner, plan: FlowPlan, dataset: Dataset, state: FlowState, frame: DataFrame, version: Any
+    runner: FlowRunner,
+    plan: FlowPlan,
+    dataset: Dataset,
+    state: FlowState,
+    frame: DataFrame,
+    version: Any,
+    *,
+    silent: bool = False,
 ) -> None:
+    """Make a snapshot the target's state; with `silent`, what changes nothing is not logged."""
     spec: SnapshotSpec = plan.flow.cdc
     target = runner.storage.table(dataset)
     data = data_columns(spec, frame.columns)
@@ -101,7 +122,9 @@ def _apply(
                 _replace(runner, spec, frame, target)
             else:
                 merge(runner.spark, target, _history(runner, spec, frame, target, order), [*spec.keys, START])
-    runner.progress(plan, f"{state.uid}/{version}", changes(runner, target, mark))
+    result = changes(runner, target, mark)
+    if not silent or result.upserted or result.deleted:
+        runner.progress(plan, f"{state.uid}/{version}", result)
     _remember(state, version)
 
 

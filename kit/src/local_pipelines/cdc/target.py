@@ -6,9 +6,19 @@ from collections.abc import Iterable, Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DataType, LongType, NullType, StructField, StructType
+from pyspark.sql.types import (
+    BooleanType,
+    DataType,
+    LongType,
+    MapType,
+    NullType,
+    StructField,
+    StructType,
+    VariantType,
+)
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
+from local_pipelines.declaring.model import ReplaceSpec
 from local_pipelines.declaring.python_source import reason_of
 from local_pipelines.errors import suggestion
 
@@ -25,6 +35,23 @@ def expression(given: str | Column) -> Column:
 def quoted(name: str) -> str:
     """Return a column's name for Spark, dots included."""
     return f"`{name.replace('`', '``')}`"
+
+
+def comparable(column: Column, kind: DataType) -> Column:
+    """Return what stands for a value in a comparison or hash: JSON for maps and variants."""
+    return F.to_json(F.struct(column.alias("v"))) if _is_unordered(kind) else column
+
+
+def differs(left: Column, right: Column, kind: DataType) -> Column:
+    """Return whether two values differ, null being a value."""
+    return ~comparable(left, kind).eqNullSafe(comparable(right, kind))
+
+
+def _is_unordered(kind: DataType) -> bool:
+    if isinstance(kind, StructType):
+        return any(_is_unordered(field.dataType) for field in kind)
+    element = getattr(kind, "elementType", None)
+    return isinstance(kind, MapType | VariantType) or (element is not None and _is_unordered(element))
 
 
 def data_columns(spec: CdcSpec | SnapshotSpec, source: Iterable[str]) -> list[str]:
@@ -85,6 +112,18 @@ def _check_expressions(spec: CdcSpec, frame: DataFrame) -> list[str]:
             continue
         if "sequence" not in keyword and not isinstance(kind, BooleanType | NullType):
             problems.append(f"{keyword} must be a condition, not {kind.simpleString()}")
+    return problems
+
+
+def replace_problems(spec: ReplaceSpec, frame: DataFrame) -> list[str]:
+    """Return what of a replace flow contradicts the columns of its query."""
+    known = {name.lower() for name in frame.columns}
+    unknown = [name for name in spec.keys if name.lower() not in known]
+    problems = [f"replace_using: unknown column '{name}'{suggestion(name, frame.columns)}" for name in unknown]
+    try:
+        type_of(frame, spec.sequence_by)
+    except Exception as error:
+        problems.append(f"sequence_by: {reason_of(error)}")
     return problems
 
 
