@@ -173,3 +173,68 @@ def v():
     ):
         assert pipeline.run(source).state == "COMPLETED"
     assert pipeline.rows("t") == [(0,), (1,)]
+
+
+CALLS = ("df.collect()", "df.toPandas()", "df.first()", "df.write.save('x')", "df.write.saveAsTable('x')")
+CALLS += ("df.write.parquet('x')", "df.writeStream.start('x')", "df.writeStream.toTable('x')", "df.show()")
+
+
+def test_every_call_that_computes_or_writes_is_refused(pipeline: PipelineTester) -> None:
+    code = ["import dlt"]
+    for number, call in enumerate(CALLS):
+        read = "spark.readStream" if "Stream" in call else "spark.read"
+        code.append(f"@dlt.table\ndef t{number}():\n    df = {read}.table('events')\n    {call}\n    return df")
+    pipeline.given("events", [(1,)], "id int")
+    found = problems(pipeline, pipeline.file("calls.py", "\n".join(code)))
+    names = [call.split("(")[0].rsplit(".")[-1] for call in CALLS]
+    assert [message.split("() is")[0].split()[-1] for message in found.values()] == names
+
+
+def test_what_is_declared_twice_is_refused(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "twice.py",
+        """from pyspark import pipelines as dp
+dp.create_streaming_table("t")
+for _ in range(2):
+    @dp.append_flow(target="t", name="f")
+    def rows():
+        return spark.readStream.table("events")
+    dp.create_sink("s", "noop", {})
+dp.create_streaming_table("empty", expect_all={"a": "x > 0"})
+@dp.update_flow(target="t")
+def updates():
+    return spark.readStream.table("events")
+@dp.table
+@dp.expect("a", "x > 0")
+@dp.expect("a", "x > 1")
+def ruled():
+    return spark.range(1)
+""",
+    )
+    found = "\n".join(problems(pipeline, source).values())
+    for expected in (
+        "flow 'f' is declared twice",
+        "sink 's' is declared twice",
+        "update_flow 'updates' cannot write to 't': it takes a sink, not of Delta",
+        "expectation 'a' occurs twice in 'ruled'",
+    ):
+        assert expected in found
+
+
+def test_a_once_flow_whose_files_are_gone_is_not_fully_refreshed(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "once.py",
+        f"""from pyspark import pipelines as dp
+dp.create_streaming_table("t")
+@dp.append_flow(target="t", once=True)
+def old():
+    return spark.read.schema("id int").json("{pipeline.folder}/in")
+""",
+    )
+    file = pipeline.file("in/1.json", '{"id": 1}')
+    pipeline.file("in/2.json", '{"id": 2}')
+    assert pipeline.run(source).state == "COMPLETED"
+    file.unlink()
+    with pytest.raises(DefinitionError, match=r"flow 'old' runs once, and .*/in/1.json, which it read, is gone"):
+        pipeline.run(source, full_refresh=True)
+    assert pipeline.rows("t") == [(1,), (2,)]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -363,3 +364,44 @@ def inferred():
     assert typed == {"x": (1, {}), "y": (None, {"a": "foo", "_file_path": file}), "z": (None, {})}
     inferred = {b: (a, c) for a, b, c in pipeline.rows("inferred", "a", "b", "c")}
     assert inferred == {"x": (1, 1.5), "y": (None, 2.5), "z": (None, None)}
+
+
+def test_an_update_flow_gives_a_sink_what_changed(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "update.py",
+        f"""
+from pyspark import pipelines as dp
+@dp.foreach_batch_sink(name="mine")
+def handler(df, batch_id):
+    df.write.format("json").mode("append").save("{pipeline.folder}/json")
+@dp.update_flow(target="mine")
+def counts():
+    return spark.readStream.table("events").groupBy("k").count()
+""",
+    )
+    pipeline.given("events", EVENTS, COLUMNS)
+    pipeline.run(source)
+    pipeline.given("events", [(5, "a", 7, "y")], COLUMNS)
+    assert pipeline.run(source).state == "COMPLETED"
+    sent = pipeline.spark.read.json(f"{pipeline.folder}/json").collect()
+    assert sorted((row.k, row["count"]) for row in sent) == [("a", 2), ("a", 3), ("b", 2)]
+
+
+def test_a_continuous_update_goes_on_with_what_is_new_until_it_is_cancelled(pipeline: PipelineTester) -> None:
+    source = pipeline.file("medallion.py", MEDALLION)
+    pipeline.given("events", EVENTS, COLUMNS)
+    cancelled, written = threading.Event(), []
+
+    def hear(event: dict[str, Any]) -> None:
+        if event["level"] == "METRICS" and event["origin"]["flow_name"] == "gold":
+            written.append(pipeline.rows("gold"))
+            if len(written) == 1:
+                pipeline.given("events", [(5, "a", 7, "y")], COLUMNS)
+            else:
+                cancelled.set()
+
+    result = pipeline.run(source, listener=hear, cancelled=cancelled, continuous=True)
+    assert result.state == "CANCELED"
+    assert written == [[("a", 5), ("b", 200)], [("a", 12), ("b", 200)]]
+    said = [event["details"]["flow_progress"]["status"] for event in pipeline.log("flow_progress")]
+    assert said.count("COMPLETED") == 3  # of the first pass; later ones are not told

@@ -104,3 +104,42 @@ APPLY CHANGES INTO e FROM STREAM(c) KEYS (x);
         "wrong.sql:6: AUTO CDC: sequence_by is missing",
     ):
         assert expected in text
+
+
+def test_snapshots_are_compared(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "snapshots.sql",
+        """CREATE STREAMING TABLE named;
+AUTO CDC INTO named FROM SNAPSHOT state KEYS (id);
+CREATE STREAMING TABLE versions;
+CREATE FLOW f AS AUTO CDC INTO versions FROM SNAPSHOT (SELECT * FROM state WHERE id > 1)
+KEYS (id) STORED AS SCD TYPE 2 TRACK HISTORY ON * EXCEPT (note);""",
+    )
+    for row in ((1, "a", "x"), (2, "b", "x")):
+        pipeline.given("state", [row], "id int, v string, note string")
+    pipeline.run(sql)
+    pipeline.spark.sql(f"UPDATE delta.`{pipeline.path('state')}` SET v = 'c', note = 'y' WHERE id = 2")
+    result = pipeline.run(sql)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("named") == [(1, "a", "x"), (2, "c", "y")]
+    assert pipeline.rows("versions") == [(2, "b", "x", 0, 1), (2, "c", "y", 1, None)]
+
+
+def test_what_is_not_read_of_snapshots_is_said(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "snapshots.sql",
+        """CREATE STREAMING TABLE t;
+AUTO CDC INTO t FROM SNAPSHOT (SELECT 1 AS id) WITH VERSION (SELECT 1) KEYS (id);
+AUTO CDC INTO t FROM SNAPSHOT s KEYS (id) SEQUENCE BY id;
+CREATE FLOW a AS AUTO CDC INTO t FROM STREAM(s) KEYS (id) SEQUENCE BY id;
+CREATE FLOW b AS AUTO CDC INTO t FROM SNAPSHOT s KEYS (id);
+""",
+    )
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(sql)
+    for expected in (
+        "snapshots.sql:2: WITH VERSION of a snapshot is not read here",
+        "snapshots.sql:3: AUTO CDC FROM SNAPSHOT: cannot read 'SEQUENCE BY id …'",
+        "snapshots.sql:5: 't' is the target of changes and of snapshots, which exclude each other",
+    ):
+        assert expected in str(caught.value)

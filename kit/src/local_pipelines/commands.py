@@ -85,7 +85,7 @@ def _update(arguments: argparse.Namespace, *, validate_only: bool) -> int:
         source = sources.find(arguments.source)
         parameters = _parameters(arguments.set)
         if source.continuous and not validate_only:
-            print("`continuous` is not followed here: this is one triggered update", file=sys.stderr)
+            print("the pipeline is continuous: it goes on with what is new until Ctrl-C", file=sys.stderr)
         result = _run(arguments, source, parameters, validate_only=validate_only)
     except DefinitionError as error:
         problems = [
@@ -126,6 +126,7 @@ def _run(
         full_refresh=full == EVERYTHING if full in (None, EVERYTHING) else _names(full),
         refresh=_names(getattr(arguments, "refresh", None)),
         validate_only=validate_only,
+        continuous=source.continuous,
         listener=None if validate_only else _say,
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,63 +23,14 @@ from local_pipelines.declaring.python_source import importing_from, reason_of
 from local_pipelines.errors import DefinitionError, PipelineError, redacted, redactor
 from local_pipelines.flows import reads
 from local_pipelines.flows.expectations import Counts
-from local_pipelines.flows.results import Result
+from local_pipelines.flows.results import Result, UpdateResult
 from local_pipelines.flows.runner import FlowRunner
 from local_pipelines.log.event_log import EventLog
 from local_pipelines.storage import Storage
 
 PARALLEL = 4
+PAUSE, BATCH_PAUSE = 1.0, 60.0  # seconds between two passes of a continuous update, of streams and of batches
 QUIETER = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")  # pyspark's: 7 kB of JSON for each analysis error
-
-
-@dataclass
-class UpdateResult:
-    """What an update did.
-
-    Attributes:
-        update_id: Its identifier, which the log's events carry.
-        state: ``COMPLETED``, ``FAILED`` or ``CANCELED``.
-        error: Why it failed.
-        flows: Status by name: COMPLETED, FAILED, SKIPPED, EXCLUDED, STOPPED.
-        errors: Reason by name of a failed flow.
-        counts: Rows by dataset.
-        upserted: Rows inserted or updated by AUTO CDC, by dataset.
-        deleted: Rows deleted by AUTO CDC, by dataset.
-        analysis: What the pipeline would do, where it could be analysed.
-        definitions: What was declared.
-    """
-
-    update_id: str
-    state: str = "COMPLETED"
-    error: str | None = None
-    flows: dict[str, str] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    counts: dict[str, Counts] = field(default_factory=dict)
-    upserted: dict[str, int] = field(default_factory=dict)
-    deleted: dict[str, int] = field(default_factory=dict)
-    analysis: Analysis | None = None
-    definitions: Definitions | None = None
-
-    def report(self) -> dict[str, Any]:
-        """Return it as ``--report`` writes it."""
-        datasets: dict[str, dict[str, Any]] = {}
-        for name, counts in self.counts.items():
-            rules = {rule: {"passed": n, "failed": counts.total - n} for rule, n in counts.passed.items()}
-            datasets[name] = {
-                "rows_written": self.upserted.get(name, counts.written),
-                "dropped_records": counts.dropped,
-                "expectations": rules,
-            }
-            if name in self.upserted:
-                datasets[name] |= {"upserted": self.upserted[name], "deleted": self.deleted[name]}
-        return {
-            "update_id": self.update_id,
-            "state": self.state,
-            "error": self.error,
-            "flows": self.flows,
-            "errors": self.errors,
-            "datasets": datasets,
-        }
 
 
 def run_update(  # noqa: PLR0913  # the options of an update, each with a default
@@ -92,6 +43,7 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
     full_refresh: bool | Sequence[str] = False,
     refresh: Sequence[str] = (),
     validate_only: bool = False,
+    continuous: bool = False,
     update_id: str | None = None,
     listener: Callable[[dict[str, Any]], None] | None = None,
     cancelled: threading.Event | None = None,
@@ -108,6 +60,7 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
         full_refresh: Clear and recompute everything, or the datasets of these names.
         refresh: Update these datasets alone.
         validate_only: Find every mistake, write nothing.
+        continuous: Go on with what is new until `cancelled` is set, Ctrl-C comes, or a flow fails.
         update_id: Of the update; a new one by default.
         listener: Gets each event of the log as it happens.
         cancelled: Once set, the update ends as ``CANCELED``; so it does by Ctrl-C.
@@ -135,11 +88,12 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
             place.finish_resets()
         selection = Selection.read(definitions, full_refresh, refresh)
         analysis = analyse(definitions, spark, place, found.files, selection.reset)
-        selection.check(analysis)
+        selection.check(analysis, place)
         result.analysis, result.definitions = analysis, definitions
         if validate_only:
             return result
-        _Update(definitions, analysis, selection, spark, place, result, listener, cancelled, hide).run()
+        update = _Update(definitions, analysis, selection, spark, place, result, listener, cancelled, hide)
+        update.run(continuous=continuous)
     return result
 
 
@@ -202,9 +156,11 @@ class _Update:
         self._hide = hide
         self._log = EventLog(storage, origin, hooks, hide)
         self._adding = threading.Lock()
+        self._again = False
+        self._moved: set[str] = set()  # datasets that were written to in this pass of a continuous update
         self._runner = FlowRunner(definitions, analysis, spark, storage, self._progress)
 
-    def run(self) -> None:
+    def run(self, *, continuous: bool) -> None:
         self._log.write("create_update", f"Update {self._result.update_id[:6]} started", {"cause": "USER_ACTION"})
         self._state("INITIALIZING")
         self._describe()
@@ -216,7 +172,9 @@ class _Update:
                 self._storage.reset(self._definitions.datasets[name])
         self._state("SETTING_UP_TABLES")
         self._state("RUNNING")
-        self._run_flows()
+        self._run_flows(self._analysis.writing())
+        if continuous:
+            self._go_on()
         if self._cancelled.is_set():
             self._result.state = "CANCELED"
         elif "FAILED" in self._result.flows.values():
@@ -255,8 +213,30 @@ class _Update:
     def _names(self, plan: FlowPlan) -> dict[str, str]:
         return {"flow_name": plan.flow.name, "dataset_name": self._output(plan)}
 
-    def _run_flows(self) -> None:
-        waiting = {plan.flow.name: plan for plan in self._analysis.writing()}
+    def _go_on(self) -> None:
+        """Run what has something to do again and again; the log says what they wrote, not that they looked."""
+        flows = [plan for plan in self._analysis.writing() if self._selection.includes(plan.flow.target)]
+        last_batches, self._again = time.monotonic(), True
+        while "FAILED" not in self._result.flows.values():
+            try:
+                if self._cancelled.wait(PAUSE):
+                    return
+            except KeyboardInterrupt:
+                self._cancelled.set()
+            self._moved.clear()
+            self._run_flows([plan for plan in flows if plan.streaming])
+            is_due = time.monotonic() - last_batches > BATCH_PAUSE
+            last_batches = time.monotonic() if is_due else last_batches
+            batches = []
+            for plan in flows:
+                read = {dataset.said for dataset, _ in self._analysis.tables_read(plan.flow.name)}
+                if not plan.streaming and (is_due or read & self._moved):
+                    batches.append(plan)
+                    self._moved.add(self._output(plan))  # for the batches that read it
+            self._run_flows(batches)
+
+    def _run_flows(self, plans: Sequence[FlowPlan]) -> None:
+        waiting = {plan.flow.name: plan for plan in plans}
         for name, plan in list(waiting.items()):
             if not self._selection.includes(plan.flow.target):
                 self._status(plan, "EXCLUDED")
@@ -326,6 +306,8 @@ class _Update:
     def _status(self, plan: FlowPlan, status: str, error: str | None = None) -> None:
         if status in ("COMPLETED", "FAILED", "SKIPPED", "EXCLUDED", "STOPPED"):
             self._result.flows[plan.flow.name] = status
+        if self._again and status not in ("FAILED", "SKIPPED", "STOPPED"):
+            return
         level = "ERROR" if status == "FAILED" else "WARN" if status == "SKIPPED" else "INFO"
         message = f"Flow '{plan.flow.name}' is {status}"
         self._log.write("flow_progress", message, {"status": status}, level=level, error=error, **self._names(plan))
@@ -350,6 +332,7 @@ class _Update:
             "data_quality": {"dropped_records": dropped, "expectations": expectations},
         }
         with self._adding:
+            self._moved.add(output)
             for name, counts in result.counts.items():
                 self._result.counts.setdefault(name, Counts()).add(dataclasses.replace(counts))
             if result.upserted is not None:

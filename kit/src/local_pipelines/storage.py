@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 from pyspark.sql import DataFrame, SparkSession
@@ -72,9 +73,17 @@ class FlowState:
         """Whether a `once` flow has run."""
         return (self.folder / "once").exists()
 
-    def set_done_once(self) -> None:
-        """Remember that a `once` flow has run."""
-        write_whole(self.folder / "once", "")
+    def set_done_once(self, frame: DataFrame) -> None:
+        """Remember that a `once` flow has run, and which files it read; those of Delta tables are not its own."""
+        files = [url2pathname(urlsplit(file).path) for file in frame.inputFiles() if file.startswith("file:")]
+        own = [file for file in files if not any((folder / "_delta_log").is_dir() for folder in Path(file).parents)]
+        write_whole(self.folder / "once", json.dumps(own))
+
+    def files_gone(self) -> list[str]:
+        """Return the files that a `once` flow read and that are not there any more."""
+        file = self.folder / "once"
+        read = json.loads(file.read_text(encoding="utf-8") or "[]") if file.exists() else []
+        return [path for path in read if not Path(path).exists()]
 
     def was_started(self, batch: int) -> bool:
         """Whether the micro-batch was begun by an earlier run of the query and not finished."""

@@ -20,7 +20,7 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType, Tim
 from local_pipelines.analysis.schema_checks import rule_problems, schema_problems
 from local_pipelines.analysis.schemas import Declared, declared_of, merged, nullable
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
-from local_pipelines.cdc.target import check_source, target_schema
+from local_pipelines.cdc.target import check_source, replace_problems, target_schema
 from local_pipelines.declaring.model import Dataset, Definitions, Flow, Kind, TableName
 from local_pipelines.declaring.python_source import place_of, reason_of
 from local_pipelines.errors import DefinitionError, Place, Problem
@@ -230,6 +230,9 @@ class _Analyser:
 
     def _schema_of(self, plan: FlowPlan) -> StructType:
         spec = plan.flow.cdc
+        if plan.flow.replace is not None:
+            for message in replace_problems(plan.flow.replace, plan.frame):
+                self.note(f"flow '{plan.flow.name}': {message}", plan.flow.place)
         if spec is None:
             return plan.frame.schema
         if isinstance(spec, SnapshotSpec) and plan.flow.target not in self._full_refresh:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from local_pipelines.analysis.analyse import Analysis, FlowPlan
 from local_pipelines.declaring.model import Definitions, Kind, TableName
 from local_pipelines.errors import DefinitionError, Problem, suggestion
+from local_pipelines.storage import Storage
 
+SHOWN = 5  # files that are gone
 _settings = threading.Lock()  # Spark's settings are the whole session's
 
 
@@ -69,8 +71,8 @@ class Selection:
         """Whether flows into a target run."""
         return self.chosen is None or target in self.chosen
 
-    def check(self, analysis: Analysis) -> None:
-        """Refuse to clear a table that another one, which is not cleared, reads as a stream.
+    def check(self, analysis: Analysis, storage: Storage) -> None:
+        """Refuse to clear a table that cannot be refilled, or that another one, not cleared, reads as a stream.
 
         Raises:
             DefinitionError: With every such table.
@@ -78,6 +80,13 @@ class Selection:
         problems = []
         for plan in analysis.writing():
             target = plan.flow.target
+            if plan.flow.once and target in self.reset and storage.has_flow(plan.flow):
+                for file in storage.flow(plan.flow).files_gone()[:SHOWN]:
+                    message = (
+                        f"flow '{plan.flow.name}' runs once, and {file}, which it read, is gone: its rows would be"
+                    )
+                    remedy = "lost by a full refresh; bring the file back, or set pipelines.reset.allowed=false"
+                    problems.append(Problem(f"{message} {remedy}", plan.flow.place))
             if isinstance(target, str) or target in self.reset or not analysis.is_stream(plan.flow.name):
                 continue
             said = analysis.datasets[target].dataset.said

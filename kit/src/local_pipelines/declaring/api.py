@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql.types import StructType
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
-from local_pipelines.declaring.model import Action, Dataset, Expectation, Flow, Kind, Sink
+from local_pipelines.declaring.model import Action, Dataset, Expectation, Flow, Kind, ReplaceSpec, Sink
 from local_pipelines.declaring.registry import calling_place, current, rules_of, view_name
 from local_pipelines.errors import PipelineError, suggestion
 from local_pipelines.flows import reads
@@ -235,6 +235,46 @@ def append_flow(
         current().add_flow(Flow(name or function.__name__, target, function, calling_place(), bool(once), conf))
 
     return _decorate("append_flow", None, register)
+
+
+@checked
+def update_flow(
+    target: str,
+    name: str | None = None,
+    comment: str | None = None,  # noqa: ARG001
+    spark_conf: Mapping[str, str] | None = None,
+) -> Any:
+    """Declare a flow that gives a sink the rows that each micro-batch changed: aggregates without a watermark, too."""
+
+    def register(function: Callable[..., Any]) -> None:
+        flow = Flow(name or function.__name__, target, function, calling_place(), output_mode="update")
+        flow.spark_conf = _texts("update_flow", "spark_conf", spark_conf)
+        current().add_flow(flow)
+
+    return _decorate("update_flow", None, register)
+
+
+@checked
+def replace_flow(
+    target: str,
+    replace_using: Sequence[str],
+    sequence_by: str | Column,
+    name: str | None = None,
+    comment: str | None = None,  # noqa: ARG001
+    spark_conf: Mapping[str, str] | None = None,
+) -> Any:
+    """Declare a flow of partial snapshots: its rows replace those of the same keys in a streaming table."""
+    keys = _names("replace_flow", "replace_using", replace_using)
+    if not keys or len(set(keys)) < len(keys):
+        current().problem(f"replace_flow: replace_using must name columns, each once, not {replace_using!r}")
+
+    def register(function: Callable[..., Any]) -> None:
+        conf = _texts("replace_flow", "spark_conf", spark_conf)
+        flow = Flow(name or function.__name__, target, function, calling_place(), spark_conf=conf)
+        flow.replace = ReplaceSpec(keys, sequence_by)
+        current().add_flow(flow)
+
+    return _decorate("replace_flow", None, register)
 
 
 @checked

@@ -125,6 +125,19 @@ class Dataset:
         return str(self.properties.get("pipelines.reset.allowed", "true")).lower() != "false"
 
 
+@dataclass(frozen=True)
+class ReplaceSpec:
+    """How a replace flow's rows take the place of others.
+
+    Attributes:
+        keys: Columns whose values name the rows that are replaced.
+        sequence_by: Orders the rows of a key: the highest stay, and none below what the target has.
+    """
+
+    keys: tuple[str, ...]
+    sequence_by: str | Column
+
+
 @dataclass
 class Flow:
     """A query that writes to a dataset or sink; its name is its checkpoint's identity.
@@ -137,6 +150,8 @@ class Flow:
         once: Runs once over a batch query, and again after a full refresh.
         spark_conf: Settings while it runs.
         cdc: What an AUTO CDC flow does with its source's rows.
+        replace: What a replace flow does with its rows.
+        output_mode: Of Spark's stream into a sink: ``append``, or ``update`` for an update flow.
     """
 
     name: str
@@ -146,6 +161,8 @@ class Flow:
     once: bool = False
     spark_conf: Mapping[str, str] = field(default_factory=dict)
     cdc: Any = None
+    replace: ReplaceSpec | None = None
+    output_mode: str = "append"
 
 
 @dataclass

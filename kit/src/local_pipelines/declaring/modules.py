@@ -44,6 +44,8 @@ NAMES: dict[str, Callable[..., Any]] = {
             api.materialized_view,
             api.temporary_view,
             api.append_flow,
+            api.update_flow,
+            api.replace_flow,
             api.create_streaming_table,
             api.create_sink,
             api.foreach_batch_sink,

@@ -101,16 +101,28 @@ class Registry:
 
     def _check_targets(self) -> None:
         known = [dataset.said for dataset in self.definitions.datasets.values()]
-        for flow in self.definitions.flows.values():
+        flows = self.definitions.flows
+        for flow in flows.values():
             if isinstance(flow.target, str):
                 self._resolve_target(flow, flow.target, known)
-        targets = {flow.target for flow in self.definitions.flows.values()}
+        targets = {flow.target for flow in flows.values()}
         for dataset in self.definitions.datasets.values():
+            kinds = {
+                type(flow.cdc).__name__: flow for flow in flows.values() if flow.target == dataset.name and flow.cdc
+            }
+            if len(kinds) > 1:
+                message = f"'{dataset.said}' is the target of changes and of snapshots, which exclude each other"
+                self.problem(message, kinds["SnapshotSpec"].place)
             if dataset.name not in targets and not self.problems:
                 self.problem(f"no flow writes to '{dataset.said}'", dataset.place)
 
     def _resolve_target(self, flow: Flow, target: str, known: list[str]) -> None:
-        if target in self.definitions.sinks:
+        sink = self.definitions.sinks.get(target)
+        if flow.output_mode == "update" and (sink is None or sink.format == "delta"):
+            what = f"the Delta sink '{target}'" if sink else f"'{target}'"
+            self.problem(f"update_flow '{flow.name}' cannot write to {what}: it takes a sink, not of Delta", flow.place)
+            return
+        if sink is not None:
             return
         dataset = self.definitions.find(target)
         if dataset is None:
@@ -123,6 +135,7 @@ class Registry:
 
 
 _registry: ContextVar[Registry | None] = ContextVar("registry", default=None)
+_place: ContextVar[Place | None] = ContextVar("place", default=None)
 
 
 def current() -> Registry:
@@ -151,8 +164,20 @@ def collecting(registry: Registry) -> Iterator[None]:
         _registry.reset(token)
 
 
+@contextmanager
+def declared_at(place: Place) -> Iterator[None]:
+    """Let what this block declares stand at a place that is no code."""
+    token = _place.set(place)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
 def calling_place() -> Place | None:
     """Return where the user's code is that called us."""
+    if _place.get() is not None:
+        return _place.get()
     frame = sys._getframe(1)
     while frame is not None:
         if not frame.f_code.co_filename.startswith(NOT_THE_USERS) and "contextlib" not in frame.f_code.co_filename:

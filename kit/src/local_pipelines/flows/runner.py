@@ -106,6 +106,11 @@ class FlowRunner:
 
             with lock:
                 run_cdc(self, plan, dataset) if isinstance(flow.cdc, CdcSpec) else run_snapshots(self, plan, dataset)
+        elif flow.replace is not None:
+            from local_pipelines.cdc.replacing import run_replacing
+
+            with lock:
+                run_replacing(self, plan, dataset)
         elif dataset.kind is Kind.MATERIALIZED_VIEW:
             self._replace(plan, dataset)
         elif flow.once:
@@ -152,7 +157,8 @@ class FlowRunner:
             return
         self.make_table(dataset)
         meter = Meter(plan.flow.name, stream=False)
-        frame = meter.enforce(self.query(plan, meter), dataset)
+        query = self.query(plan, meter)
+        frame = meter.enforce(query, dataset)
         mark = f"{MARK}:{state.uid}:once"
         if self.committed(self.storage.table(dataset), mark) is None:
             writer = frame.write.format("delta").mode("append").option("mergeSchema", "true")
@@ -160,7 +166,7 @@ class FlowRunner:
         else:
             frame.write.format("noop").mode("overwrite").save()  # a kill lost the counts, not the rows
         self.progress(plan, f"{state.uid}/once", Result(meter.counts()))
-        state.set_done_once()
+        state.set_done_once(query)
 
     def committed(self, path: str, mark: str) -> dict[str, str] | None:
         """Return the metrics of the commit with this user metadata, or nothing when there is none."""
@@ -229,13 +235,14 @@ class FlowRunner:
         target = Dataset(self.definitions.table_name("sink"), sink.name, Kind.STREAMING_TABLE, sink.place)
         frame = meter.enforce(self.query(plan, meter), target)
         writer = frame.writeStream.option("checkpointLocation", str(state.checkpoint)).trigger(availableNow=True)
+        writer = writer.outputMode(plan.flow.output_mode)
         if sink.handler is not None:
             query = writer.foreachBatch(sink.handler).start()
         else:
             options = dict(sink.options)
             if "tableName" in options:
                 options["path"] = self.storage.published(self.definitions.table_name(options.pop("tableName")))
-            query = writer.format(str(sink.format)).options(**options).outputMode("append").start()
+            query = writer.format(str(sink.format)).options(**options).start()
         self._drain(query)
         for progress in query.recentProgress:
             metrics = {label: row.asDict() for label, row in progress.observedMetrics.items()}

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from local_pipelines.cdc.declaration import CdcSpec
+from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.declaring.model import Dataset, Flow, Kind
 from local_pipelines.declaring.registry import Registry, view_name
 from local_pipelines.errors import PipelineError, Place, Problem
@@ -179,14 +179,22 @@ class _Statements:
             cursor.need(None, "INTO")
             target = cursor.name()
         cursor.need(None, "FROM")
-        source = cursor.source()
+        snapshot = cursor.take("SNAPSHOT")
+        text = cursor.parenthesised() if snapshot and cursor.is_list() else None
+        source = cursor.source() if text is None else "the query"
+        if snapshot and cursor.take("WITH", "VERSION"):
+            remedy = "Write it in Python: dp.create_auto_cdc_from_snapshot_flow with a function as its source."
+            raise PipelineError("WITH VERSION of a snapshot is not read here", remedy=remedy)
         given |= {"target": target, "source": source, "stored_as_scd_type": "1", "ignore_null_updates": False}
         while not cursor.at_end():
+            if snapshot and cursor.next_words(1).upper().split()[0] not in OF_SNAPSHOTS:
+                raise PipelineError(f"AUTO CDC FROM SNAPSHOT: cannot read '{cursor.next_words(3)} …'")
             self._cdc_clause(cursor, given)
-        spec, problems = CdcSpec.read(given)
+        spec, problems = (SnapshotSpec if snapshot else CdcSpec).read(given)
         self._registry.problems += [Problem(f"AUTO CDC: {problem}", place) for problem in problems]
         if spec is not None:
-            query = functools.partial(reads.table, source, stream=not once)
+            stream = not once and not snapshot
+            query = self._query(text) if text else functools.partial(reads.table, source, stream=stream)
             self._registry.add_flow(Flow(name or target, target, query, place, once, cdc=spec))
 
     @staticmethod
@@ -214,6 +222,7 @@ class _Statements:
             raise PipelineError(f"AUTO CDC: cannot read '{cursor.next_words(3)} …'")
 
 
+OF_SNAPSHOTS = ("KEYS", "STORED", "TRACK")
 CDC_ARGUMENTS = (
     *("target", "source", "keys", "sequence_by", "where", "ignore_null_updates", "apply_as_deletes"),
     *("apply_as_truncates", "column_list", "except_column_list", "stored_as_scd_type", "track_history_column_list"),
