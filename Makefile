@@ -12,7 +12,7 @@ LONG ?= tests/long
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline stream rehearse test test-long test-17.3-lts check bench docs wheel clean
+.PHONY: help setup run pipeline stream watch rehearse test test-long test-17.3-lts check bench docs wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9._-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ pipeline: setup ## the sample pipeline: hub -> bronze -> silver -> gold, twice, 
 stream: setup ## the same without an end: Ctrl-C finishes the running batch and stops
 	@$(BIN)/devkit hub up
 	@$(BIN)/python src/streaming_job.py
+
+watch: setup ## the job on a sample of the hub, again at every save: rows, columns and rejects, before and after
+	@$(BIN)/devkit hub up
+	@$(BIN)/devkit hub send --generate 500 --malformed 0.02
+	@$(BIN)/devkit watch
 
 rehearse: setup ## a whole deployment on a workspace of this machine: plan, apply, run, change, prune, destroy
 	@$(BIN)/devkit rehearse

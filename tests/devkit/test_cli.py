@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,24 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"devkit {__version__}\n"
+
+
+def test_bash_completes_verbs_options_choices_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "devkit.sh").write_text(capsys.readouterr().out)
+    (tmp_path / "events.ndjson").touch()
+
+    def completed(*words: str) -> list[str]:
+        line = f"COMP_WORDS=({' '.join(map(repr, words))}); COMP_CWORD={len(words) - 1}; _shtab_devkit"
+        script = (
+            f'shopt -s progcomp; . ./devkit.sh; {line} devkit {words[-1]!r} {words[-2]!r}; echo "${{COMPREPLY[@]}}"'
+        )
+        return subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout.split()
+
+    assert completed("devkit", "wa") == ["watch", "warm"]
+    assert completed("devkit", "watch", "--rec") == ["--recording"]
+    assert completed("devkit", "env", "--spark", "w") == ["warm"]
+    assert "pipeline" in completed("devkit", "p"), "verbs of other packages"
+    assert completed("devkit", "hub", "send", "ev") == ["events.ndjson"]

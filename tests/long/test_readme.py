@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from devkit.spark.connect_server import ConnectServer
 from tests.documentation.blocks import Block, blocks
 from tests.project import ROOT, copy_project
 
@@ -19,6 +21,7 @@ SHOWN = {  # what the output of a command must hold: regular expressions
     "make run": ("events", "rejected"),
     "--malformed 1.0": ("truncated",),
     "devkit tables data/orders": (r"19\.98", r"customer\.id"),
+    "devkit watch --once": ("worth", "1 of 2 events rejected: lossy_number 1"),
     "--explain-config": (r"\{\{secrets/local-hub/connection-string\}\}",),
     "make pipeline": (
         "(?s)the first update.*is COMPLETED.*the second update.*is COMPLETED",
@@ -42,11 +45,14 @@ SHOWN = {  # what the output of a command must hold: regular expressions
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy beside the environment that `make setup` has made; times are kept, so that make sees it is up to date."""
     folder = copy_project(tmp_path_factory.mktemp("readme"))
     (folder / ".venv").symlink_to(ROOT / ".venv")
-    return folder
+    was_running = ConnectServer.shared().state()
+    yield folder
+    if was_running is None:
+        ConnectServer.shared().stop()
 
 
 def run(command: str, project: Path) -> str:

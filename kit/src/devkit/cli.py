@@ -25,6 +25,8 @@ ENTRY_POINT_GROUP = "devkit.commands"
 COMMANDS: dict[str, tuple[str, str]] = {
     "hub": ("devkit.hub.commands", "run a local event hub, send and generate events"),
     "tables": ("devkit.project.tables", "show what a job has written: counts, newest rows, reasons for rejection"),
+    "watch": ("devkit.project.watch_command", "run the job on a sample at every save, and show what changed"),
+    "init": ("devkit.project.init", "write a new project of one's own: a job or a pipeline, with its tests"),
     "checkpoint": (
         "devkit.project.checkpoint_command",
         "show how far a checkpoint and its tables have come, or repair them",
@@ -34,10 +36,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deploy": ("devkit.deploy.commands", "plan and apply what is declared in configuration/deploy to a workspace"),
     "api": ("devkit.deploy.api_command", "call a workspace's REST API: METHOD PATH [JSON]"),
     "schema": ("devkit.project.schema_commands", "infer a schema from samples, or show one in another form"),
+    "doctor": ("devkit.project.doctor", "look whether this machine and project can run the job; status 1 if not"),
     "config": ("devkit.project.config_command", "write the sample configuration and README's table of options"),
-    "runtime": ("devkit.spark.runtime_command", "list the Databricks Runtimes that local Spark can mirror"),
+    "runtime": (
+        "devkit.spark.runtime_command",
+        "list, show or use a Databricks Runtime here, and compare one with a cluster",
+    ),
     "jars": ("devkit.spark.jars_command", "fetch, verify or lock the jars of a runtime"),
     "warm": ("devkit.spark.warm_up", "prepare the archive that lets Spark start in a third of the time"),
+    "completion": ("devkit.project.completion", "print what lets bash or zsh complete verbs and options"),
     "env": ("devkit.spark.environment_command", "print the shell variables that a plain spark-submit or pyspark needs"),
 }
 
@@ -65,8 +72,13 @@ def commands() -> dict[str, tuple[str, str]]:
     return {**COMMANDS, **{verb: command for commands in added for verb, command in commands.items()}}
 
 
-def build_parser(wanted: str | None) -> argparse.ArgumentParser:
-    """Build the parser of all verbs, with the arguments of the wanted one: no other verb's module is imported."""
+def build_parser(wanted: str | None, *, whole: bool = False) -> argparse.ArgumentParser:
+    """Build the parser of all verbs, with the arguments of the wanted one: no other verb's module is imported.
+
+    Args:
+        wanted: The verb.
+        whole: Whether to declare the arguments of every verb.
+    """
     parser = Parser(
         prog="devkit", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -74,7 +86,7 @@ def build_parser(wanted: str | None) -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, (module, summary) in commands().items():
         verb_parser = verbs.add_parser(verb, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        if verb == wanted:
+        if whole or verb == wanted:
             importlib.import_module(module).add_arguments(verb_parser)
     return parser
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pyspark.errors import AnalysisException, PySparkException
 
+from spark_utils.errors import SparkUtilsError
 from spark_utils.redaction import mask_credentials
 
 _LONGEST = 600  # characters
@@ -84,19 +85,31 @@ def root_cause(failure: BaseException) -> str:
     return _sentence(python[-1]) if python else failure_sentence(failure)
 
 
+def error_line(failure: BaseException) -> str:
+    """Return an error as one line that begins with the user's own file and line, where it came from one."""
+    place, kind = users_line(failure), type(failure).__name__
+    said = failure.msg if isinstance(failure, SyntaxError) else str(failure)
+    if not isinstance(failure, SparkUtilsError | SyntaxError):
+        said = root_cause(failure)
+    return f"{f'{place}: ' if place else ''}{kind}: {said}"
+
+
 def users_line(failure: BaseException) -> str | None:
     """Return ``FILE:LINE`` of the user's own code that a failure came from, or None when it came from elsewhere.
 
-    Asked in turn: Spark's query context (which knows where a column was named, though it is resolved much later), the
-    frames of a Python function that ran in a worker or a batch, and the exception's own trace below this library.
+    Asked in turn: the compiler, Spark's query context (which knows where a column was named, though it is resolved much
+    later), the frames of a Python function that ran in a worker or a batch, and the exception's own trace, below this
+    library where it came by it.
     """
+    if isinstance(failure, SyntaxError):
+        return _place(failure.filename or "<", str(failure.lineno))
     found = _CALLED_FROM.findall(str(failure)) + _PYTHON_FRAME.findall(str(failure))
     context = failure.getQueryContext() if isinstance(failure, PySparkException) else []
     places = [_place(*site.rsplit(":", 1)) for site in map(_call_site, context or []) if ":" in site]
     places += [_place(*each) for each in reversed(found)]
     frames = [(frame.filename, str(frame.lineno)) for frame in traceback.extract_tb(failure.__traceback__)]
     ours = [number for number, (file, _) in enumerate(frames) if file.startswith(_OUR_FOLDER)]
-    places += [_place(*each) for each in reversed(frames[ours[0] + 1 :] if ours else [])]
+    places += [_place(*each) for each in reversed(frames[ours[0] + 1 :] if ours else frames)]
     return next(filter(None, places), None)
 
 

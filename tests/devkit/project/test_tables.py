@@ -9,7 +9,7 @@ from pyspark.sql import Row
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 from rich.console import Console
 
-from devkit.project.tables import print_rows
+from devkit.project.tables import new_columns_first, print_rows
 from spark_utils.streaming_utils.preview import Preview
 
 NAMES = [f"column_{number}" for number in range(12)]
@@ -46,3 +46,16 @@ def test_what_a_body_holds_is_text(way: dict[str, bool]) -> None:
     assert "\x1b" not in printed(**way)
     if way:
         assert "[red]x" in printed(**way)
+
+
+def test_a_long_cell_leaves_room_for_the_other_columns() -> None:
+    schema = StructType([StructField("body", StringType()), StructField("reason", StringType())])
+    text = io.StringIO()
+    preview = Preview(schema, [Row(BODY * 10, "truncated")])
+    print_rows(Console(file=text, width=70), preview, wide=False, vertical=False)
+    assert "truncated" in text.getvalue()
+
+
+def test_what_a_transformation_added_stands_first() -> None:
+    assert new_columns_first(["a", "offset", "headers", "mine"]) == ["mine", "a", "offset", "headers"]
+    assert new_columns_first(["reason", "offset"]) == ["reason", "offset"]

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from spark_utils.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql.types import StructField
     from rich.console import Console
+    from rich.text import Text
 
     from spark_utils.streaming_utils.preview import Preview
 
@@ -57,7 +61,7 @@ def show_tables(arguments: argparse.Namespace) -> int:
     for name, frame in frames.items():
         console.print(f"{output / name}: {frame.count():,} rows", markup=False, style="bold")
         newest = frame.orderBy("enqueued_time", ascending=False) if "enqueued_time" in frame.columns else frame
-        if shown := [column for column in columns if column in frame.columns] or [*frame.columns]:
+        if shown := [column for column in columns if column in frame.columns] or new_columns_first(frame.columns):
             preview = preview_stream(newest.select(shown), rows=arguments.rows)
             print_rows(console, preview, wide=arguments.wide, vertical=arguments.vertical)
         if name == "rejected":
@@ -67,36 +71,73 @@ def show_tables(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def new_columns_first(names: Sequence[str]) -> list[str]:
+    """Put what a transformation added first: the columns behind `headers`, the last that an event comes with."""
+    start = names.index("headers") + 1 if "headers" in names else 0
+    return [*names[start:], *names[:start]]
+
+
 def print_rows(console: Console, preview: Preview, *, wide: bool, vertical: bool) -> None:
-    """Print the rows of a preview as a table as wide as the terminal.
+    """Print the rows of a preview as a table as wide as the terminal, and its summary."""
+    cells = [[(None, text) for text in row] for row in preview.cells()]
+    print_cells(console, preview.schema.fields, cells, wide=wide, vertical=vertical)
+    console.print(preview.summary(), markup=False, style="dim")
+
+
+def print_cells(
+    console: Console,
+    fields: Sequence[StructField],
+    rows: Sequence[Sequence[tuple[str | None, str]]],
+    *,
+    wide: bool = False,
+    vertical: bool = False,
+) -> None:
+    """Print cells as a table as wide as the terminal.
 
     Columns that do not fit are left out and named; `wide` shows them all, `vertical` a list for each row.
+
+    Args:
+        console: Where to print.
+        fields: A field for each column.
+        rows: The cells of each row: the text before, where it was another, and the text.
+        wide: Whether to print wider than the terminal.
+        vertical: Whether to print a list.
     """
     from rich.table import Table
     from rich.text import Text
 
     from spark_utils.streaming_utils.preview import type_name, visible
 
+    width = console.width
     if wide:
         console.width = WIDEST
-    fields = preview.schema.fields
-    cells = [[visible(text) for text in row] for row in preview.cells()]
     if vertical:
-        for row in cells:
+        for row in rows:
             table = Table.grid(padding=(0, 2))
-            for field, text in zip(fields, row, strict=True):
-                table.add_row(Text(visible(field.name), style="bold"), Text(text))
+            for field, texts in zip(fields, row, strict=True):
+                table.add_row(Text(visible(field.name), style="bold"), _cell(*texts))
             console.print(table, "")
-    elif cells:
+    elif rows:
         fitting = len(fields) if wide else max(1, console.width // 14)
         table = Table(box=None, pad_edge=False, header_style="bold cyan")
         for field in fields[:fitting]:
             heading = Text(visible(field.name)).append(f"\n{type_name(field.dataType)}", style="dim not bold")
-            table.add_column(heading, no_wrap=True, overflow="ellipsis")
-        for row in cells:
-            table.add_row(*(Text(text, style="dim" if text == "null" else "") for text in row[:fitting]))
+            table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=8, max_width=None if wide else 40)
+        for row in rows:
+            table.add_row(*(_cell(*texts) for texts in row[:fitting]))
         console.print(table)
         if hidden := [visible(field.name) for field in fields[fitting:]]:
-            names = f"{len(hidden)} more columns (--wide, --vertical or --columns shows them): {', '.join(hidden)}"
+            names = f"{len(hidden)} more columns (--wide or --vertical shows them): {', '.join(hidden)}"
             console.print(names, markup=False, style="dim")
-    console.print(preview.summary(), markup=False, style="dim")
+    if wide:
+        console.width = width
+
+
+def _cell(before: str | None, text: str) -> Text:
+    from rich.text import Text
+
+    from spark_utils.streaming_utils.preview import visible
+
+    if before is None:
+        return Text(visible(text), style="dim" if text == "null" else "")
+    return Text(f"{visible(before)} → ", style="dim").append(visible(text), style="not dim bold yellow")

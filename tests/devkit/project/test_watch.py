@@ -1,0 +1,152 @@
+"""`devkit watch`: what an edit changes in rows, columns and rejects, and the line of a mistake."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from devkit.project.watch import Outcome, Watcher, row_changes, schema_changes
+from devkit.spark.connect_server import ConnectServer
+from tests.project import ROOT
+
+PATIENCE = 120.0  # seconds; a machine may be busy
+TRANSFORMATION = """\
+from pyspark.sql import functions as F
+
+
+@F.udf("bigint")
+def scaled(number):
+    return number * {factor}
+
+
+def transform(events):
+    return events.withColumn("scaled", scaled("a")){more}
+"""
+CONFIGURATION = """\
+source = files
+source-path = events.ndjson
+schema = schema.ddl
+output-path = out
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A job of one's own: three good events and a broken one."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "configuration").mkdir()
+    shutil.copy(ROOT / "src" / "streaming_job.py", tmp_path / "src")
+    (tmp_path / "configuration" / "run_args_streaming.conf").write_text(CONFIGURATION)
+    (tmp_path / "schema.ddl").write_text("a BIGINT")
+    (tmp_path / "events.ndjson").write_text('{"a": 1}\n{"a": 2}\n{"a": 3}\n{\n')
+    write(tmp_path, 10)
+    monkeypatch.chdir(tmp_path)
+    before = {name: module for name, module in sys.modules.items() if name == "transformation"}
+    yield tmp_path
+    sys.modules.pop("transformation", None)
+    sys.modules.update(before)
+
+
+def write(project: Path, factor: object, more: str = "") -> None:
+    (project / "src" / "transformation.py").write_text(TRANSFORMATION.format(factor=factor, more=more))
+
+
+class Watched:
+    """A watcher of a project, and what it printed last."""
+
+    def __init__(self, project: Path) -> None:
+        self._text = io.StringIO()
+        console = Console(file=self._text, width=150, highlight=False)
+        self._watcher = Watcher(project / "src" / "streaming_job.py", [], console)
+
+    def run(self) -> str:
+        self._text.seek(0)
+        self._text.truncate()
+        self._watcher.run()
+        return self._text.getvalue()
+
+
+def test_an_edit_shows_old_and_new_values_columns_and_reasons(each_spark: SparkSession, project: Path) -> None:
+    watched = Watched(project)
+    first = watched.run()
+    assert "3 rows, the first after" in first
+    assert "1 of 4 events rejected: truncated 1" in first
+    assert re.search(r"^scaled", first, re.MULTILINE), "a new column stands first"
+    write(project, 100, '.withColumn("b", F.lit("x")).drop("headers")')
+    (project / "schema.ddl").write_text("a BIGINT NOT NULL, missing INT NOT NULL")
+    second = watched.run()
+    assert "0 rows (0 changed or new, 3 gone)" in second
+    assert "column - headers array<struct>" in second or "column - headers" in second
+    assert "column + b string" in second
+    assert "4 of 4 events rejected: missing_field 3 (was 0), truncated 1" in second
+    (project / "schema.ddl").write_text("a BIGINT")
+    assert "3 rows (3 changed or new" in watched.run()
+    write(project, 7)
+    last = watched.run()
+    assert "100 → 7" in last, "a worker of Spark has the function as it is now"
+    assert not (project / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("factor", "more", "said"),
+    [
+        ("(", "", "src/transformation.py:6: SyntaxError: '(' was never closed"),
+        (1, ".nothing()", "src/transformation.py:10: "),
+        (1, '.select("missing")', "src/transformation.py:10: AnalysisException: [UNRESOLVED_COLUMN"),
+        ("missing", "", "src/transformation.py:6: PythonException: NameError: name 'missing' is not defined"),
+    ],
+)
+def test_a_mistake_is_one_line_that_begins_with_its_place(
+    spark: SparkSession, project: Path, factor: object, more: str, said: str
+) -> None:
+    write(project, factor, more)
+    assert Watched(project).run().startswith(said)
+
+
+def test_a_mistake_in_the_configuration_is_told_with_its_line(spark: SparkSession, project: Path) -> None:
+    watched = Watched(project)
+    watched.run()
+    (project / "configuration" / "run_args_streaming.conf").write_text(CONFIGURATION + "tigger = once\n")
+    assert "configuration/run_args_streaming.conf:5: unknown key 'tigger'; did you mean trigger?" in watched.run()
+
+
+def test_rows_are_compared_by_position_and_columns_by_name_and_type() -> None:
+    before = Outcome(("a", "gone"), {"a": "int", "gone": "int"}, {("0", "1"): ("1", "x"), ("0", "2"): ("2", "x")})
+    now = Outcome(("new", "a"), {"a": "long", "new": "int"}, {("0", "2"): ("n", "3"), ("0", "3"): ("n", "4")})
+    assert schema_changes(before, now) == ["+ new int", "- gone int", "~ a int → long"]
+    assert row_changes(before, now) == {("0", "2"): {"a": "2"}, ("0", "3"): {}}
+
+
+def test_a_save_runs_the_job_again_and_ctrl_c_ends_it(connect_server: ConnectServer, project: Path) -> None:
+    output = project / "output.txt"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "devkit.cli", "watch", "--rows", "3"],
+            env={**os.environ, **connect_server.state().variables, "COLUMNS": "150"},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+
+    deadline, factors = time.monotonic() + PATIENCE, itertools.count(11)
+    with process:
+        while " → " not in (said := output.read_text()) and process.poll() is None and time.monotonic() < deadline:
+            if "watching " in said:  # it begins to look a moment after it says so
+                write(project, next(factors))
+            time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    assert "src/transformation.py" in said
+    assert " → " in said
+    assert process.returncode == 0
