@@ -64,7 +64,7 @@ if config.preview:
     print(preview_stream(raw.transform(to_parsed).transform(to_events), rows=config.preview))
 
 # %% Write: two Delta tables, exactly once
-attach_progress(spark)
+attach_progress(spark, about=f"{config.source.identity} → {config.output.path}")
 identity = {"source": config.source.identity, "schema": schema.simpleString()}
 query = write_stream(
     raw, parse=to_parsed, events=to_events, rejected=to_rejected, output=config.output, identity=identity

@@ -14,10 +14,15 @@ def streaming_job() -> None:
     Raises:
         SystemExit: If pyspark is missing, with one line that says where it comes from.
     """
-    _run("streaming_job")
+    run_module("streaming_job")
 
 
-def _run(module: str) -> None:
+def run_module(module: str) -> None:
+    """Run the file of a module as a script: for the entry points of wheels with other jobs.
+
+    Raises:
+        SystemExit: As `streaming_job`.
+    """
     if find_spec("pyspark") is None:
         problem = "this Python has no pyspark, which the wheel leaves to the Databricks Runtime"
         remedy = "On a laptop: pip install 'spark-streaming-devkit[local]'."

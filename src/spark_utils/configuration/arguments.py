@@ -30,6 +30,7 @@ from spark_utils.configuration.config_files import (
     read_config_file,
 )
 from spark_utils.configuration.explain import explain
+from spark_utils.configuration.fresh import with_fresh_output
 from spark_utils.configuration.options import ENVIRONMENT_PREFIX, Option, inner_group, options_of
 from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.settings import StorageOptions, StreamingConfig
@@ -43,7 +44,7 @@ __all__ = ["StreamingConfig", "build_parser", "parse_arguments"]
 
 COMMAND_LINE: Final = "command line"
 DEFAULT: Final = "default"
-COMMAND_LINE_ONLY: Final = ("--config", "--explain-config", "--help")
+COMMAND_LINE_ONLY: Final = ("--config", "--explain-config", "--fresh", "--help")
 _CONFIG_VARIABLE: Final = ENVIRONMENT_PREFIX + "CONFIG"
 _REMEDY: Final = "See --help, or configuration/README.md."
 
@@ -85,6 +86,9 @@ def build_parser() -> configargparse.ArgumentParser:
         action="store_true",
         help="Print every effective value, secrets masked, and where it came from; then exit.",
     )
+    parser.add_argument(
+        "--fresh", action="store_true", help="Start anew in a new output beside the one that is there, after asking."
+    )
     for title, members in itertools.groupby(options_of(StreamingConfig), key=lambda option: option.group):
         group = parser.add_argument_group(title)
         for option in members:
@@ -124,6 +128,7 @@ def parse_arguments(
         The typed configuration; `origins` tells where each value came from.
 
     Raises:
+        SystemExit: After `--explain-config`, `--help`, or a no to `--fresh`.
         ConfigurationError: If anything is unknown, given twice, malformed or missing. All mistakes are told at once,
             with their origin, and no secret is shown.
     """
@@ -144,7 +149,7 @@ def parse_arguments(
     if told.explain_config:
         sys.stdout.write(explain(config, options))
         raise SystemExit(0)
-    return config
+    return with_fresh_output(config) if told.fresh else config
 
 
 def _own_arguments() -> list[str]:
@@ -156,12 +161,12 @@ def _own_arguments() -> list[str]:
 def _command_line(arguments: list[str], options: list[Option], mistakes: list[str]) -> argparse.Namespace:
     """Read the command line; what is not given stays None."""
     unset = dict.fromkeys([*(option.name for option in options), "config"])
-    told = argparse.Namespace(**unset, explain_config=False)
+    told = argparse.Namespace(**unset, explain_config=False, fresh=False)
     try:
         _, extra = build_parser().parse_known_args(arguments, told, config_file_contents="", env_vars={})
     except _Mistake as mistake:
         mistakes.append(f"{COMMAND_LINE}: {mistake}")
-        return argparse.Namespace(**unset, explain_config=False)
+        return argparse.Namespace(**unset, explain_config=False, fresh=False)
     mistakes += _unknown_arguments(extra, [*(f"--{option.name}" for option in options), *COMMAND_LINE_ONLY])
     return told
 

@@ -68,6 +68,13 @@ class BatchProgress:
             f"{self.total_rejected:,} rejected{lag}  last batch {self.batch_seconds:.1f} s"
         )
 
+    def as_end(self, *, counted: bool = True) -> str:
+        """Return the totals for people, once the query has ended; `counted` when all rejected events were."""
+        good = f"{self.total_events - self.total_rejected:,} good, " if counted else f"{self.total_events:,} events, "
+        return (
+            f"stopped after batch {self.batch}: {good}{'' if counted else 'at least '}{self.total_rejected:,} rejected"
+        )
+
 
 def summarize(
     progress: StreamingQueryProgress, counts: BatchCounts | None, before: BatchProgress | None
@@ -90,7 +97,7 @@ def summarize(
     )
 
 
-def attach_progress(spark: SparkSession, stream: TextIO | None = None) -> ProgressListener:
+def attach_progress(spark: SparkSession, stream: TextIO | None = None, *, about: str = "") -> ProgressListener:
     """Report every batch of the session's queries on a text stream, until they end.
 
     This is the job's edge: writing to the stream is its purpose. A terminal gets one line that is renewed, anything
@@ -99,8 +106,9 @@ def attach_progress(spark: SparkSession, stream: TextIO | None = None) -> Progre
     Args:
         spark: The session whose queries are reported.
         stream: Where to; standard error by default.
+        about: What a terminal is told when a query starts: from where to where.
     """
-    listener = ProgressListener(spark, stream or sys.stderr)
+    listener = ProgressListener(spark, stream or sys.stderr, about)
     spark.streams.addListener(listener)
     return listener
 
@@ -115,9 +123,10 @@ def wait_until_told(run_id: object, seconds: float) -> None:
 class ProgressListener(StreamingQueryListener):
     """Writes a line for each micro-batch; made by :func:`attach_progress`."""
 
-    def __init__(self, spark: SparkSession, stream: TextIO) -> None:
+    def __init__(self, spark: SparkSession, stream: TextIO, about: str = "") -> None:
         super().__init__()
-        self._spark = spark
+        self._spark, self._about = spark, about
+        self._uncounted: set[str] = set()  # runs with a batch of which the rejected events are not known
         self._stream = stream
         self._latest: dict[str, BatchProgress | None] = {}
         self._names: dict[str, str] = {}
@@ -131,6 +140,9 @@ class ProgressListener(StreamingQueryListener):
         self._heard = True
         self._names[run] = event.name or str(event.id)
         _watched[run] = Event()
+        if self._about and self._is_terminal:
+            page = None if is_connect(self._spark) else self._spark.sparkContext.uiWebUrl
+            self._write(f"{self._about}{f'  Spark UI {page}' if page else ''}\n")
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802 - Spark's name
         """Report a batch; a trigger without new events is none."""
@@ -141,20 +153,25 @@ class ProgressListener(StreamingQueryListener):
             return
         record = summarize(progress, counts, self._latest.get(run))
         self._latest[run] = record
+        if record.rejected is None:
+            self._uncounted.add(run)
         self._write(f"{_CLEAR_LINE}{record.as_line()}" if self._is_terminal else f"{record.as_json()}\n")
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802 - Spark's name
-        """Leave the last line as it is: nothing new came."""
+        """Say that nothing new came."""
+        if self._is_terminal:
+            known = self._latest.get(str(event.runId))
+            self._write(f"{_CLEAR_LINE}{f'{known.as_line()}  ' if known else ''}idle: no new events")
 
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802 - Spark's name
-        """End the line, say so when there was nothing to do, and end the listening with the last query."""
+        """Say what was done, or that there was nothing to do, and end the listening with the last query."""
         run = str(event.runId)
         known, name = self._latest.get(run), self._names.pop(run, "")
-        if known is not None and self._is_terminal:
-            self._write("\n")
-        if known is None and event.exception is None:
-            nothing = {"query": name, "events": 0, "note": "0 new events"}
-            self._write("0 new events\n" if self._is_terminal else f"{json.dumps(nothing)}\n")
+        if self._is_terminal:
+            end = f"\n{known.as_end(counted=run not in self._uncounted)}" if known else f"{_CLEAR_LINE}0 new events"
+            self._write(f"{end}\n" if event.exception is None else "\n")
+        elif known is None and event.exception is None:
+            self._write(f"{json.dumps({'query': name, 'events': 0, 'note': '0 new events'})}\n")
         self._latest.pop(run, None)
         if run in _watched:
             _watched[run].set()

@@ -24,7 +24,13 @@ from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import SparkUtilsError, StreamFailedError
 from spark_utils.session import log_file
 from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, Channel
-from spark_utils.streaming_utils.failures import remedy_for, root_cause, silence_query_context_log, users_line
+from spark_utils.streaming_utils.failures import (
+    error_line,
+    remedy_for,
+    root_cause,
+    silence_query_context_log,
+    users_line,
+)
 from spark_utils.streaming_utils.progress import wait_until_told
 
 _LOOK_SECONDS = 0.25  # how often the wait looks up, while nothing is asked
@@ -107,14 +113,13 @@ def readable_errors() -> None:
             return
         log = _log_path()
         kept = log is not None and _append(log, "".join(traceback.format_exception(kind, error, trace)))
-        place = users_line(error)
-        start = f"{place}: {kind.__name__}" if place else kind.__name__
-        if isinstance(error, SparkUtilsError):
-            sys.stderr.write(f"{start}: {error}\n")
+        line = error_line(error)
+        if isinstance(error, SparkUtilsError | SyntaxError):
+            sys.stderr.write(f"{line}\n")
         elif kept or isinstance(error, PySparkException):
-            where = f". The whole error is in {log}" if kept else ""
-            sys.stderr.write(f"{start}: {root_cause(error)}{where}\n")
-        else:
+            sys.stderr.write(f"{line}{f'. The whole error is in {log}' if kept else ''}\n")
+        else:  # no session yet, so no log that could keep the trace
+            sys.stderr.write(f"{line}\n" if users_line(error) else "")
             usual(kind, error, trace)
 
     sys.excepthook = hook
@@ -148,13 +153,19 @@ def _channel(query: StreamingQuery) -> Channel:
 def _finish_batch(query: StreamingQuery, request: StopRequest, seconds: float) -> None:
     """Return when the batch that runs now has committed, when none runs, or when waiting is over."""
     _channel(query).ask_to_stop()
-    if sys.stderr.isatty():
-        sys.stderr.write("\nfinishing the batch; press Ctrl-C again to stop now\n")
+    if sys.stderr.isatty() and query.status["isTriggerActive"]:
+        sys.stderr.write(f"\nfinishing {_running_batch(query)}; press Ctrl-C again to stop now\n")
     before = _last_batch(query)
     until = time.monotonic() + seconds
     while query.status["isTriggerActive"] and _last_batch(query) == before:
         if request.at_once or time.monotonic() > until or _ends_within(query, _NEAR_SECONDS):
             return
+
+
+def _running_batch(query: StreamingQuery) -> str:
+    """Name the batch that runs: the one after the last that had events, where one is known."""
+    progress: Any = query.lastProgress
+    return f"batch {progress['batchId'] + bool(progress['numInputRows'])}" if progress else "the batch"
 
 
 def _last_batch(query: StreamingQuery) -> tuple[object, object] | None:

@@ -6,11 +6,13 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql.streaming.listener import QueryIdleEvent
 
-from spark_utils.streaming_utils.progress import BatchProgress, attach_progress
+from spark_utils.streaming_utils.progress import BatchProgress, ProgressListener, attach_progress
 from tests.spark_utils.sinks.sink_kit import Bench, expect_observations
 
 KEYS = {
@@ -42,7 +44,7 @@ def run(spark: SparkSession, folder: Path, stream: io.StringIO) -> None:
 
 
 def run_again(bench: Bench, stream: io.StringIO) -> None:
-    listener = attach_progress(bench.spark, stream)
+    listener = attach_progress(bench.spark, stream, about="here → there")
     bench.run(query_name="numbers")
     listener.wait_until_idle(30)
 
@@ -59,14 +61,29 @@ def test_anything_but_a_terminal_gets_a_json_line_with_stable_keys_for_each_batc
     assert all(record["batch_seconds"] > 0 and record["events_per_second"] > 0 for record in records)
 
 
-def test_a_terminal_gets_one_line_that_is_renewed_and_ended(each_spark: SparkSession, tmp_path: Path) -> None:
+def test_a_terminal_is_told_from_where_to_where_one_line_that_is_renewed_and_the_end(
+    each_spark: SparkSession, tmp_path: Path
+) -> None:
     expect_observations(each_spark)
     run(each_spark, tmp_path, stream := Terminal())
-    *shown, last = stream.getvalue().split("\r\x1b[2K")
-    assert len(shown) == 3
+    start, *shown, last = stream.getvalue().split("\r\x1b[2K")
+    assert start.startswith("here → there")
+    assert len(shown) == 2
     assert last.startswith("batch 2  5 events")
     assert "3 rejected" in last
-    assert last.endswith(" s\n")
+    assert last.endswith(" s\nstopped after batch 2: 2 good, 3 rejected\n")
+
+
+def test_a_terminal_is_told_that_nothing_new_comes(spark: SparkSession) -> None:
+    listener = ProgressListener(spark, stream := Terminal())
+    listener.onQueryIdle(QueryIdleEvent(uuid4(), uuid4(), "2026-01-01T00:00:00Z"))
+    assert stream.getvalue() == "\r\x1b[2Kidle: no new events"
+
+
+def test_the_end_claims_no_rejected_events_that_were_not_counted() -> None:
+    record = BatchProgress("t", "q", 7, 1000, 500.0, None, 4_001, 84, None, 2.0)
+    assert record.as_end() == "stopped after batch 7: 3,917 good, 84 rejected"
+    assert record.as_end(counted=False) == "stopped after batch 7: 4,001 events, at least 84 rejected"
 
 
 def test_the_listener_is_gone_when_its_query_has_ended(spark: SparkSession, tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -64,31 +67,39 @@ def test_sigterm_lets_the_batch_commit_and_the_script_ends_with_status_0(tmp_pat
         assert later[-1]["total_events"] == 2 * len(committed)
 
 
-def test_ctrl_c_twice_ends_the_script_at_once_and_quietly(tmp_path: Path) -> None:
+def test_ctrl_c_names_the_batch_that_is_finished_and_twice_ends_the_script_at_once_and_quietly(tmp_path: Path) -> None:
     bench = Bench(None, tmp_path)  # only its folders and files are used here
     bench.send("1", "x")
     bench.send("2", "slow")
+    screen, terminal = pty.openpty()
     job = subprocess.Popen(
         [sys.executable, "-m", "tests.spark_utils.streaming_utils.stop_driver", str(tmp_path)],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        stdout=terminal,
+        stderr=terminal,
         start_new_session=True,
     )
-    with job:
-        assert job.stdout is not None
-        first = next(line for line in job.stdout if line.startswith("{"))
-        time.sleep(1)  # the second batch has begun, and takes ten minutes
-        started = time.monotonic()
-        for _ in range(2):
-            os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the job and to what it has started
-            time.sleep(0.5)
-        later = job.stdout.readlines()
-    assert json.loads(first)["batch"] == 0
-    assert job.returncode == 0, later
+    os.close(terminal)
+    told = read_until(screen, "batch 0  2 events")
+    time.sleep(1)  # the second batch has begun, and takes ten minutes
+    started = time.monotonic()
+    os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the job and to what it has started
+    told += read_until(screen, "finishing batch 1; press Ctrl-C again to stop now")
+    os.killpg(job.pid, signal.SIGINT)
+    told += read_until(screen, "")
+    assert job.wait() == 0, told
     assert time.monotonic() - started < 300
-    assert not any("Error" in line or "\tat " in line for line in later), later
+    assert not re.search(r"Error|WARN|\tat |incubator", told), told
+
+
+def read_until(screen: int, text: str) -> str:
+    """Return what a terminal shows up to a text, or to its end; fail when it ends before."""
+    shown = b""
+    with suppress(OSError):  # the other side has closed it
+        while not text or text not in shown.decode(errors="replace"):
+            shown += os.read(screen, 4096)
+    assert text in shown.decode(errors="replace"), shown
+    return shown.decode(errors="replace")
 
 
 def test_a_failure_is_one_line_with_its_cause_and_the_log_and_without_secrets(bench: Bench) -> None:
@@ -123,6 +134,12 @@ def test_a_failing_function_is_named_by_file_and_line(bench: Bench) -> None:
 
 def misspell(events: DataFrame) -> DataFrame:
     return events.withColumn("day", F.to_date("enqeued_time"))
+
+
+def test_a_mistake_before_there_is_a_session_begins_with_its_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("from spark_utils import readable_errors\nreadable_errors()\nx = 1\nx.y\n")
+    run = subprocess.run([sys.executable, "own.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.stderr.startswith("own.py:4: AttributeError: 'int' object has no attribute 'y'\n")
 
 
 def test_a_misspelt_column_is_one_line_that_begins_with_file_and_line(

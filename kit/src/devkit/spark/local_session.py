@@ -37,6 +37,13 @@ FILE_SYSTEM = {
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "devkit.QuickLocalFileSystem$Abstract",
 }
 
+# Spark's launcher asks the JVM for an incubator module, and the JVM has no switch that keeps it from saying so. So
+# Spark's own hook drops this one line, and then hands over the empty folder that a start-up archive needs.
+LAUNCH_HOOK = r"""\
+line='^WARNING: Using incubator modules: jdk.incubator.vector$'
+exec 2> >(trap '' INT TERM HUP; exec grep --line-buffered -v "$line" >&2)
+SPARK_CONF_DIR={empty}
+"""
 # The terminal belongs to the job, so Spark's warnings and stack traces go to a file and only a fatal one is shown.
 LOG4J = """\
 status = error
@@ -187,12 +194,14 @@ def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> di
     """Return the environment variables that pyspark starts its JVM with."""
     empty = cache.home() / "conf" / "empty"  # Spark puts this folder on the class path, and an archive needs it empty
     empty.mkdir(parents=True, exist_ok=True)
+    hook = cache.home() / "conf" / "launch" / "spark-env.sh"
+    cache.write_atomically(hook, LAUNCH_HOOK.format(empty=shlex.quote(str(empty))))
     arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
     log = str(_new_log(app_name))
     told = f"--properties-file {shlex.quote(str(defaults))} --conf {shlex.quote(f'{LOG_SETTING}={log}')}"
     variables = {
         "SPARK_HOME": str(prepared.spark_home),
-        "SPARK_CONF_DIR": str(empty),
+        "SPARK_CONF_DIR": str(empty if " " in str(hook) else hook.parent),  # Spark does not quote the hook's name
         "SPARK_SCALA_VERSION": prepared.profile.scala,
         "PYSPARK_SUBMIT_ARGS": f"{told} {arguments}",
         "JAVA_HOME": str(prepared.java.home),
