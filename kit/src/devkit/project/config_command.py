@@ -1,4 +1,4 @@
-"""`devkit config sample`: the sample file and the table of options, written from the declarations of the options."""
+"""`devkit config`: the sample file and the table of options, and what starts the job elsewhere."""
 
 from __future__ import annotations
 
@@ -20,11 +20,29 @@ BEGIN, END = "<!-- options: written by `devkit config sample` -->", "<!-- end of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `devkit config sample [--check] [--project FOLDER]`."""
-    parser.add_argument("action", choices=["sample"], help="write configuration/*.conf.sample and README.md's table")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not up to date")
-    parser.add_argument("--project", type=Path, default=Path(), help="the folder that holds configuration/")
-    parser.set_defaults(run=run)
+    """Declare `sample`, `spark-submit` and `job`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    summary = "write configuration/*.conf.sample and README.md's table of options"
+    sample = actions.add_parser("sample", help=summary, description=summary)
+    sample.add_argument("--check", action="store_true", help="write nothing; fail if a file is not up to date")
+    sample.add_argument("--project", type=Path, default=Path(), help="the folder that holds configuration/")
+    sample.set_defaults(run=run)
+    for name, summary in (
+        ("spark-submit", "print the spark-submit line of a configuration file"),
+        ("job", "print the job of a configuration file, as it is declared in configuration/deploy"),
+    ):
+        action = actions.add_parser(name, help=summary, description=summary)
+        action.add_argument("--config", type=Path, metavar="FILE", help="default: the project's")
+        action.set_defaults(run=_print_launch, job=Path("src/streaming_job.py"))
+    actions.choices["spark-submit"].add_argument("--job", type=Path, metavar="FILE", help="the job's file")
+
+
+def _print_launch(arguments: argparse.Namespace) -> int:
+    from devkit.project.launch import declaration, given, spark_submit
+
+    options = given(arguments.config)
+    print(spark_submit(arguments.job, options) if arguments.action == "spark-submit" else declaration(options))
+    return 0
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,13 +1,25 @@
-"""``devkit runtime``: list the runtime profiles, and write a ``spark-defaults.conf`` from one."""
+"""``devkit runtime``: list, show and use the runtime profiles, and compare one with a cluster."""
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 
 from devkit import cache
 from devkit.spark import jars
-from devkit.spark.runtimes import LOCAL, SAME, RuntimeProfile, default_profile, find_profile, load_profiles
+from devkit.spark.runtime_diff import differences, read_dump
+from devkit.spark.runtimes import (
+    LOCAL,
+    SAME,
+    RuntimeProfile,
+    default_profile,
+    find_profile,
+    installed_profile,
+    load_profiles,
+)
+from spark_utils.errors import RuntimeSetupError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="runtime_verb", required=True, metavar="VERB")
     summary = "show the profiles, one a line"
     verbs.add_parser("list", help=summary, description=summary).set_defaults(run=_list)
+    summary = "show what a profile is made of, each setting with where it differs from Databricks and why"
+    show = verbs.add_parser("show", help=summary, description=summary)
+    show.add_argument("name", nargs="?", metavar="NAME", help="default: that of the installed pyspark")
+    show.set_defaults(run=_show)
+    summary = "install the Spark and Delta of a profile into this Python environment, and fetch its jars"
+    use = verbs.add_parser("use", help=summary, description=summary)
+    use.add_argument("name", metavar="NAME")
+    use.set_defaults(run=_use)
+    summary = "compare a cluster with a profile; status 1 when a difference is not explained"
+    diff = verbs.add_parser("diff", help=summary, description=summary)
+    diff.add_argument("dump", type=Path, metavar="DUMP", help="what show_config printed there, or the cluster's JSON")
+    diff.add_argument("--runtime", metavar="NAME", help="the profile (default: that of the installed pyspark)")
+    diff.set_defaults(run=_diff)
     summary = "print the spark-defaults.conf of a profile"
     defaults = verbs.add_parser("spark-defaults", help=summary, description=summary)
     defaults.add_argument("--runtime", metavar="NAME", help="the profile (default: the one marked as default)")
@@ -30,13 +55,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _list(_arguments: argparse.Namespace) -> int:
     for profile in load_profiles().values():
-        default = ", default" if profile.default else ""
-        java = " or ".join(map(str, profile.java))
-        print(
-            f"{profile.name:10} Databricks Runtime {profile.databricks}: Spark {profile.spark}, "
-            f"Delta {profile.delta}, Java {java}, Python {profile.python}{default}"
-        )
+        print(f"{_summary(profile)}{', default' if profile.default else ''}")
     return 0
+
+
+def _summary(profile: RuntimeProfile) -> str:
+    java = " or ".join(map(str, profile.java))
+    return (
+        f"{profile.name:10} Databricks Runtime {profile.databricks}: Spark {profile.spark}, "
+        f"Delta {profile.delta}, Java {java}, Python {profile.python}"
+    )
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    profile = find_profile(arguments.name) if arguments.name else installed_profile()
+    print(f"{_summary(profile)}, Scala {profile.scala}, Hadoop {profile.hadoop}")
+    print(f"{len(profile.coordinates)} jars; from {profile.path}")
+    for title, local_only in ((SAME, False), (LOCAL, True)):
+        print(f"{title}:")
+        for setting in profile.settings:
+            if setting.local_only == local_only:
+                print(f"  {setting.key} = {setting.value}{f'  # {setting.reason}' if setting.reason else ''}")
+    return 0
+
+
+def _use(arguments: argparse.Namespace) -> int:
+    profile = find_profile(arguments.name)
+    wanted = [f"pyspark[connect]=={profile.spark}", f"delta-spark=={profile.delta}"]
+    install = [sys.executable, "-m", "pip", "install", "--quiet", *wanted, "--constraint", str(profile.constraints)]
+    if subprocess.run(install, check=False).returncode:
+        raise RuntimeSetupError(f"pip did not install {' and '.join(wanted)}", remedy="What it says above tells why.")
+    print(f"{sys.prefix} has Spark {profile.spark} now; {len(jars.fetch(profile.lock))} jars are in the cache")
+    return 0
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    profile = find_profile(arguments.runtime) if arguments.runtime else installed_profile()
+    found = [*differences(profile, read_dump(arguments.dump))]
+    for each in found:
+        print(f"{each.key}: {each.there} there, {each.here} here{f'  # {each.explained}' if each.explained else ''}")
+    unexplained = [each for each in found if not each.explained]
+    print(f"{len(unexplained)} of {len(found)} differences from {profile.name} are not explained")
+    return 1 if unexplained else 0
 
 
 def _spark_defaults(arguments: argparse.Namespace) -> int:
