@@ -141,8 +141,7 @@ class ProgressListener(StreamingQueryListener):
         self._names[run] = event.name or str(event.id)
         _watched[run] = Event()
         if self._about and self._is_terminal:
-            page = None if is_connect(self._spark) else self._spark.sparkContext.uiWebUrl
-            self._write(f"{self._about}{f'  Spark UI {page}' if page else ''}\n")
+            self._write(f"{self._about}\n")
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802 - Spark's name
         """Report a batch; a trigger without new events is none."""

@@ -67,7 +67,7 @@ def test_a_terminal_is_told_from_where_to_where_one_line_that_is_renewed_and_the
     expect_observations(each_spark)
     run(each_spark, tmp_path, stream := Terminal())
     start, *shown, last = stream.getvalue().split("\r\x1b[2K")
-    assert start.startswith("here → there")
+    assert start == "here → there\n"
     assert len(shown) == 2
     assert last.startswith("batch 2  5 events")
     assert "3 rejected" in last
