@@ -1,7 +1,8 @@
 """Where output lies, and how Spark authenticates to it.
 
-A storage account's settings go to Hadoop's configuration of the running session. They are not Spark settings: a
-`spark.hadoop.*` or `spark.conf.set` value shows in the event log, the environment page and `SET`, this does not.
+A storage account's settings are those of the running session, which Spark hands to Hadoop with each read and write. The
+environment page has none of them; the event log, the SQL page and `SET` show a secret one as redacted, because the
+session is told to.
 
 Sources: https://learn.microsoft.com/azure/databricks/connect/storage/azure-storage for the settings;
 https://hadoop.apache.org/docs/stable/hadoop-azure/abfs.html for those of Azurite.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from spark_utils.configuration.secrets import Secret
 from spark_utils.errors import ConfigurationError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 AZURITE_ACCOUNT: Final = "devstoreaccount1"
 # Public and the same for everyone: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
 AZURITE_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+_REDACTION: Final = "spark.sql.redaction.options.regex"
+_SECRETS: Final = r"fs\.azure\.(account\.(key|oauth2\.client\.secret)|sas\.fixed\.token)\."
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -120,31 +123,29 @@ def configure_storage(spark: SparkSession, storage: StorageOptions) -> None:
     """Let the session read and write the configured storage account; nothing to do without one.
 
     Args:
-        spark: The running session. Its Hadoop configuration is changed; executors get it with each job.
+        spark: The running session, of either kind.
         storage: How to authenticate: `config.storage`.
 
     Raises:
-        ConfigurationError: If a secret is found nowhere, or the session hides its Hadoop configuration (Spark Connect,
-            shared clusters, serverless).
+        ConfigurationError: If a secret is found nowhere, or the session takes no such settings (serverless).
     """
-    settings = storage_settings(storage)
+    from pyspark.errors import PySparkException
+
+    settings = {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in storage_settings(storage).items()
+    }
     if not settings:
         return
-    hadoop = _hadoop_configuration(spark)
-    for name, value in settings.items():
-        hadoop.set(name, value.reveal() if isinstance(value, Secret) else value)
-
-
-def _hadoop_configuration(spark: SparkSession) -> Any:
     try:
-        context = spark.sparkContext
-        return context._jsc.hadoopConfiguration()
-    except Exception as error:
-        if "JVM_ATTRIBUTE_NOT_SUPPORTED" not in str(error) and not isinstance(error, AttributeError):
-            raise
+        redacted = str(spark.conf.get(_REDACTION))
+        if _SECRETS not in redacted:
+            spark.conf.set(_REDACTION, f"{redacted}|{_SECRETS}")
+        for name, value in settings.items():
+            spark.conf.set(name, value)
+    except PySparkException:
         raise ConfigurationError(
-            "this session does not let a job authenticate to a storage account by itself (Spark Connect, or a cluster "
-            "in standard access mode)",
+            "this session does not let a job authenticate to a storage account by itself (serverless)",
             origin="--storage-account-name",
             remedy="Write to a Unity Catalog volume or external location and name no account, or use a cluster in "
             "dedicated access mode.",

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.errors import SparkRuntimeException
+from pyspark.sql import SparkSession
 
 from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.settings import StorageOptions
+from spark_utils.configuration.show_config import show_config
 from spark_utils.errors import ConfigurationError
 from spark_utils.sinks.storage import AZURITE_ACCOUNT, configure_storage, resolve_path, storage_settings
 
@@ -92,20 +95,36 @@ def test_a_path_means_the_same_everywhere(text: str, values: dict[str, Any], exp
     assert resolve_path(text, Path("/work"), storage=StorageOptions(**values)) == expected
 
 
-class ConnectSession:
-    """What a session of Spark Connect looks like to a job: it has no context."""
+def test_the_session_has_the_settings_and_shows_no_secret_of_them(each_spark: SparkSession) -> None:
+    name = f"fs.azure.account.key.{HOST}"
+    configure_storage(each_spark, StorageOptions(account_name="lake", account_key=KEY))
+    try:
+        assert each_spark.conf.get(name) == "canary"
+        assert (name, "***") in show_config(each_spark).rows
+        shown = {row.key: row.value for row in each_spark.sql("SET").collect()}
+        assert shown[name] == "*********(redacted)"
+        assert shown[f"fs.azure.account.auth.type.{HOST}"] == "SharedKey"
+    finally:
+        each_spark.conf.unset(name)
+
+
+class Serverless:
+    """What a serverless session looks like to this function: it takes hardly any setting."""
 
     @property
-    def sparkContext(self) -> None:  # noqa: N802  # Spark's own name
-        raise AttributeError("[JVM_ATTRIBUTE_NOT_SUPPORTED] Attribute `sparkContext` is not supported in Spark Connect")
+    def conf(self) -> Serverless:
+        return self
+
+    def get(self, name: str) -> str:
+        raise SparkRuntimeException(f"[CONFIG_NOT_AVAILABLE] Configuration {name} is not available")
 
 
-def test_a_session_that_hides_hadoop_is_told_with_the_remedy() -> None:
+def test_a_session_that_takes_no_settings_is_told_with_the_remedy() -> None:
     config = StorageOptions(account_name="lake", account_key=KEY)
     with pytest.raises(ConfigurationError, match="Unity Catalog volume") as caught:
-        configure_storage(ConnectSession(), config)  # type: ignore[arg-type]  # as little of a session as is looked at
+        configure_storage(Serverless(), config)  # type: ignore[arg-type]  # as little of a session as is looked at
     assert "canary" not in str(caught.value)
 
 
-def test_a_session_that_hides_hadoop_serves_a_job_without_an_account() -> None:
-    configure_storage(ConnectSession(), StorageOptions())  # type: ignore[arg-type]  # it is not looked at
+def test_a_session_that_takes_no_settings_serves_a_job_without_an_account() -> None:
+    configure_storage(Serverless(), StorageOptions())  # type: ignore[arg-type]  # it is not looked at

@@ -13,10 +13,9 @@ from pyspark.sql.types import StructType
 from devkit.hub.generator import Shares, generate
 from devkit.hub.recording import read_events, write_events
 from spark_utils.configuration.secrets import Secret
-from spark_utils.configuration.settings import SourceOptions, StorageOptions
+from spark_utils.configuration.settings import SourceOptions
 from spark_utils.configuration.show_config import show_config
 from spark_utils.errors import ConfigurationError
-from spark_utils.sinks.storage import configure_storage
 from spark_utils.sources.read_stream import SOURCE_COLUMNS, read_batch, read_stream, source_options
 
 HOSTILE = [b'{"a": 1}', b"\xff\xfe\x00", b"", b'{"b": 2}\r', "ü\u2028".encode(), b"last"]
@@ -164,21 +163,6 @@ def test_a_line_that_is_no_recorded_event_fails_and_is_never_dropped(
 def test_a_path_that_does_not_exist_is_named(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"gone\.ndjson' does not exist \(from --source-path\)"):
         batch(spark, tmp_path / "gone.ndjson")
-
-
-def test_storage_credentials_reach_hadoop_and_no_setting_that_shows(spark: SparkSession) -> None:
-    config = StorageOptions(account_name="canarylake", account_key=Secret("canary-key"))
-    configure_storage(spark, config)
-    name = "fs.azure.account.key.canarylake.dfs.core.windows.net"
-    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
-    try:
-        assert hadoop.get(name) == "canary-key"
-        shown = [repr(show_config(spark)), str(spark.sparkContext.getConf().getAll())]
-        shown.append(str(spark.sql("SET").collect()))
-        assert not [text for text in shown if "canary" in text]
-    finally:
-        hadoop.unset(name)
-        hadoop.unset("fs.azure.account.auth.type.canarylake.dfs.core.windows.net")
 
 
 def test_show_config_is_sorted_and_masks_a_credential(spark: SparkSession) -> None:
