@@ -8,7 +8,9 @@ not take such settings (serverless) leaves counts unknown, and a stop is not ann
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -32,11 +34,34 @@ class BatchCounts:
         batch_id: The batch's number.
         rows: Events read.
         rejected: Events rejected; None when the batch was written in a way that does not count them.
+        warnings: What was warned of meanwhile, where only the log of a Spark Connect server has it.
     """
 
     batch_id: int
     rows: int
     rejected: int | None
+    warnings: Sequence[str] = ()
+
+
+@contextmanager
+def collected_warnings(spark: SparkSession) -> Iterator[Sequence[str]]:
+    """Collect what this library warns of inside a batch, if that runs on a Spark Connect server."""
+    texts: list[str] = []
+    handler = logging.StreamHandler()  # to the server's log too
+
+    def keep(record: logging.LogRecord) -> bool:
+        texts.append(record.getMessage())
+        return True
+
+    handler.addFilter(keep)
+    handler.setLevel(logging.WARNING)
+    logger = logging.getLogger("spark_utils")
+    if is_connect(spark):
+        logger.addHandler(handler)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(handler)
 
 
 class Channel:
@@ -60,7 +85,7 @@ class Channel:
         """Remember a batch, which has been written."""
         known = self._counts()
         known["events"] = known.get("events", 0) + counts.rows
-        known[str(counts.batch_id)] = [counts.rows, counts.rejected]
+        known[str(counts.batch_id)] = [counts.rows, counts.rejected, counts.warnings]
         known.pop(str(counts.batch_id - _KEPT_BATCHES), None)
         self._write("counts", json.dumps(known))
 

@@ -17,6 +17,7 @@ The keys of a JSON line are stable:
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -37,8 +38,10 @@ from pyspark.sql.streaming.listener import (
 from spark_utils.session import is_connect
 from spark_utils.streaming_utils.channel import BatchCounts, Channel
 
+_log = logging.getLogger(__name__)
 _CLEAR_LINE = "\r\x1b[2K"
-_watched: dict[str, Event] = {}  # by run id: set when a listener of this module has told of its end
+_watched: dict[str | None, Event] = {}  # by run id: set when a listener of this module has told of its end, and is gone
+_listening: set[ProgressListener] = set()
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ def attach_progress(spark: SparkSession, stream: TextIO | None = None, *, about:
     """Report every batch of the session's queries on a text stream, until they end.
 
     This is the job's edge: writing to the stream is its purpose. A terminal gets one line that is renewed, anything
-    else gets a JSON line for each batch. The listener removes itself when its last query has ended.
+    else gets a JSON line for each batch. What a batch warned of on a Spark Connect server is logged here. The listener
+    removes itself when its last query has ended.
 
     Args:
         spark: The session whose queries are reported.
@@ -110,7 +114,14 @@ def attach_progress(spark: SparkSession, stream: TextIO | None = None, *, about:
     """
     listener = ProgressListener(spark, stream or sys.stderr, about)
     spark.streams.addListener(listener)
+    _listening.add(listener)
     return listener
+
+
+def stop_listening() -> None:
+    """Remove every listener that is still there: on Spark Connect each would keep this process from ending."""
+    for listener in [*_listening]:
+        listener.close()
 
 
 def wait_until_told(run_id: object, seconds: float) -> None:
@@ -150,6 +161,8 @@ class ProgressListener(StreamingQueryListener):
         counts = Channel(self._spark, str(progress.id)).counts_of(progress.batchId)
         if counts is None and not progress.numInputRows:
             return
+        for warning in counts.warnings if counts else ():
+            _log.warning("%s", warning)
         record = summarize(progress, counts, self._latest.get(run))
         self._latest[run] = record
         if record.rejected is None:
@@ -172,17 +185,22 @@ class ProgressListener(StreamingQueryListener):
         elif known is None and event.exception is None:
             self._write(f"{json.dumps({'query': name, 'events': 0, 'note': '0 new events'})}\n")
         self._latest.pop(run, None)
+        if self._latest:
+            self._told(run)
+        elif is_connect(self._spark):  # it waits for the thread that calls listeners, which is this one
+            Thread(target=self.close, args=(run,), daemon=True).start()
+        else:
+            self.close(run)
+
+    def close(self, run: str | None = None) -> None:
+        """Listen no more, now that the end of the last run was told."""
+        _listening.discard(self)
+        self._spark.streams.removeListener(self)
+        self._told(run)
+
+    def _told(self, run: str | None) -> None:
         if run in _watched:
             _watched[run].set()
-        if not self._latest:
-            self._end_listening()
-
-    def _end_listening(self) -> None:
-        """Remove this listener; Spark Connect waits there for the thread that calls listeners, so not on that one."""
-        if is_connect(self._spark):
-            Thread(target=self._spark.streams.removeListener, args=(self,), daemon=True).start()
-        else:
-            self._spark.streams.removeListener(self)
 
     def wait_until_idle(self, seconds: float) -> None:
         """Wait until every query that it has heard of has ended, and that has been told."""

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import SparkUtilsError, StreamFailedError
-from spark_utils.session import log_file
+from spark_utils.session import limit_retries, log_file
 from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, Channel
 from spark_utils.streaming_utils.failures import (
     error_line,
@@ -31,12 +32,13 @@ from spark_utils.streaming_utils.failures import (
     silence_query_context_log,
     users_line,
 )
-from spark_utils.streaming_utils.progress import wait_until_told
+from spark_utils.streaming_utils.progress import stop_listening, wait_until_told
 
 _LOOK_SECONDS = 0.25  # how often the wait looks up, while nothing is asked
 _NEAR_SECONDS = 0.02  # and while the batch that runs is being finished
-_LISTENERS_SECONDS = 5.0  # a listener that hangs must not keep the job from ending
+_LISTENERS_SECONDS = 30.0  # a listener that hangs must not keep the job from ending
 _SHUT_DOWN = ("SparkContext was shut down", "Cannot call methods on a stopped SparkContext")
+_NO_ANSWER = "StatusCode.UNAVAILABLE"  # of a Spark Connect server
 _log = logging.getLogger(__name__)
 
 
@@ -79,7 +81,7 @@ def await_termination(
         StreamFailedError: The query failed; the message is the cause in one line and the place of the log.
     """
     limit = StopAfter(seconds=stop_after) if isinstance(stop_after, int | float) else stop_after
-    request = StopRequest()
+    request, listeners = StopRequest(), _LISTENERS_SECONDS
     with _signals_to(request):
         try:
             if not _wait(query, limit, request):
@@ -90,11 +92,15 @@ def await_termination(
             if STOPPED_ON_REQUEST not in text and not (request.asked and any(sign in text for sign in _SHUT_DOWN)):
                 raise _failed(query, failure) from failure
         except Exception as failure:
-            if not (request.asked and _is_gone(failure)):
+            listeners = 0.0
+            if request.asked and _is_gone(failure):
+                _log.warning("Spark was stopped too, before the batch was committed; the next start repeats it")
+            elif _NO_ANSWER in str(failure):
+                raise _server_lost(query) from failure
+            else:
                 raise
-            _log.warning("Spark was stopped too, before the batch was committed; the next start repeats it")
         finally:
-            wait_until_told(query.runId, _LISTENERS_SECONDS)
+            wait_until_told(query.runId, listeners)
 
 
 def readable_errors() -> None:
@@ -106,8 +112,12 @@ def readable_errors() -> None:
     """
     usual = sys.excepthook
     silence_query_context_log()
+    # What pyspark warns of when a Spark Connect server has gone; the error itself is told.
+    warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]|StreamingQueryListenerBus|Failed to remove the listener")
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        with suppress(Exception):
+            stop_listening()
         if isinstance(error, KeyboardInterrupt):
             sys.stderr.write("interrupted\n")
             return
@@ -203,6 +213,16 @@ def _failed(query: StreamingQuery, failure: StreamingQueryException) -> StreamFa
         f"{at}: {root_cause(failure)}" if at else root_cause(failure),
         origin=f"query {query.name or query.id}",
         remedy=f"{way_on} The whole error is in {place}.",
+    )
+
+
+def _server_lost(query: StreamingQuery) -> StreamFailedError:
+    if session := SparkSession.getActiveSession():
+        limit_retries(session, 0)
+    return StreamFailedError(
+        "the Spark Connect server no longer answers",
+        origin=f"query {query.name or query.id}",
+        remedy="Nothing is lost: start the server and the job again, and the batch is repeated.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from spark_utils.errors import ConfigurationError, SchemaError
 from spark_utils.parsing import good_rows
 from spark_utils.sinks.batch import COLLECTED_BYTES, COLLECTED_ROWS, MAX_PARTITION_VALUES, ROWS_PER_FILE
 from spark_utils.sinks.write_stream import write_stream
+from spark_utils.streaming_utils.progress import attach_progress
 from tests.spark_utils.sinks import sink_kit
 from tests.spark_utils.sinks.sink_kit import Bench, expect_observations
+
+PATIENCE = 60.0  # seconds
 
 
 @pytest.fixture
@@ -121,11 +125,13 @@ def test_a_large_batch_is_not_written_a_second_time_to_merge_its_files(bench: Be
 
 
 def test_a_partition_column_with_many_values_is_named_in_a_warning(
-    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = Bench(spark, tmp_path)  # on Spark Connect the server's log has it, since the batch runs there
+    expect_observations(bench.spark)
+    listener = attach_progress(bench.spark, io.StringIO())
     bench.send(*(str(number) for number in range(MAX_PARTITION_VALUES + 50)))
     bench.run(partition_by="number")
+    listener.wait_until_idle(PATIENCE)
     assert "'number'" in caplog.text
     assert len(bench.offsets("events")) == MAX_PARTITION_VALUES + 50
 
