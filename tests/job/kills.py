@@ -1,5 +1,7 @@
 """`kill -9` of the job's whole process group, again and again, at every stage of a batch: nothing lost, nothing twice.
 
+On Spark Connect these are two programs, and each of them, or both, may be hit.
+
 This watches the files by which a batch shows how far it is, and kills within a millisecond or so of the one it
 waits for. What stage the batch was really in is read from the logs that the dead process left.
 """
@@ -14,13 +16,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.project import ROOT
 
 if TYPE_CHECKING:
+    from devkit.spark.connect_server import ConnectServer
     from devkit.testing import EventHub
 
 
@@ -29,13 +32,14 @@ EVENTS = 6000
 EVENTS_PER_TRIGGER = 20
 PATIENCE = 300.0  # seconds for a start on a busy machine
 STAGES = ("events", "rejected", "offsets", "commit", "delay")
+VICTIMS = ("client", "server", "both")
 
 
 class Job:
     """The killed job's folder and what its files tell."""
 
-    def __init__(self, folder: Path, hub: EventHub) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, hub: EventHub, server: ConnectServer | None = None) -> None:
+        self.folder, self.server = folder, server
         self.log = folder / "output.log"
         self.environment = {**os.environ, "STREAMING_EVENT_HUBS_CONNECTION_STRING": hub.connection_string}
 
@@ -43,10 +47,18 @@ class Job:
         command = [sys.executable, "src/streaming_job.py", "--schema", "number BIGINT", "--fast-start", "true"]
         command += ["--output-path", f"{self.folder}/output", "--checkpoint-path", f"{self.folder}/checkpoint"]
         command += ["--max-events-per-trigger", str(events_per_trigger), "--trigger", trigger]
+        environment = self.environment | (self.server.start().variables if self.server else {})
         with self.log.open("wb") as log:
-            return subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
+            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    def kill(self, process: subprocess.Popen[bytes], victim: str) -> None:
+        """Kill it, its server, or both; one whose server has gone ends by itself."""
+        if victim != "client" and self.server:
+            self.server.kill()
+        if victim == "server":
+            assert process.wait(PATIENCE) != 0, self.log.read_text()[-3000:]
+        else:
+            kill_group(process)
 
     def latest(self, kind: str) -> int:
         """The latest batch whose offsets are logged, or that is committed; -1 for none."""
@@ -104,13 +116,19 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.001)
 
 
-def kill_again_and_again(make_event_hub: Callable[..., EventHub], folder: Path, kills: int) -> Counter[str]:
+def kill_again_and_again(
+    make_event_hub: Callable[..., EventHub],
+    folder: Path,
+    kills: int,
+    server: ConnectServer | None = None,
+    victims: Sequence[str] = VICTIMS,
+) -> Counter[str]:
     """Kill a job so often, let it end once, and return how many kills hit it at which stage; the output is `output`."""
     hub = make_event_hub(partitions=2)
     for partition in range(2):
         bodies = (b'{"number": %d}' % n if n % 4 else b"{" for n in range(EVENTS // 2))
         hub.send(bodies, partition=partition)
-    job, rng, stages = Job(folder, hub), random.Random(SEED), Counter[str]()
+    job, rng, stages = Job(folder, hub, server), random.Random(SEED), Counter[str]()
     for life in range(kills):
         stage = STAGES[life % len(STAGES)]
         sign = job.sign_of(stage, rng.randint(1, 2))
@@ -119,7 +137,7 @@ def kill_again_and_again(make_event_hub: Callable[..., EventHub], folder: Path, 
             wait_for(sign, process, job.log)
             time.sleep(rng.random() if stage == "delay" else 0)  # the moment is the test's input, not a wait
         finally:
-            kill_group(process)
+            job.kill(process, victims[life % len(victims)] if server else "client")
         stages[job.stage()] += 1
         assert job.latest_written("events") < EVENTS // EVENTS_PER_TRIGGER - 1, "all was consumed: send more events"
 

@@ -1,4 +1,4 @@
-"""The job as its users start it: as a script and by spark-submit, with its exit status and what it says."""
+"""The job as its users start it: as a script, by entry point and spark-submit, on both kinds of session."""
 
 from __future__ import annotations
 
@@ -13,21 +13,34 @@ import pytest
 from pyspark.sql import SparkSession
 
 from devkit.hub.generator import Shares, generate
+from devkit.hub.recording import write_events
 from devkit.testing import EventHub
+from spark_utils.errors import CheckpointMismatchError
+from spark_utils.sinks.locks import LOCK
 from tests.job import oracle
 from tests.job.job import Job
 from tests.project import ROOT
 
 SCHEMA = str(ROOT / "configuration" / "schemas" / "telemetry.json")
-EVENTS = 300
+EVENTS, SHARES = 300, Shares(malformed=0.1, lossy=0.1)
+ENTRY_POINT = [str(Path(sys.executable).with_name("streaming-job"))]
 Start = Callable[..., Job]
 
 
 @pytest.fixture
 def telemetry(event_hub: EventHub) -> EventHub:
     """An event hub with events, of which some must be rejected."""
-    event_hub.send_events(generate(EVENTS, seed=7, shares=Shares(malformed=0.1, lossy=0.1)))
+    event_hub.send_events(generate(EVENTS, seed=7, shares=SHARES))
     return event_hub
+
+
+@pytest.fixture(params=["classic", "connect"])
+def session(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The variables by which a job gets its session: one of its own, or one of the Spark Connect server."""
+    if request.param == "classic":
+        return {}
+    variables: dict[str, str] = request.getfixturevalue("connect_server").start().variables
+    return variables
 
 
 @pytest.fixture
@@ -49,6 +62,12 @@ def arguments(folder: Path, **more: str) -> dict[str, str]:
     return {f"--{name.replace('_', '-')}": value for name, value in given.items()}
 
 
+def from_files(source: Path, folder: Path) -> dict[str, str]:
+    """Record events in a folder, and return the arguments that read them."""
+    write_events(generate(EVENTS, seed=7, shares=SHARES), source / "events.recorded.jsonl", partitions=2)
+    return arguments(folder, source="files", source_path=str(source / "events.recorded.jsonl"))
+
+
 def environment(hub: EventHub) -> dict[str, str]:
     return {"STREAMING_EVENT_HUBS_CONNECTION_STRING": hub.connection_string}
 
@@ -66,13 +85,13 @@ def each_once(hub: EventHub) -> list[tuple[int, int]]:
 
 
 def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
-    telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
+    session: dict[str, str], telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
 ) -> None:
-    first = start(tmp_path, arguments(tmp_path), environment(telemetry))
+    first = start(tmp_path, arguments(tmp_path), environment(telemetry) | session)
     assert first.wait() == 0, first.output
     assert written(spark, tmp_path) == each_once(telemetry)
     telemetry.send_events(generate(50, seed=8))
-    second = start(tmp_path, arguments(tmp_path), environment(telemetry))
+    second = start(tmp_path, arguments(tmp_path), environment(telemetry) | session)
     assert second.wait() == 0, second.output
     assert written(spark, tmp_path) == each_once(telemetry)
     lines = [json.loads(line) for line in second.output.splitlines() if line.startswith("{")]
@@ -93,16 +112,44 @@ def test_the_same_file_runs_by_spark_submit(
     assert written(spark, tmp_path) == each_once(telemetry)
 
 
-def test_a_signal_to_end_lets_the_batch_finish_and_is_no_failure(
-    telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
+@pytest.mark.parametrize("session", ["connect"], indirect=True)
+def test_the_entry_point_writes_both_tables_from_files(
+    session: dict[str, str], spark: SparkSession, tmp_path: Path, start: Start
 ) -> None:
-    job = start(tmp_path, arguments(tmp_path, trigger="1 second", max_events_per_trigger="100"), environment(telemetry))
+    job = start(tmp_path, from_files(tmp_path, tmp_path), session, ENTRY_POINT)
+    assert job.wait() == 0, job.output
+    oracle.assert_exactly_once(oracle.positions(spark, str(tmp_path / "out")), sent=EVENTS)
+
+
+def test_a_signal_to_end_lets_the_batch_finish_and_is_no_failure(
+    session: dict[str, str], telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
+) -> None:
+    given = arguments(tmp_path, trigger="1 second", max_events_per_trigger="100")
+    job = start(tmp_path, given, environment(telemetry) | session)
     job.wait_for('"batch": 0')
     assert job.stop() == 0, job.output
     reported = [json.loads(line) for line in job.output.splitlines() if line.startswith("{")]
     rows = written(spark, tmp_path)
     assert len(rows) == len(set(rows)) == reported[-1]["total_events"]  # no batch is left half written
     assert set(rows) <= set(each_once(telemetry))
+
+
+@pytest.mark.parametrize("session", ["connect"], indirect=True)
+def test_a_second_run_is_refused_until_the_first_has_ended_in_whatever_way(
+    session: dict[str, str], telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
+) -> None:
+    given = arguments(tmp_path, trigger="100 ms", max_events_per_trigger="10")
+    first = start(tmp_path / "first", given, environment(telemetry) | session)
+    first.wait_for('"batch": 0')
+    second = start(tmp_path / "second", arguments(tmp_path), environment(telemetry) | session)
+    assert second.wait() == 1
+    assert "another query runs with the checkpoint" in second.output
+    with pytest.raises(CheckpointMismatchError, match="another query"):
+        LOCK.take(given["--output-path"] + "/checkpoint")
+    first.kill()  # and its query ends on the server
+    third = start(tmp_path / "third", arguments(tmp_path), environment(telemetry) | session)
+    assert third.wait() == 0, third.output
+    assert written(spark, tmp_path) == each_once(telemetry)
 
 
 def test_a_wrong_key_is_one_line_without_the_key_and_exit_status_1(

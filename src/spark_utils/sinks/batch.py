@@ -9,12 +9,11 @@ end the pass early, and a write that Delta skips observes nothing. Then there is
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
@@ -34,9 +33,10 @@ from spark_utils.errors import StreamFailedError
 from spark_utils.names import quote
 from spark_utils.parsing import rejected_rows
 from spark_utils.session import is_connect
-from spark_utils.sinks.checkpoints import LOCK, batch_size, kafka_offsets, offset_lines, read_text
+from spark_utils.sinks.checkpoints import batch_size, kafka_offsets, offset_lines, query_id_of, read_text
 from spark_utils.sinks.delta_tables import IdempotentWrite, Mark, compacting
-from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, BatchCounts, Channel
+from spark_utils.sinks.locks import LOCK, Client, end_with
+from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, BatchCounts, Channel, collected_warnings
 
 Step = Callable[[DataFrame], DataFrame]
 
@@ -77,6 +77,7 @@ class BatchWriter:
         merge_schema: Whether new columns are added to ``events``.
         replayed_batch: The batch that an earlier run began: some of its writes may have been made already.
         rejected: The newest batch that the table ``rejected`` holds; -1 for none.
+        client: Who started the query, with Spark Connect.
     """
 
     parse: Step
@@ -89,6 +90,7 @@ class BatchWriter:
     merge_schema: bool = False
     replayed_batch: int = -1
     rejected: int = -1
+    client: Client | None = None
     _query_id: str | None = field(default=None, init=False)
     _last_end: tuple[int, str] = field(default=(-1, ""), init=False)
 
@@ -100,13 +102,14 @@ class BatchWriter:
         if channel.is_asked_to_stop():
             raise StreamFailedError(f"batch {batch_id} was {STOPPED_ON_REQUEST}")
         try:
-            counts = self._write(batch, batch_id, query_id)
+            with collected_warnings(spark) as warnings:
+                counts = self._write(batch, batch_id, query_id)
         except Exception as failure:
             if not channel.is_asked_to_stop() and "InterruptedException" not in str(failure):
                 raise
             # Not with Java's long trace: Spark looks through it by a regular expression that overflows the stack.
             raise StreamFailedError(f"batch {batch_id} was {STOPPED_ON_REQUEST}") from None
-        channel.record(counts)
+        channel.record(replace(counts, warnings=warnings))
 
     def _write(self, batch: DataFrame, batch_id: int, query_id: str) -> BatchCounts:
         spark = batch.sparkSession
@@ -124,10 +127,13 @@ class BatchWriter:
     def _begin(self, spark: SparkSession) -> str:
         """Return the query's id, which Spark has put into the checkpoint before its first batch."""
         if self._query_id is None:
+            query_id = query_id_of(read_text(spark, f"{self.checkpoint}/metadata"))
+            assert query_id is not None  # noqa: S101 - or Spark would not have started the query
             if is_connect(spark):  # on classic Spark it was taken before the query started
+                end_with(self.client, lambda: _stop(spark, query_id))
                 LOCK.take(self.checkpoint, wait=_LOCK_SECONDS)
-            self._query_id = query_id_of(read_text(spark, f"{self.checkpoint}/metadata"))
-            Channel(spark, self._query_id).start()
+            Channel(spark, query_id).start()
+            self._query_id = query_id
         return self._query_id
 
     def _offsets(self, spark: SparkSession, batch_id: int) -> tuple[str, str]:
@@ -186,9 +192,11 @@ class BatchWriter:
         self.rejected = rejects.mark.batch
 
 
-def query_id_of(metadata: str | None) -> str:
-    """Return the query's id from the text of a checkpoint's ``metadata``."""
-    return str(json.loads(metadata or "{}")["id"])
+def _stop(spark: SparkSession, query_id: str) -> None:
+    """Stop a query of the session, if it runs."""
+    for query in spark.streams.active:
+        if str(query.id) == query_id:
+            query.stop()
 
 
 def _few_files(df: DataFrame, rows: int) -> DataFrame:

@@ -8,14 +8,12 @@ Connect the client does not see the server's files.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,7 +21,6 @@ from urllib.parse import unquote, urlsplit
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
-from spark_utils.errors import CheckpointMismatchError
 from spark_utils.session import is_connect
 
 _FILE = re.compile(r"(?:^|/)(metadata|(?:offsets|commits|sources/\d+)/\d+(?:\.compact)?)$")
@@ -45,8 +42,7 @@ class Checkpoint:
     @cached_property
     def query_id(self) -> str | None:
         """The id of the query it belongs to, None before its first start or when that file is damaged."""
-        value = _json(self.files.get("metadata", ""))
-        return str(value["id"]) if isinstance(value, dict) and "id" in value else None
+        return query_id_of(self.files.get("metadata"))
 
     @cached_property
     def begun(self) -> list[int]:
@@ -80,6 +76,12 @@ class Checkpoint:
     def _numbers(self, folder: str) -> list[int]:
         names = (name.split("/") for name in self.files)
         return sorted(int(parts[-1]) for parts in names if parts[0] == folder and parts[-1].isdigit())
+
+
+def query_id_of(metadata: str | None) -> str | None:
+    """Return the query's id from the text of ``metadata``; None when that is damaged."""
+    value = _json(metadata or "")
+    return str(value["id"]) if isinstance(value, dict) and "id" in value else None
 
 
 def offset_lines(text: str | None) -> str:
@@ -212,64 +214,6 @@ def local_path(path: str) -> Path | None:
 def absolute(path: str) -> str:
     """Return a path that another process understands too; a URL stays."""
     return path if ":" in path.split("/", 1)[0] or path.startswith("/") else str(Path(path).absolute())
-
-
-class CheckpointLock:
-    """Keeps a second process from running a query on the same checkpoint, where it lies on this machine.
-
-    An advisory lock on the folder (``flock``): it ends with the process, however that ends. On other file systems
-    Spark's own check remains, by which one of two queries fails at its next batch (CONCURRENT_STREAM_LOG_UPDATE).
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[str, int] = {}
-
-    def take(self, path: str, *, wait: float = 0.0) -> Callable[[], None]:
-        """Hold a checkpoint; return what lets go of it.
-
-        Raises:
-            CheckpointMismatchError: A query of another process has it.
-        """
-        before = self._held.pop(path, None)
-        if before is not None:  # of an earlier query of this process, which has ended
-            os.close(before)
-        folder = local_path(path)
-        try:
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-                self._held[path] = _locked(folder, wait)
-        except BlockingIOError:
-            raise CheckpointMismatchError(
-                f"another query runs with the checkpoint {path}",
-                origin="the lock on that folder",
-                remedy="Stop it first, or give another checkpoint path and another output path.",
-            ) from None
-        except OSError:  # not in reach, not writable, or without locks: Spark will say so in its own words
-            return lambda: None
-        return partial(self._release, path, self._held.get(path))
-
-    def _release(self, path: str, descriptor: int | None) -> None:
-        if descriptor is not None and self._held.get(path) == descriptor:
-            os.close(self._held.pop(path))
-
-
-def _locked(folder: Path, wait: float) -> int:
-    descriptor = os.open(folder, os.O_RDONLY)
-    until = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as refusal:
-            if not isinstance(refusal, BlockingIOError) or time.monotonic() >= until:
-                os.close(descriptor)
-                raise
-            time.sleep(0.1)
-        else:
-            return descriptor
-
-
-LOCK = CheckpointLock()
-"""The checkpoints that queries of this process run with."""
 
 
 def _json(text: str) -> Any:

@@ -25,9 +25,10 @@ from spark_utils.errors import CheckpointMismatchError, ConfigurationError
 from spark_utils.parsing import rejected_rows
 from spark_utils.session import is_connect
 from spark_utils.sinks.batch import BatchWriter, Step
-from spark_utils.sinks.checkpoints import LOCK, Checkpoint, absolute, local_path, read_checkpoint
+from spark_utils.sinks.checkpoints import Checkpoint, absolute, local_path, query_id_of, read_checkpoint, read_text
 from spark_utils.sinks.delta_tables import check_layout, check_schema, create_table, read_table, set_properties
 from spark_utils.sinks.guard import Guard
+from spark_utils.sinks.locks import LOCK, Client
 
 _EVENTS_COMMENT = "Events that were parsed and transformed; the others are in the table rejected beside this one"
 _REJECTED_COMMENT = "Events that could not be parsed, each with its reason, raw body and position"
@@ -102,9 +103,10 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
         accept_changes=frozenset({"schema"} if merge else ()),
         accept_new_checkpoint=options.accept_new_checkpoint,
     )
-    checkpoint = read_checkpoint(spark, folder)
-    _refuse_running(spark, checkpoint)
-    with _locked(spark, folder) as release:
+    client = Client.of(spark.conf.get("spark.app.id", None) or "", folder) if is_connect(spark) else None
+    _refuse_running(spark, folder)
+    with _locked(folder, client) as release:
+        checkpoint = read_checkpoint(spark, folder)  # when nobody else changes it any more
         last_rejects = _prepare_tables(spark, place, columns, rejected(empty).schema, checkpoint, guard, merge=merge)
         write_batch = BatchWriter(
             *(parse, events, rejected),
@@ -115,6 +117,7 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
             merge_schema=merge,
             replayed_batch=checkpoint.replayed_batch,
             rejected=last_rejects,
+            client=client,
         )
         _warn_of_changed_files(checkpoint)
         writer = raw.writeStream.foreachBatch(write_batch).option("checkpointLocation", folder)
@@ -124,14 +127,10 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
     return query
 
 
-def _nothing() -> None:
-    pass
-
-
 @contextmanager
-def _locked(spark: SparkSession, checkpoint: str) -> Iterator[Callable[[], None]]:
-    """Hold the checkpoint, and let go of it if the query does not start; with Spark Connect the batches hold it."""
-    release: Callable[[], None] = _nothing if is_connect(spark) else LOCK.take(checkpoint)
+def _locked(checkpoint: str, client: Client | None) -> Iterator[Callable[[], None]]:
+    """Hold the checkpoint, and let go of it if the query does not start."""
+    release = LOCK.take(checkpoint) if client is None else LOCK.take_as(client, checkpoint)
     try:
         yield release
     except BaseException:
@@ -179,12 +178,13 @@ def _at_the_end(query: StreamingQuery, release: Callable[[], None]) -> None:
     release()
 
 
-def _refuse_running(spark: SparkSession, checkpoint: Checkpoint) -> None:
+def _refuse_running(spark: SparkSession, checkpoint: str) -> None:
     """Refuse a checkpoint in use by this session."""
-    active = [query for query in spark.streams.active if str(query.id) == checkpoint.query_id]
-    if active:
+    active = {str(query.id): query for query in spark.streams.active}
+    metadata = read_text(spark, f"{checkpoint}/metadata") if active else None
+    if running := active.get(query_id_of(metadata) or ""):
         raise CheckpointMismatchError(
-            f"the query {active[0].name or active[0].id} already runs with the checkpoint {checkpoint.path}",
+            f"the query {running.name or running.id} already runs with the checkpoint {checkpoint}",
             origin="the queries of this session",
             remedy="Stop it first, or give another checkpoint path and another output path.",
         )

@@ -202,7 +202,7 @@ def test_a_second_query_of_this_session_on_a_checkpoint_is_refused(bench: Bench)
 
 LOCKED = """
 import sys
-from spark_utils.sinks.checkpoints import LOCK
+from spark_utils.sinks.locks import LOCK
 LOCK.take(sys.argv[1])
 print("held", flush=True)
 sys.stdin.read()

@@ -17,9 +17,10 @@ from pyspark.sql import SparkSession
 
 from spark_utils.errors import CheckpointMismatchError, ConfigurationError
 from spark_utils.session import get_session
-from spark_utils.sinks.checkpoints import LOCK, Checkpoint, damage, kafka_offsets, read_local_checkpoint
+from spark_utils.sinks.checkpoints import Checkpoint, damage, kafka_offsets, read_local_checkpoint
 from spark_utils.sinks.delta_tables import Mark, Table, read_table
 from spark_utils.sinks.guard import Guard, claims_of
+from spark_utils.sinks.locks import LOCK
 
 _SETTINGS = '{"batchWatermarkMs":0,"batchTimestampMs":0,"conf":{}}'
 _COMMITTED = 'v1\n{"nextBatchWatermarkMs":0}'

@@ -178,8 +178,7 @@ class Execution:
             return states.not_run(stop.result)
         if update.state is UpdateInfoState.COMPLETED:
             return Outcome(Result.SUCCESS)
-        ended = update.state.value if update.state else ""
-        message = f"The update {update.update_id} of the pipeline {wanted.pipeline_id} ended {ended}: {problem}"
+        message = f"The update {update.update_id} of the pipeline {wanted.pipeline_id} ended {update.state}: {problem}"
         return Outcome(Result.FAILED, message, error=message)
 
     def _for_each(self, attempt: Attempt) -> Outcome:
