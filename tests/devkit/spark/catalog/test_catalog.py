@@ -202,6 +202,19 @@ def test_grants_are_kept_and_shown(spark: SparkSession, schema: Schema) -> None:
     assert rows(spark.sql, f"SHOW GRANTS `others` ON {table}") == []
 
 
+def test_grants_are_kept_by_whole_names(spark: SparkSession, schema: Schema) -> None:
+    spark.sql("CREATE VIEW guarded AS SELECT 1 AS id")
+    spark.sql("GRANT SELECT ON VIEW guarded TO `data team`")
+    assert rows(spark.sql, f"SHOW GRANTS ON main.{schema}.`guarded`") == [
+        ("data team", "SELECT", "TABLE", f"main.{schema}.guarded")
+    ]
+
+
+def test_a_statement_takes_parameters(each_spark: SparkSession) -> None:
+    assert [*each_spark.sql("SELECT id FROM range(4) WHERE id > :least", args={"least": 2}).collect()] == [Row(id=3)]
+    assert [*each_spark.sql("SELECT ? AS n", args=[5]).collect()] == [Row(n=5)]
+
+
 def test_a_schema_with_tables_is_dropped_by_cascade_only(spark: SparkSession) -> None:
     spark.sql("CREATE SCHEMA main.full COMMENT 'of tables'")
     spark.sql("CREATE TABLE main.full.t (id INT)")

@@ -7,6 +7,7 @@ import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedList;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
@@ -67,6 +68,10 @@ final class CatalogParser implements InvocationHandler {
 
     public Object invoke(Object proxy, Method method, Object[] arguments) throws Throwable {
         boolean isStatement = method.getName().startsWith("parsePlan");
+        if (arguments != null && arguments.length == 2 && isStatement) {
+            arguments = new Object[] {bound(arguments)};
+            method = ParserInterface.class.getMethod("parsePlan", new Class[] {String.class});
+        }
         if (isStatement && session.conf().contains(ROOT)) {
             knowCatalogs();
             arguments[0] = translated((String) arguments[0]);
@@ -77,6 +82,14 @@ final class CatalogParser implements InvocationHandler {
         } catch (InvocationTargetException error) {
             throw error.getCause();
         }
+    }
+
+    /** The text with its parameters' values, which Delta's parser, the next one, would lose (Spark 4.1; 4.0 has no such call). */
+    private static Object bound(Object[] arguments) throws Exception {
+        String place = "org.apache.spark.sql.catalyst.parser.";
+        Class[] types = {String.class, Class.forName(place + "ParameterContext")};
+        Method substitute = Class.forName(place + "ParameterHandler").getMethod("substituteParameters", types);
+        return ((Tuple2) substitute.invoke(null, arguments))._1();
     }
 
     /** Other processes create catalogs too: whatever folder is there is one. */
@@ -101,7 +114,7 @@ final class CatalogParser implements InvocationHandler {
 
     // ---- Statements that Spark's parser does not read
 
-    private String translated(String text) {
+    private String translated(String text) throws Exception {
         if (!WORD.matcher(text).matches()) {
             return text;
         }
@@ -127,7 +140,7 @@ final class CatalogParser implements InvocationHandler {
         return translatedGrant(text, plain);
     }
 
-    private static String translatedGrant(String text, String plain) {
+    private String translatedGrant(String text, String plain) throws Exception {
         Matcher found = GRANT.matcher(plain);
         String kind = "grant";
         if (!found.matches()) {
@@ -135,15 +148,30 @@ final class CatalogParser implements InvocationHandler {
             kind = "revoke";
         }
         if (found.matches()) {
-            return call(kind, "privileges", found.group(1), "type", found.group(2), "object", found.group(3),
+            return call(kind, "privileges", found.group(1), "type", found.group(2), "object", whole(found),
                 "principal", unquoted(found.group(4)));
         }
         found = GRANTS.matcher(plain);
         if (found.matches()) {
             String principal = found.group(1) == null ? null : unquoted(found.group(1));
-            return call("show grants", "type", found.group(2), "object", found.group(3), "principal", principal);
+            return call("show grants", "type", found.group(2), "object", whole(found), "principal", principal);
         }
         return text;
+    }
+
+    /** The name of what is granted, with the parts that were left out. */
+    private String whole(Matcher found) throws Exception {
+        String type = found.group(2) == null ? "TABLE" : found.group(2).toUpperCase();
+        int levels = "CATALOG".equals(type) || "METASTORE".equals(type) ? 1
+            : "SCHEMA".equals(type) || "DATABASE".equals(type) ? 2 : 3;
+        LinkedList parts = new LinkedList(CollectionConverters.asJava(spark.parseMultipartIdentifier(found.group(3))));
+        if (levels == 3 && parts.size() == 1) {
+            parts.addFirst(String.join(".", session.sessionState().catalogManager().currentNamespace()));
+        }
+        if (parts.size() == levels - 1) {
+            parts.addFirst(session.sessionState().catalogManager().currentCatalog().name());
+        }
+        return String.join(".", (String[]) parts.toArray(new String[0]));
     }
 
     // ---- Views, by the plan that Spark's parser made

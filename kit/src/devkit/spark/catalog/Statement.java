@@ -238,7 +238,7 @@ final class Statement implements UnboundProcedure, BoundProcedure {
 
     private static String type(Map said) {
         String type = said.get("type") == null ? "TABLE" : ((String) said.get("type")).toUpperCase();
-        return "DATABASE".equals(type) ? "SCHEMA" : type;
+        return "DATABASE".equals(type) ? "SCHEMA" : "VIEW".equals(type) ? "TABLE" : type;
     }
 
     // ---- Rows
