@@ -171,7 +171,9 @@ def found():
     text = cells("import helper", "dbutils.notebook.exit([*helper.found(), helper.spark is spark])")
     notebook = put_notebook(client, "/Shared/helped/notebook", text)
     script = python(client, "script", "from databricks.sdk.runtime import display, spark; display(spark.range(1))")
-    run = finished(client, start(client, Task("a", notebook_task=NotebookTask(notebook)), script), within=120)
+    dedicated = workspace.state().identity.cluster_id
+    task = Task("a", notebook_task=NotebookTask(notebook), existing_cluster_id=dedicated)
+    run = finished(client, start(client, task, script), within=120)
     outputs = {task.task_key: client.jobs.get_run_output(task.run_id) for task in run.tasks}
     assert results(run) == {"a": "SUCCESS", "script": "SUCCESS"}, {k: v.error_trace for k, v in outputs.items()}
     assert outputs["a"].notebook_output.result == "[3, True, True, True]"

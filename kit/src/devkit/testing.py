@@ -126,16 +126,9 @@ def event_hub(make_event_hub: Callable[..., EventHub]) -> EventHub:
 @pytest.fixture(scope="session")
 def connect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConnectServer]:
     """A Spark Connect server of this test run, whose Python workers find every module that the tests can import."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    try:
-        server = ConnectServer(tmp_path_factory.mktemp("spark-connect"), fast_start=True)
-        server.start()
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    server = ConnectServer(tmp_path_factory.mktemp("spark-connect"), fast_start=True, environment=environment)
+    server.start()
     yield server
     server.stop()
 

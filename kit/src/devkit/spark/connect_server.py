@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 MODE_VARIABLE = "SPARK_CONNECT_MODE_ENABLED"
+ATTACHED = (REMOTE_VARIABLE, MODE_VARIABLE)  # the variables of a client, which is no environment for a server
 START_SECONDS, STOP_SECONDS = 120.0, 30.0
 
 
@@ -60,11 +61,22 @@ class ConnectServer:
     Args:
         folder: Where its state and log are kept; private to the user.
         fast_start: Start quicker and run slower: for tests.
+        settings: More Spark settings.
+        environment: The environment of its process, this process's own by default.
     """
 
-    def __init__(self, folder: Path, *, fast_start: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fast_start: bool = False,
+        settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder.absolute()
         self._fast_start = fast_start
+        self._settings = {**(settings or {})}
+        self._environment = environment
 
     @classmethod
     def shared(cls) -> ConnectServer:
@@ -176,10 +188,11 @@ class ConnectServer:
                 "spark.connect.grpc.binding.address": LOOPBACK,
                 "spark.connect.grpc.binding.port": str(port),
             }
-            | ({"spark.ui.enabled": "false"} if self._fast_start else {}),
+            | ({"spark.ui.enabled": "false"} if self._fast_start else {})
+            | self._settings,
         )
         environment = (
-            {name: value for name, value in os.environ.items() if name not in (REMOTE_VARIABLE, MODE_VARIABLE)}
+            {name: value for name, value in (self._environment or os.environ).items() if name not in ATTACHED}
             | local_session.launch_variables(prepared, Path(self._mark), "warm-server")
             | {
                 TOKEN_VARIABLE: token,

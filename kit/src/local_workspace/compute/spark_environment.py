@@ -20,6 +20,7 @@ from devkit.spark.warm_up import GENERATED_CODE
 from local_workspace.server.state import State
 from spark_utils.session import LOG_VARIABLE
 
+FILE_SYSTEM: Final = "viewfs://workspace"  # what Spark puts before a path without a scheme
 # Settings that only mean something on Databricks' own machines.
 NOT_HERE: Final = (
     "spark.master",
@@ -49,17 +50,26 @@ def settings(state: State, more: Mapping[str, str], folder: Path) -> dict[str, s
     """
     flags = prepared().archive().flags()
     found = local_session.settings(prepared(), flags, folder / "log4j2.properties", fast_start=True)
+    return found | own_settings(state, more, folder)
+
+
+def own_settings(state: State, more: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the settings that make a local Spark the workspace's.
+
+    Args:
+        state: The workspace.
+        more: Settings of the cluster or the task.
+        folder: Where the process keeps what it needs while it runs.
+    """
     own = {
         catalog.ROOT_SETTING: str(state.path("warehouse")),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.local.dir": str(folder / "local"),
         "spark.ui.enabled": "false",
         "spark.master": "local[2]",
-        # Spark 4.1 hands named parameters to its own parser, and Delta's, which stands in front of it, loses them.
-        "spark.sql.legacy.parameterSubstitution.constantsOnly": "true",
     }
     given = {key: value for key, value in more.items() if not key.startswith(NOT_HERE)}
-    return found | GENERATED_CODE | own | _mounts(state) | given
+    return GENERATED_CODE | own | _mounts(state) | given
 
 
 def variables(state: State, folder: Path, more: Mapping[str, str], name: str) -> dict[str, str]:
@@ -93,7 +103,7 @@ def _mounts(state: State) -> dict[str, str]:
         for key, value in links.items()
     }
     return mounts | {
-        "spark.hadoop.fs.defaultFS": "viewfs://workspace/",
+        "spark.hadoop.fs.defaultFS": f"{FILE_SYSTEM}/",
         "spark.hadoop.fs.dbfs.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
         "spark.hadoop.fs.viewfs.overload.scheme.target.file.impl": "org.apache.hadoop.fs.LocalFileSystem",
         "spark.delta.logStore.dbfs.impl": "io.delta.storage.LocalLogStore",

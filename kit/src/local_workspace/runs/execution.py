@@ -20,6 +20,7 @@ from databricks.sdk.service.jobs import (
 )
 from databricks.sdk.service.pipelines import UpdateInfo, UpdateInfoCause, UpdateInfoState
 
+from local_workspace.compute.connect_servers import ConnectServers
 from local_workspace.errors import ApiError
 from local_workspace.runs import graph, parameters, process_tasks, references, sql_tasks, states, validation
 from local_workspace.runs.launching import Processes, Stop
@@ -77,6 +78,7 @@ class Execution:
         state: The workspace.
         records: Of its runs.
         processes: Where processes run.
+        servers: The Spark of tasks on standard access mode and serverless compute.
         jobs: How it starts other jobs.
     """
 
@@ -85,11 +87,12 @@ class Execution:
         state: State,
         records: Records,
         processes: Processes,
+        servers: ConnectServers,
         jobs: OtherJobs,
     ) -> None:
         self.state = state
         self.records = records
-        self._processes = processes
+        self._processes, self._servers = processes, servers
         self._jobs = jobs
 
     def run(self, attempt: Attempt) -> Outcome:
@@ -124,7 +127,7 @@ class Execution:
         with self.state.lock:
             values = dict(self.records.values.get(str(attempt.run.run_id), {}))
         job = process_tasks.Job(self.state, attempt.task, attempt.record, machine, values, attempt.stop)
-        return process_tasks.run(job, self._processes)
+        return process_tasks.run(job, self._processes, self._servers)
 
     def _condition(self, attempt: Attempt) -> Outcome:
         condition, record = attempt.task.condition_task, attempt.record

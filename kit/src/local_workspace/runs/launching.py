@@ -26,8 +26,8 @@ LOOK_SECONDS: Final = 0.05
 LOG: Final = "output.log"
 LOG_BYTES: Final = 5 * 1024 * 1024  # as much as the service gives
 PROCESS: Final = "process.json"
-# What a developer's shell may hold and a task must not see: it would reach a workspace elsewhere.
-PRIVATE: Final = ("DATABRICKS_", "ARM_", "AZURE_")
+# What a developer's shell may hold and a task must not see: it would reach a workspace or a Spark elsewhere.
+PRIVATE: Final = ("DATABRICKS_", "ARM_", "AZURE_", "SPARK_REMOTE", "SPARK_CONNECT_")
 
 
 @dataclass
@@ -79,6 +79,7 @@ class Processes:
         variables: Mapping[str, str],
         stop: Stop,
         started: Callable[[], None],
+        looked: Callable[[], None] = lambda: None,
     ) -> int | None:
         """Run a program to its end and return its exit status, or None when it was stopped before it began.
 
@@ -88,6 +89,7 @@ class Processes:
             variables: Its environment.
             stop: When to stop it.
             started: Told when it runs.
+            looked: Told now and then while it runs.
         """
         while not self._slots.acquire(timeout=LOOK_SECONDS):
             if stop.result is not None:
@@ -100,7 +102,7 @@ class Processes:
                     command, cwd=folder, env=dict(variables), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     start_new_session=True,
                 )  # fmt: skip
-            return self._watch(process, folder, stop, started)
+            return self._watch(process, folder, stop, started, looked)
         finally:
             self._slots.release()
 
@@ -110,13 +112,20 @@ class Processes:
         for group in list(self._running):
             _signal_group(group, signal.SIGKILL)
 
-    def _watch(self, process: subprocess.Popen[bytes], folder: Path, stop: Stop, started: Callable[[], None]) -> int:
+    def _watch(
+        self,
+        process: subprocess.Popen[bytes],
+        folder: Path,
+        stop: Stop,
+        started: Callable[[], None],
+        looked: Callable[[], None],
+    ) -> int:
         self._running.add(process.pid)
         (folder / PROCESS).write_text(json.dumps({"group": process.pid}), encoding="utf-8")
         try:
             started()
             while process.poll() is None and not stop.wait(LOOK_SECONDS):
-                pass
+                looked()
             if process.poll() is None:
                 _end(process)
             return process.wait()

@@ -8,9 +8,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from databricks.sdk.service.compute import ClusterSpec, Library
+from databricks.sdk.service.compute import ClusterDetails, ClusterSpec, Library
 from databricks.sdk.service.jobs import JobSettings, Task
 
+from local_workspace.compute.connect_servers import is_standard
 from local_workspace.runs import libraries
 from local_workspace.server.state import State
 from local_workspace.services.clusters import Clusters
@@ -25,12 +26,14 @@ class Machine:
         libraries: What to make importable.
         spark_conf: Settings of the cluster.
         variables: Environment variables of the cluster.
+        is_standard: Spark Connect is all of Spark that there is: standard access mode, serverless compute.
     """
 
     cluster_id: str | None = None
     libraries: list[Library] = field(default_factory=list)
     spark_conf: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    is_standard: bool = False
 
 
 class Compute:
@@ -64,7 +67,7 @@ class Compute:
             return self._on_job_cluster(task.job_cluster_key or f"task {task.task_key}", spec, own)
         if task.existing_cluster_id:
             return self._on_existing_cluster(task.existing_cluster_id, own)
-        return Machine(libraries=own)
+        return Machine(libraries=own, is_standard=True)
 
     def end(self) -> None:
         """Terminate the clusters that were made for this run."""
@@ -77,18 +80,21 @@ class Compute:
             if key not in self._made:
                 self._made[key] = clusters.add_job_cluster(spec, self._name)
         clusters.ensure_running(self._made[key])
-        return Machine(self._made[key], own, dict(spec.spark_conf or {}), dict(spec.spark_env_vars or {}))
+        return _machine(self._made[key], own, spec)
 
     def _on_existing_cluster(self, cluster_id: str, own: list[Library]) -> Machine:
         self._state.service(Clusters).ensure_running(cluster_id)
         with self._state.lock:
             cluster = self._state.service(Clusters).find(cluster_id)
             installed = self._state.service(Clusters).libraries.of(cluster_id)
-        return Machine(
-            cluster_id, [*own, *installed], dict(cluster.spark_conf or {}), dict(cluster.spark_env_vars or {})
-        )
+        return _machine(cluster_id, [*own, *installed], cluster)
 
     def _of_environment(self, key: str) -> list[Library]:
         found = [each for each in self._settings.environments or [] if each.environment_key == key]
         spec = found[0].spec if found else None
         return libraries.of_environment((spec.dependencies or []) if spec else [])
+
+
+def _machine(cluster_id: str, found: list[Library], cluster: ClusterSpec | ClusterDetails) -> Machine:
+    settings, variables = cluster.spark_conf or {}, cluster.spark_env_vars or {}
+    return Machine(cluster_id, found, {**settings}, {**variables}, is_standard(cluster))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from databricks.sdk.service.jobs import ClusterInstance, RunResultState, RunTask, Task
 
-from local_workspace.compute import spark_environment
+from local_workspace.compute import connect_servers, spark_environment
 from local_workspace.errors import ApiError
 from local_workspace.runs import launching, libraries, states
 from local_workspace.runs.machines import Machine
@@ -25,14 +26,16 @@ from local_workspace.server.paths import ROOTS, is_remote, local_path
 from local_workspace.server.state import State
 from local_workspace.services.secrets import Secrets
 from local_workspace.services.workspace_objects import WorkspaceObjects
-from local_workspace.task import context, redaction
+from local_workspace.task import context, redaction, session
 from spark_utils.configuration.secrets import parse_reference
 from spark_utils.errors import SparkUtilsError
+from spark_utils.session import LOG_VARIABLE
 
 # Paths that an ordinary argument of a program may well begin with, and that Spark would not take for the workspace's.
 BARE: Final = ("/Users/", "/Repos/", "/Shared/")
 RESULT_CHARACTERS: Final = 5 * 1024 * 1024
 NOT_HERE: Final = {"PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"}  # paths on a machine of Databricks'
+NO_SUBMIT: Final = "spark-submit tasks do not run on a cluster of standard access mode: give it a dedicated one"
 NOT_LOCAL: Final = {
     "spark_jar_task": "A JAR task does not run in the local workspace: it runs Python and SQL",
     "dbt_task": "A dbt task does not run in the local workspace",
@@ -70,21 +73,24 @@ def folder_of(state: State, run_id: int) -> Path:
     return state.folder / "runs" / str(run_id)
 
 
-def run(job: Job, processes: launching.Processes) -> Outcome:
+def run(job: Job, processes: launching.Processes, servers: connect_servers.ConnectServers) -> Outcome:
     """Run a task in a process and say how it ended."""
     try:
-        command, variables = _prepare(job)
+        command, variables, lease = _prepare(job, servers)
     except (ApiError, SparkUtilsError) as error:
         return states.refused(str(error), Code.RESOURCE_NOT_FOUND)
     except libraries.LibraryError as error:
         return states.refused(str(error), Code.LIBRARY_INSTALLATION_ERROR)
-    status = processes.run(command, job.folder, variables, job.stop, lambda: _show_running(job))
+    status = processes.run(command, job.folder, variables, job.stop, lambda: _show_running(job), lease.look)
+    lease.end(ended=launching.read(job.folder, "result.json") is not None)
     shutil.rmtree(job.folder / "spark", ignore_errors=True)  # its settings may hold secrets
     return _outcome(job, status)
 
 
-def _prepare(job: Job) -> tuple[list[str], dict[str, str]]:
-    """Write the request, and return the command and its environment.
+def _prepare(
+    job: Job, servers: connect_servers.ConnectServers
+) -> tuple[list[str], dict[str, str], connect_servers.Lease]:
+    """Write the request, and return the command, its environment and its claim on a Spark Connect server.
 
     Raises:
         ApiError: A file or notebook is missing.
@@ -95,21 +101,30 @@ def _prepare(job: Job) -> tuple[list[str], dict[str, str]]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     conf = {key: revealed(state, value) for key, value in job.machine.spark_conf.items()}
-    spark = spark_environment.variables(state, folder / "spark", conf, f"run-{job.record.run_id}")
     own = {key: revealed(state, value) for key, value in job.machine.variables.items() if key not in NOT_HERE}
     folders = {f"WORKSPACE_{name.upper()}": str(state.path(name)) for name in ("files", "volumes", "dbfs")}
-    variables = launching.environment(state.host, state.token, spark, folders, own)
+    variables = launching.environment(state.host, state.token, folders, own)
+    imported = [] if job.task.spark_submit_task else libraries.prepare(state, job.machine.libraries)
+    paths = filter(None, [*imported, variables.get("PYTHONPATH")])
+    variables["PYTHONPATH"] = os.pathsep.join(paths)  # Spark's Python workers import libraries too
+    wanted = connect_servers.Wanted(conf, {**variables})
+    lease = connect_servers.Lease(servers, wanted, folder)
+    if job.task.spark_submit_task or not job.machine.is_standard:
+        variables |= spark_environment.variables(state, folder / "spark", conf, f"run-{job.record.run_id}")
+    else:
+        variables |= {session.REMOTE: session.UNKNOWN, LOG_VARIABLE: str(servers.log(wanted))}
+        variables |= {} if job.machine.cluster_id else {"IS_SERVERLESS": "true"}
     if job.task.spark_submit_task:
-        return _spark_submit(job), variables
+        return _spark_submit(job), variables, lease
     request = {
         **_request(job),
-        "libraries": libraries.prepare(state, job.machine.libraries),
+        "libraries": imported,
         "values": job.values,
         "files": str(state.path("files")),
         "roots": _roots(state),
     }
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-    return [sys.executable, "-P", "-m", "local_workspace.task.main", str(folder)], variables
+    return [sys.executable, "-P", "-m", "local_workspace.task.main", str(folder)], variables, lease
 
 
 def _request(job: Job) -> dict[str, Any]:
@@ -137,6 +152,8 @@ def _request(job: Job) -> dict[str, Any]:
 def _spark_submit(job: Job) -> list[str]:
     """Return the command of a task that is a plain spark-submit of a Python file."""
     parameters = (job.task.spark_submit_task.parameters or []) if job.task.spark_submit_task else []
+    if job.machine.is_standard and job.machine.cluster_id:
+        raise ApiError(400, "INVALID_PARAMETER_VALUE", NO_SUBMIT)
     if "--class" in parameters or not any(each.endswith(".py") for each in parameters):
         raise ApiError(400, "INVALID_PARAMETER_VALUE", f"{NOT_LOCAL['spark_jar_task']}: give a .py file")
     for each in parameters:

@@ -19,6 +19,7 @@ from databricks.sdk.service.jobs import (
     TriggerType,
 )
 
+from local_workspace.compute.connect_servers import ConnectServers
 from local_workspace.errors import ApiError, invalid, invalid_state
 from local_workspace.runs import export, graph, launching, process_tasks, requests, scheduler, states, validation
 from local_workspace.runs.execution import Execution, OtherJobs
@@ -34,6 +35,7 @@ RUNS_HERE: Final = (
     "runs tasks on this machine, two processes at once unless told otherwise, others wait as PENDING; in arguments, "
     "paths of the workspace are those of this machine, since Python's open() knows no /Volumes, /Workspace and /dbfs "
     "(WORKSPACE_VOLUMES, WORKSPACE_FILES and WORKSPACE_DBFS name the folders); "
+    "on standard access mode and serverless compute Spark Connect's messages are open Spark's; "
     "a wheel's dependencies must be installed where the server runs; dbutils.notebook.run has no time-out, and a "
     "spark-submit task no dbutils"
 )
@@ -51,13 +53,15 @@ class Runs(Service):
         self.tokens = self.table("tokens", dict[str, Any])
         self.processes = launching.Processes(self.state.options.processes)
         jobs = OtherJobs(self._start_from_task, self._wait_for)
-        self._execution = Execution(self.state, self.records, self.processes, jobs)
+        self.servers = ConnectServers(self.state)
+        self._execution = Execution(self.state, self.records, self.processes, self.servers, jobs)
         self._drivers: dict[int, scheduler.JobRun] = {}
 
     def resume(self) -> None:
         """End the runs that a stopped server left active, and the processes that it left behind."""
         for run_id in self.records.finish_stopped():
             launching.kill_leftover(process_tasks.folder_of(self.state, run_id))
+        self.servers.kill_leftovers()
         self.state.service(Jobs).on_delete = self._cancel_all_of
 
     def stop(self) -> None:
@@ -69,6 +73,7 @@ class Runs(Service):
             driver.stop.ask(states.Result.CANCELED)
         for driver in list(self._drivers.values()):
             driver.over.wait(STOP_SECONDS)
+        self.servers.close()
 
     @route("POST", "*/jobs/run-now", differs=RUNS_HERE)
     def run_now(self, request: Request) -> object:

@@ -43,7 +43,10 @@ def main(folder: Path) -> int:
         "wheel": lambda: _run_wheel(context),
         "pipeline": lambda: pipeline.run(context),
     }
+    if session.is_connect():
+        session.provide_server(folder)
     result = _result_of(runs[request["kind"]], context)
+    session.close()
     context.write("result.json", result)
     _flush()
     return 0 if result["succeeded"] else 1

@@ -56,6 +56,7 @@ OF_SPARK: Final[dict[str, Callable[[SparkSession], object]]] = {
     "udf": lambda _: importlib.import_module("pyspark.sql.functions").udf,
     "sqlContext": _sql_context,
 }
+CLASSIC: Final = ("sc", "sqlContext")
 
 
 class Namespace(dict[str, Any]):
@@ -70,7 +71,7 @@ class Namespace(dict[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         """Return whether there is such a name, made already or not."""
-        return super().__contains__(name) or name in OF_SPARK
+        return super().__contains__(name) or (name in OF_SPARK and not (name in CLASSIC and session.is_connect()))
 
 
 class NotebookRunner:
