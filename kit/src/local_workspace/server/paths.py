@@ -58,7 +58,7 @@ def beneath(root: Path, text: str, workspace: Path) -> Path:
     parts = [part for part in PurePosixPath("/" + text).parts[1:] if part != "."]
     if ".." in parts:
         raise invalid(f"The path {text!r} leads out of its root")
-    if not all(map(_is_name, parts)):
+    if not all(map(is_file_name, parts)):
         raise invalid(
             f"Invalid name in the path {text!r}: a name has at most {LONGEST_NAME} bytes of UTF-8 and no zero byte"
         )
@@ -73,7 +73,8 @@ def is_inside(path: Path, workspace: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(workspace))
 
 
-def _is_name(part: str) -> bool:
+def is_file_name(part: str) -> bool:
+    """Return whether a text can be the name of a file."""
     try:
         return "\0" not in part and len(part.encode()) <= LONGEST_NAME
     except UnicodeEncodeError:

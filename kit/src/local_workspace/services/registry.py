@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from local_workspace.server.state import Service
+from local_workspace.services.catalog_objects import CatalogObjects
 from local_workspace.services.clusters import Clusters
 from local_workspace.services.dbfs import Dbfs
 from local_workspace.services.file_uploads import FileUploads
 from local_workspace.services.files import Files
 from local_workspace.services.git_credentials import GitCredentials
 from local_workspace.services.global_init_scripts import GlobalInitScripts
+from local_workspace.services.grants import Grants
 from local_workspace.services.instance_pools import InstancePools
 from local_workspace.services.jobs import Jobs
 from local_workspace.services.libraries import Libraries
@@ -25,16 +27,19 @@ from local_workspace.services.scim import Scim
 from local_workspace.services.secrets import Secrets
 from local_workspace.services.statements import Statements
 from local_workspace.services.tokens import Tokens
+from local_workspace.services.unity_catalog import UnityCatalog
 from local_workspace.services.warehouses import Warehouses
 from local_workspace.services.workspace_objects import WorkspaceObjects
 
 SERVICES: Final[list[type[Service]]] = [
+    CatalogObjects,
     Clusters,
     Dbfs,
     FileUploads,
     Files,
     GitCredentials,
     GlobalInitScripts,
+    Grants,
     InstancePools,
     Jobs,
     Libraries,
@@ -49,6 +54,7 @@ SERVICES: Final[list[type[Service]]] = [
     Secrets,
     Statements,
     Tokens,
+    UnityCatalog,
     Warehouses,
     WorkspaceObjects,
 ]

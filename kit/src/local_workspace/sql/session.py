@@ -105,7 +105,7 @@ class SqlSession:
 
 def _content(frame: DataFrame, limit: int | None) -> dict[str, Any]:
     fields = frame.schema.fields
-    columns = [_column(place, field) for place, field in enumerate(fields)]
+    columns = [column(place, field) for place, field in enumerate(fields)]
     if not columns:
         return {"columns": [], "rows": []}
     named = frame.toDF(*(f"c{place}" for place in range(len(fields))))
@@ -116,7 +116,8 @@ def _content(frame: DataFrame, limit: int | None) -> dict[str, Any]:
     return {"columns": columns, "rows": rows[:limit], "truncated": bool(limit) and len(rows) > (limit or 0)}
 
 
-def _column(place: int, field: StructField) -> dict[str, Any]:
+def column(place: int, field: StructField) -> dict[str, Any]:
+    """Return a column as the API describes those of results: types in capitals."""
     kind = field.dataType
     base = kind.simpleString().split("<")[0].split("(")[0].upper()
     name = "INTERVAL" if base.startswith("INTERVAL") else NAMES.get(base, base)
