@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from pyspark.sql import Row
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 from rich.console import Console
 
-from devkit.project.tables import new_columns_first, print_rows
+from devkit.project.tables import new_columns_first, print_rows, tables_at
+from devkit.spark import catalog
 from spark_utils.streaming_utils.preview import Preview
 
 NAMES = [f"column_{number}" for number in range(12)]
@@ -59,3 +61,14 @@ def test_a_long_cell_leaves_room_for_the_other_columns() -> None:
 def test_what_a_transformation_added_stands_first() -> None:
     assert new_columns_first(["a", "offset", "headers", "mine"]) == ["mine", "a", "offset", "headers"]
     assert new_columns_first(["reason", "offset"]) == ["reason", "offset"]
+
+
+def test_tables_are_named_by_a_folder_a_name_or_a_schema(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(catalog.ROOT_VARIABLE, str(tmp_path))
+    for table in ("events", "rejected"):
+        (tmp_path / "main" / "default" / table / "_delta_log").mkdir(parents=True)
+    output = tmp_path / "main" / "default"
+    assert list(tables_at(str(output))) == [f"{output}/events", f"{output}/rejected"]
+    assert tables_at("main.default.Events") == {"main.default.events": "`main`.`default`.`events`"}
+    assert list(tables_at("main.default")) == ["main.default.events", "main.default.rejected"]
+    assert tables_at("main.default.nothing") == tables_at("/nowhere") == {}

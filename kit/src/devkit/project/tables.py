@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devkit.spark import catalog
+from devkit.spark.catalog.folders import CatalogFolders
 from spark_utils.errors import ConfigurationError
+from spark_utils.names import quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +24,9 @@ WIDEST = 100_000  # columns of text, for who pipes a wide table into a pager
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `devkit tables [OUTPUT_PATH] [--rows N] [--columns NAMES] [--wide] [--vertical]`."""
-    parser.add_argument("output_path", nargs="?", default="data/telemetry", help="the folder that holds them")
+    """Declare `devkit tables [WHERE] [--rows N] [--columns NAMES] [--wide] [--vertical]`."""
+    where = "the folder that holds them, or a name: CATALOG.SCHEMA.TABLE, or CATALOG.SCHEMA for all of its tables"
+    parser.add_argument("where", nargs="?", default="data/telemetry", metavar="WHERE", help=where)
     parser.add_argument("--rows", type=int, default=5, help="newest rows to show of each table")
     parser.add_argument("--columns", metavar="NAMES", help="only these columns, separated by commas")
     parser.add_argument("--wide", action="store_true", help="show every column in full, wider than the terminal")
@@ -31,18 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show_tables(arguments: argparse.Namespace) -> int:
-    """Print count and newest rows of each table under a path, and the reasons in `rejected` counted.
+    """Print count and newest rows of each table, and the reasons of rejected rows counted.
 
     Raises:
-        ConfigurationError: If there is no Delta table under the path, or none of them has a column that was named.
+        ConfigurationError: If there is no such table, or none of them has a column that was named.
     """
-    output = Path(arguments.output_path)
-    present = sorted(log.parent.name for log in output.glob("*/_delta_log"))
+    present = tables_at(arguments.where)
     if not present:
         raise ConfigurationError(
-            f"there is no Delta table under {str(output)!r}",
-            origin="the argument OUTPUT_PATH",
-            remedy="Run the job first (`make run`), or name the job's --output-path.",
+            f"there is no Delta table under {arguments.where!r}, and none of this name under {str(catalog.root())!r}",
+            origin="the argument WHERE",
+            remedy="Run the job first (`make run`), or give its --output-path, or a name like main.default.events.",
         )
     from rich.console import Console
 
@@ -51,7 +54,7 @@ def show_tables(arguments: argparse.Namespace) -> int:
 
     spark = get_session("devkit-tables", fast_start=True, config={"spark.ui.enabled": "false"})
     console = Console(highlight=False)
-    frames = {name: spark.read.format("delta").load(str((output / name).resolve())) for name in present}
+    frames = {name: spark.table(table) for name, table in present.items()}
     columns = [name.strip() for name in (arguments.columns or "").split(",") if name.strip()]
     known = {name for frame in frames.values() for name in frame.columns}
     if unknown := [name for name in columns if name not in known]:
@@ -59,16 +62,27 @@ def show_tables(arguments: argparse.Namespace) -> int:
             f"there is no column {', '.join(unknown)} (there are {', '.join(sorted(known))})", origin="--columns"
         )
     for name, frame in frames.items():
-        console.print(f"{output / name}: {frame.count():,} rows", markup=False, style="bold")
+        console.print(f"{name}: {frame.count():,} rows", markup=False, style="bold")
         newest = frame.orderBy("enqueued_time", ascending=False) if "enqueued_time" in frame.columns else frame
         if shown := [column for column in columns if column in frame.columns] or new_columns_first(frame.columns):
             preview = preview_stream(newest.select(shown), rows=arguments.rows)
             print_rows(console, preview, wide=arguments.wide, vertical=arguments.vertical)
-        if name == "rejected":
+        if name.endswith("rejected"):
             reasons = frame.groupBy("reason").count().orderBy("count", ascending=False)
             print_rows(console, preview_stream(reasons), wide=False, vertical=False)
     spark.stop()
     return 0
+
+
+def tables_at(where: str) -> dict[str, str]:
+    """Return the tables in a folder or of a name, as SQL names them, by what they are called here."""
+    if found := sorted(log.parent for log in Path(where).glob("*/_delta_log")):
+        return {str(table): f"delta.{quote(str(table.resolve()))}" for table in found}
+    parts, folders = where.split("."), CatalogFolders(catalog.root())
+    if len(parts) not in (2, 3) or "/" in where:
+        return {}
+    known = [table for table in folders.tables(*parts[:2]) if table.lower() == parts[-1].lower() or len(parts) == 2]
+    return {".".join([*parts[:2], table]): quote(*parts[:2], table) for table in known}
 
 
 def new_columns_first(names: Sequence[str]) -> list[str]:
