@@ -93,6 +93,9 @@ def test_tables_of_sql_are_described_by_rest_with_schema_comments_and_grants(cli
 def test_what_is_granted_by_rest_is_shown_by_sql_and_inherited_below(client: WorkspaceClient) -> None:
     client.schemas.create("granted", "main")
     add = [PermissionsChange(add=[Privilege.USE_SCHEMA, Privilege.SELECT], principal="readers")]
+    with pytest.raises(NotFound, match="Could not find principal with name readers"):
+        client.grants.update("schema", "main.granted", changes=add)
+    client.groups.create(display_name="readers")
     client.grants.update("schema", "main.granted", changes=add)
     client.volumes.create("main", "granted", "files", VolumeType.MANAGED)
     effective = client.grants.get_effective("VOLUME", "main.granted.files").privilege_assignments

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Final
 
 from databricks.sdk.service.catalog import PermissionsChange
 
-from local_workspace.errors import invalid
+from local_workspace.errors import ApiError, invalid
 from local_workspace.server.routing import Request, route, typed
 from local_workspace.server.state import Service
+from local_workspace.services.scim import Scim
 from local_workspace.services.unity_catalog import API, METASTORE, UnityCatalog
 
 ENFORCED: Final = "grants are kept, and refuse nobody"
@@ -38,6 +39,9 @@ class Grants(Service):
         for change in changes:
             if not change.principal:
                 raise invalid("Missing required field: changes.principal")
+            if change.add and not self.state.service(Scim).knows(change.principal):
+                problem = f"Could not find principal with name {change.principal}"
+                raise ApiError(404, "PRINCIPAL_DOES_NOT_EXIST", problem)
         folders = self.state.service(UnityCatalog).folders
         folders.change_grants(
             add=[[str(each.principal), one.value, *found] for each in changes for one in each.add or []],

@@ -67,6 +67,10 @@ class Scim(Service):
             shown_kind = {"user_name": "UserName", "group_name": "GroupName"}.get(field, "ServicePrincipalName")
             raise not_found(f"Principal: {shown_kind}({name}) does not exist")
 
+    def knows(self, name: str) -> bool:
+        """Return whether a user, a group or a service principal is called so; every account has ``account users``."""
+        return name == "account users" or any(self._named(kind, name) for kind in self.found)
+
     def display_name(self, field: str, name: str) -> str:
         """Return how a principal is shown, its own name if it has no other."""
         kind = {"user_name": "Users", "group_name": "Groups"}.get(field, "ServicePrincipals")
