@@ -160,7 +160,9 @@ def node_type(asked: str | None) -> NodeType:
     Raises:
         ApiError: 400 when no cloud can have one of that name.
     """
-    name = asked or ""
+    if not asked:
+        raise invalid("node_type_id is missing: give one, or an instance_pool_id")
+    name = asked
     if not any(pattern.fullmatch(name) for pattern in _NODE_NAMES):
         examples = "Standard_D4ds_v5 (Azure), i3.xlarge (AWS), n2-highmem-4 (Google Cloud)"
         raise invalid(f"Node type {asked} is not supported. A node type is written like {examples}")

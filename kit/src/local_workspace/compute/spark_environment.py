@@ -65,6 +65,7 @@ def own_settings(state: State, more: Mapping[str, str], folder: Path) -> dict[st
         catalog.ROOT_SETTING: str(state.path("warehouse")),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.local.dir": str(folder / "local"),
+        "spark.sql.warehouse.dir": str(folder / "local" / "spark-warehouse"),  # else it is the server's own folder
         "spark.ui.enabled": "false",
         "spark.master": "local[2]",
     }
