@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from local_pipelines import UpdateRefusedError
+from local_pipelines.declaring.python_source import importing_from
 from local_pipelines.storage import Storage
 from local_pipelines.testing import PipelineTester
 
@@ -405,3 +406,15 @@ def test_a_continuous_update_goes_on_with_what_is_new_until_it_is_cancelled(pipe
     assert written == [[("a", 5), ("b", 200)], [("a", 12), ("b", 200)]]
     said = [event["details"]["flow_progress"]["status"] for event in pipeline.log("flow_progress")]
     assert said.count("COMPLETED") == 3  # of the first pass; later ones are not told
+
+
+def test_helpers_are_read_anew_and_what_is_installed_beside_them_is_not(tmp_path: Path) -> None:
+    installed = tmp_path / ".venv/lib/python3/site-packages"
+    installed.mkdir(parents=True)
+    (installed / "installed_there.py").touch()
+    (tmp_path / "helper_there.py").touch()
+    with importing_from([tmp_path, installed]):
+        import helper_there  # type: ignore[import-not-found]  # noqa: F401
+        import installed_there  # type: ignore[import-not-found]  # noqa: F401
+    assert "helper_there" not in sys.modules
+    assert sys.modules.pop("installed_there")

@@ -24,12 +24,12 @@ SHOWN = {  # what the output of a command must hold: regular expressions
     "devkit watch --once": ("worth", "1 of 2 events rejected: lossy_number 1"),
     "--explain-config": (r"\{\{secrets/local-hub/connection-string\}\}",),
     "make pipeline": (
-        "(?s)the first update.*is COMPLETED.*the second update.*is COMPLETED",
+        "(?s)the first update.*is COMPLETED.*the second update.*is COMPLETED.*  bronze: 2000 rows",
         r"silver +streaming table  19\d\d rows  ← parsed",
         r"on the globe: 19\d\d passed, 0 failed",
-        r"telemetry/bronze: 4,000 rows",
+        r"telemetry/bronze: [\d,]+ rows",
     ),
-    "pytest test_orders.py": ("2 passed",),
+    "test_orders.py": ("2 passed",),
     "make rehearse": (
         r"(?m)^run \d+: SUCCESS$",
         r"(?m)^COMPLETED$",

@@ -75,10 +75,14 @@ def ship_helpers(folders: Sequence[Path]) -> None:
 
 
 def _helpers(folders: Sequence[Path]) -> list[str]:
-    """Return the modules that were imported from folders; not the library, which may lie there and is installed."""
+    """Return the modules that were imported from folders; not what is installed, though it may lie there too.
+
+    That is the library, where it is a project's own, and the packages of an environment beside the sources.
+    """
     roots = tuple(f"{folder}/" for folder in folders)
     files = {name: str(getattr(module, "__file__", None) or "") for name, module in sys.modules.items()}
-    return [name for name, file in files.items() if file.startswith(roots) and name.partition(".")[0] != "spark_utils"]
+    inside = (name for name, file in files.items() if file.startswith(roots) and "/site-packages/" not in file)
+    return [name for name in inside if name.partition(".")[0] != "spark_utils"]
 
 
 def reason_of(error: BaseException) -> str:

@@ -141,6 +141,7 @@ def _options(state: State, update: UpdateInfo) -> dict[str, Any]:
         "full_refresh": bool(update.full_refresh) or update.full_refresh_selection or False,
         "refresh": update.refresh_selection or [],
         "validate_only": bool(update.validate_only),
+        "continuous": bool(update.config and update.config.continuous),
         "update_id": update.update_id,
     }
 

@@ -32,12 +32,12 @@ def run(context: Context) -> str:
 
     given = request["pipeline"]
     source = PipelineSource(
-        given["name"],
-        [Path(file) for file in given["files"]],
-        [Path(folder) for folder in given["folders"]],
-        given["catalog"],
-        given["schema"],
-        {key: _value(value, context) for key, value in given["parameters"].items()},
+        name=given["name"],
+        files=[Path(file) for file in given["files"]],
+        folders=[Path(folder) for folder in given["folders"]],
+        catalog=given["catalog"],
+        schema=given["schema"],
+        configuration={key: _value(value, context) for key, value in given["parameters"].items()},
     )
     spark = session.session()
     if cancelled.is_set():
