@@ -65,9 +65,14 @@ if config.preview:
 
 # %% Write: two Delta tables, exactly once
 attach_progress(spark, about=f"{config.source.identity} → {config.output.path}")
-identity = {"source": config.source.identity, "schema": schema.simpleString()}
 query = write_stream(
-    raw, parse=to_parsed, events=to_events, rejected=to_rejected, output=config.output, identity=identity
+    raw,
+    parse=to_parsed,
+    events=to_events,
+    rejected=to_rejected,
+    source=config.source,
+    output=config.output,
+    identity={"schema": schema.simpleString()},
 )
 
 # %% Await: until it is done, stopped (Ctrl-C finishes the batch), or failed

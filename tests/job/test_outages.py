@@ -1,17 +1,30 @@
-"""What fails around a running job: the broker restarts, the disk is full. Nothing is lost, nothing is doubled."""
+"""What fails around a job: the broker restarts, the disk is full, events are gone. Nothing is lost without a word."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
-from spark_utils import StreamFailedError, await_termination, parse_arguments, read_stream, write_stream
+from devkit.hub.client import kafka_settings
+from spark_utils import (
+    CheckpointMismatchError,
+    StreamFailedError,
+    await_termination,
+    parse_arguments,
+    read_stream,
+    write_stream,
+)
+from spark_utils.sinks import hub_positions
+from spark_utils.sources.event_hubs import parse_connection_string
 from tests.job.oracle import assert_exactly_once, positions
 from tests.spark_utils.sinks.sink_kit import parse, to_events
 
@@ -29,7 +42,7 @@ def start(spark: SparkSession, hub: EventHub, folder: Path, trigger: str, output
         environ={"STREAMING_EVENT_HUBS_CONNECTION_STRING": hub.connection_string},
     )
     raw = read_stream(spark, config.source)
-    return write_stream(raw, parse=parse, events=to_events, output=config.output)
+    return write_stream(raw, parse=parse, events=to_events, source=config.source, output=config.output)
 
 
 def bodies(first: int, count: int) -> Iterator[bytes]:
@@ -50,6 +63,63 @@ def test_a_stream_survives_a_restart_of_its_broker(
     finally:
         query.stop()
     assert_exactly_once(positions(spark, str(tmp_path / "output")), sent=400)
+
+
+@pytest.fixture
+def hub_with_five(each_spark: SparkSession, event_hub: EventHub, tmp_path: Path) -> EventHub:
+    """A hub of whose partition 0 five events are in the tables."""
+    event_hub.send([b"1"] * 5, partition=0)
+    await_termination(start(each_spark, event_hub, tmp_path, "available-now"))
+    return event_hub
+
+
+def make_anew(hub: EventHub, local_hub: LocalHub) -> None:
+    admin = AdminClient(kafka_settings(parse_connection_string(hub.connection_string)))
+    admin.delete_topics([hub.name])[hub.name].result()
+    while hub.name in admin.list_topics(timeout=10).topics:
+        pass
+    local_hub.create_hub(hub.name, partitions=hub.partitions)
+
+
+def test_events_that_retention_took_are_named_with_the_way_on(
+    hub_with_five: EventHub, each_spark: SparkSession, tmp_path: Path
+) -> None:
+    hub_with_five.send([b"2"] * 4, partition=0)
+    admin = AdminClient(kafka_settings(parse_connection_string(hub_with_five.connection_string)))
+    for answer in admin.delete_records([TopicPartition(hub_with_five.name, 0, 8)]).values():
+        answer.result()
+    way_on = """--accept-new-checkpoint --starting-position '{"0": -2, "1": 0}'"""
+    with pytest.raises(CheckpointMismatchError, match=f"has 3 events .* 5 to 7 of partition 0 .*{re.escape(way_on)}"):
+        start(each_spark, hub_with_five, tmp_path, "available-now")
+
+
+def test_a_hub_made_anew_that_has_less_is_named_with_the_way_on(
+    hub_with_five: EventHub,
+    local_hub: LocalHub,
+    each_spark: SparkSession,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    make_anew(hub_with_five, local_hub)
+    hub_with_five.send([b"2"] * 3, partition=0)
+    with pytest.raises(StreamFailedError, match=r"--accept-new-checkpoint.*--starting-position"):
+        await_termination(start(each_spark, hub_with_five, tmp_path, "available-now"))
+    assert "event 4 of partition 0 was taken up, and the hub has only others, from 0 on" in caplog.text
+
+
+def test_a_hub_made_anew_that_has_more_is_refused_before_the_start(
+    hub_with_five: EventHub,
+    local_hub: LocalHub,
+    each_spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_positions, "_CLOCKS_SECONDS", 0.0)
+    await_termination(start(each_spark, hub_with_five, tmp_path, "available-now"))  # nothing has happened to it yet
+    make_anew(hub_with_five, local_hub)
+    hub_with_five.send([b"2"] * 7, partition=0)
+    with pytest.raises(CheckpointMismatchError, match=r"event 4 of partition 0 came at .* of the new hub 5 events"):
+        start(each_spark, hub_with_five, tmp_path, "available-now")
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ class Mark:
         begin: Where the batch begins to read, as Spark writes offsets; empty when that is not known.
         end: Where it ends.
         rejected: The newest batch whose rejected rows had been written when this one began; -1 for none.
+        written: When, in seconds since 1970; the commit itself says so, not its user metadata.
     """
 
     query: str
@@ -50,16 +51,17 @@ class Mark:
     begin: str = ""
     end: str = ""
     rejected: int = -1
+    written: float | None = None
 
     def to_text(self) -> str:
         """Return the mark as user metadata."""
-        return json.dumps({_MARK: asdict(self)})
+        return json.dumps({_MARK: {name: value for name, value in asdict(self).items() if name != "written"}})
 
 
-def read_mark(text: str | None) -> Mark | None:
+def read_mark(text: str | None, written: float | None = None) -> Mark | None:
     """Read a commit's user metadata; None when it is not the sink's."""
     try:
-        return Mark(**json.loads(text or "")[_MARK])
+        return Mark(**json.loads(text or "")[_MARK], written=written)
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -105,7 +107,8 @@ def read_table(spark: SparkSession, path: str, query: str | None) -> Table | Non
     for limit in (f"LIMIT {_RECENT_COMMITS}", ""):
         history = spark.sql(f"DESCRIBE HISTORY delta.{quote(path)} {limit}")
         ours = history.where(F.col("userMetadata").contains(f'"{_MARK}"')).orderBy(F.desc("version"))
-        marks = (read_mark(row.userMetadata) for row in ours.select("userMetadata").collect())
+        rows = ours.select("userMetadata", F.col("timestamp").cast("double").alias("written")).collect()
+        marks = (read_mark(row.userMetadata, row.written) for row in rows)
         found = Table(path, found.properties, found.partitioned_by, tuple(filter(None, marks)))
         if found.last_batch(query):
             break

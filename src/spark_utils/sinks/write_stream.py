@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import StructType
 
-from spark_utils.configuration.settings import OutputOptions, SchemaChanges
+from spark_utils.configuration.settings import OutputOptions, SchemaChanges, SourceOptions
 from spark_utils.configuration.values import Trigger
 from spark_utils.errors import CheckpointMismatchError, ConfigurationError
 from spark_utils.parsing import rejected_rows
@@ -28,6 +28,7 @@ from spark_utils.sinks.batch import BatchWriter, Step
 from spark_utils.sinks.checkpoints import Checkpoint, absolute, local_path, query_id_of, read_checkpoint, read_text
 from spark_utils.sinks.delta_tables import check_layout, check_schema, create_table, read_table, set_properties
 from spark_utils.sinks.guard import Guard
+from spark_utils.sinks.hub_positions import check_hub
 from spark_utils.sinks.locks import LOCK, Client
 
 _EVENTS_COMMENT = "Events that were parsed and transformed; the others are in the table rejected beside this one"
@@ -42,6 +43,7 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
     parse: Step,
     events: Step,
     rejected: Step = rejected_rows,
+    source: SourceOptions | None = None,
     output: OutputOptions | None = None,
     output_path: str | None = None,
     checkpoint_path: str | None = None,
@@ -65,6 +67,8 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
         events: From these to the rows of ``events``, by way of :func:`spark_utils.parsing.good_rows`; applied inside
             each micro-batch, as `parse` and `rejected` are.
         rejected: From the rows with a verdict to those of ``rejected``.
+        source: Where `raw` comes from (``config.source``): part of what the checkpoint belongs to, and looked at
+            before the start: an event hub that was made anew is refused.
         output: All down to ``accept_new_checkpoint``, as a configuration has them (``config.output``); a keyword beside
             is stronger. Without either, the defaults of `OutputOptions`.
         output_path: The folder of both tables: local, a volume, or a URL of any file system that Spark reaches.
@@ -74,13 +78,13 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
         schema_changes: Whether new columns of ``events`` are an error (``"refuse"``) or are added (``"merge"``).
             A changed type is an error either way.
         accept_new_checkpoint: Let a new checkpoint write to an output that another one has fed from this source.
-        identity: What the checkpoint belongs to, such as ``{"source": …, "schema": …}``; see
+        identity: What else the checkpoint belongs to, such as ``{"schema": …}``; see
             :class:`spark_utils.sinks.guard.Guard`. No secrets.
         query_name: Shown in the UI and in progress records.
 
     Raises:
-        CheckpointMismatchError: The checkpoint is damaged, is used by another query, was made with something else, or
-            has not come as far as the tables, or further.
+        CheckpointMismatchError: The checkpoint is damaged, is used by another query, was made with something else,
+            has not come as far as the tables, or further; or the event hub was made anew.
         ConfigurationError: An option is malformed, a path is missing or cannot be written, or ``partition_by`` is not
             a column.
         SchemaError: ``events`` does not fit the existing table.
@@ -99,15 +103,15 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
     columns, merge = events(empty).schema, options.schema_changes == "merge"
     _check_partition_column(columns, options.partition_by)
     guard = Guard(
-        {**(identity or {}), "partition_by": options.partition_by or ""},
+        {**_source_of(source), **(identity or {}), "partition_by": options.partition_by or ""},
         accept_changes=frozenset({"schema"} if merge else ()),
         accept_new_checkpoint=options.accept_new_checkpoint,
     )
-    client = Client.of(spark.conf.get("spark.app.id", None) or "", folder) if is_connect(spark) else None
-    _refuse_running(spark, folder)
-    with _locked(folder, client) as release:
+    with _held(spark, folder) as (client, release):
         checkpoint = read_checkpoint(spark, folder)  # when nobody else changes it any more
-        last_rejects = _prepare_tables(spark, place, columns, rejected(empty).schema, checkpoint, guard, merge=merge)
+        last_rejects = _prepare_tables(
+            spark, place, columns, rejected(empty).schema, checkpoint, guard, source, merge=merge
+        )
         write_batch = BatchWriter(
             *(parse, events, rejected),
             output=place,
@@ -128,11 +132,13 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
 
 
 @contextmanager
-def _locked(checkpoint: str, client: Client | None) -> Iterator[Callable[[], None]]:
-    """Hold the checkpoint, and let go of it if the query does not start."""
+def _held(spark: SparkSession, checkpoint: str) -> Iterator[tuple[Client | None, Callable[[], None]]]:
+    """Hold the checkpoint, with Spark Connect as its client, and let go of it if the query does not start."""
+    _refuse_running(spark, checkpoint)
+    client = Client.of(spark.conf.get("spark.app.id", None) or "", checkpoint) if is_connect(spark) else None
     release = LOCK.take(checkpoint) if client is None else LOCK.take_as(client, checkpoint)
     try:
-        yield release
+        yield client, release
     except BaseException:
         release()
         raise
@@ -145,6 +151,7 @@ def _prepare_tables(
     rejected_columns: StructType,
     checkpoint: Checkpoint,
     guard: Guard,
+    source: SourceOptions | None,
     *,
     merge: bool,
 ) -> int:
@@ -152,6 +159,8 @@ def _prepare_tables(
     partition_by = guard.identity["partition_by"] or None
     found, rejects = (read_table(spark, f"{place}/{name}", checkpoint.query_id) for name in ("events", "rejected"))
     guard.check(checkpoint, found, rejects)
+    if source and found and (mark := found.last_batch(checkpoint.query_id)):
+        check_hub(spark, source, mark)
     if found is not None:
         check_layout(found, partition_by)
         check_schema(spark, found.path, columns, merge=merge)
@@ -163,6 +172,10 @@ def _prepare_tables(
     create_table(spark, f"{place}/rejected", rejected_columns, _REJECTED_COMMENT)
     last = rejects.last_batch(checkpoint.query_id) if rejects else None
     return last.batch if last else -1
+
+
+def _source_of(source: SourceOptions | None) -> dict[str, str]:
+    return {"source": source.identity} if source else {}
 
 
 def _paths(options: OutputOptions) -> tuple[str, str]:
