@@ -1,10 +1,11 @@
-"""Updates on the local workspace at length: as a task of a job, cancelled, and what stays when a pipeline goes."""
+"""Updates on the local workspace at length: by jobs, cancelled, continuous, of a specification; what a delete takes."""
 
 from __future__ import annotations
 
 import io
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from databricks.sdk.service.jobs import PipelineTask, Run, Task
 from databricks.sdk.service.pipelines import FileLibrary, PipelineLibrary, UpdateInfo
 from databricks.sdk.service.workspace import ImportFormat
 
+from devkit.cli import main
 from local_workspace import Workspace
 from tests.local_workspace.run_kit import finished, start
 
@@ -34,6 +36,23 @@ def orders():
 def slow():
     return files("slow").select(F.udf(lambda _: time.sleep(600))("id").alias("never"))
 """
+CLASSES = """
+from classes.rules import POSITIVE
+from spark_utils.pipelines import DLTMetaMixin
+
+class Numbers(DLTMetaMixin):
+    def numbers(self):
+        return self.spark.range(self.conf["rows"]).where(POSITIVE)
+"""
+SPECIFICATION = """
+dev:
+  workflows:
+    - name: numbers
+      target: sales
+      tasks: {items: [{python_file: classes/shop.py, parameters: ["--conf", conf/shop.yml]}]}
+"""
+ENDED = ("CANCELED", "COMPLETED", "FAILED")
+KEPT = ("name", "catalog", "schema", "libraries", "configuration", "continuous")
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +130,45 @@ def test_a_running_update_is_cancelled_and_the_pipeline_is_idle_again(client: Wo
     update = client.pipelines.start_update(pipeline, refresh_selection=["slow"]).update_id
     reached(client, pipeline, update, lambda found: found.state.value == "RUNNING")
     client.pipelines.stop(pipeline)
-    ended = ("CANCELED", "COMPLETED", "FAILED")
-    assert reached(client, pipeline, update, lambda found: found.state.value in ended) == "CANCELED"
+    assert reached(client, pipeline, update, lambda found: found.state.value in ENDED) == "CANCELED"
     assert client.pipelines.get(pipeline).state.value == "IDLE"
+
+
+def test_a_continuous_pipeline_takes_what_is_new_until_it_is_stopped(
+    client: WorkspaceClient, workspace: Workspace, pipeline: str
+) -> None:
+    spec = client.pipelines.get(pipeline).spec
+    spec.continuous = True
+    client.pipelines.update(pipeline, **{name: getattr(spec, name) for name in KEPT})
+    update = client.pipelines.start_update(pipeline, full_refresh_selection=["orders"]).update_id
+    log = workspace.state().path("warehouse", "main", "shop", "orders", "_delta_log")
+    reached(client, pipeline, update, lambda found: found.state.value == "RUNNING" and any(log.glob("*1.json")))
+    commits = len([*log.glob("*.json")])
+    client.files.upload("/Volumes/main/shop/raw/orders/3.csv", io.BytesIO(b"4,1\n"))
+    reached(client, pipeline, update, lambda _: len([*log.glob("*.json")]) > commits)
+    client.pipelines.stop(pipeline)
+    assert reached(client, pipeline, update, lambda found: found.state.value in ENDED) == "CANCELED"
+
+
+def test_a_deployed_specification_runs(
+    client: WorkspaceClient, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {
+        "classes/shop.py": CLASSES,
+        "classes/rules.py": "POSITIVE = 'id > 1'\n",
+        "conf/shop.yml": "rows: 3\ndlt: [{func_name: numbers, kind: table}]\n",
+        "shop.yml": SPECIFICATION,
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABRICKS_HOST", workspace.host)
+    monkeypatch.setenv("DATABRICKS_TOKEN", workspace.token)
+    assert main(["pipeline", "deploy", "--deployment-file", "shop.yml", "--environment", "dev"]) == 0
+    (number,) = [each.pipeline_id for each in client.pipelines.list_pipelines() if each.name == "numbers"]
+    update = client.pipelines.start_update(number).update_id
+    assert reached(client, number, update, lambda found: found.state.value in ENDED) == "COMPLETED"
+    assert rows(client, workspace, "main.sales.numbers") == 1
 
 
 def test_the_tables_of_a_deleted_pipeline_are_gone_with_it(
