@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from databricks.sdk.errors import BadRequest
-from databricks.sdk.service import compute, iam, jobs, pipelines, settings, workspace
+from databricks.sdk.service import catalog, compute, iam, jobs, pipelines, settings, workspace
 
 from local_workspace import Workspace
 from local_workspace.server import workspace as server
@@ -55,6 +55,7 @@ def fill(client: WorkspaceClient, repository: Path) -> None:
     client.git_credentials.create("gitHub")
     client.repos.create(url=str(repository), provider="gitHub")
     client.files.upload("/Volumes/main/default/raw/ü", io.BytesIO(b"kept"))
+    client.volumes.create("main", "default", "files", catalog.VolumeType.MANAGED, comment="kept")
     library = pipelines.PipelineLibrary(notebook=pipelines.NotebookLibrary(path="/Shared/nb"))
     number = client.pipelines.create(name="p", libraries=[library]).pipeline_id
     client.pipelines.start_update(number)

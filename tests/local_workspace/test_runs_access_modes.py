@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.compute import ClusterSpec, DataSecurityMode, Environment, Library
@@ -20,6 +21,7 @@ from databricks.sdk.service.jobs import (
     TaskDependency,
 )
 
+from devkit.spark.server_state import MAIN_CLASS
 from local_workspace import Workspace
 from tests.local_workspace.run_kit import finished, logs, put, python, results, start
 from tests.local_workspace.test_notebooks import cells, put_notebook
@@ -55,6 +57,13 @@ def workspace() -> Iterator[Workspace]:
         client.files.upload(f"{VOLUME}/shop-1.0-py3-none-any.whl", io.BytesIO(content))
         client.files.upload(f"{VOLUME}/in/orders.json", io.BytesIO(b'{"n": 5}\n{"n": 6}\n'))
         yield started
+    assert not servers_of(started)
+
+
+def servers_of(workspace: Workspace) -> list[str]:
+    """The command lines of the Spark Connect servers that run for a workspace."""
+    lines = (" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"]))
+    return [line for line in lines if MAIN_CLASS in line and str(workspace.folder) in line]
 
 
 def cluster(client: WorkspaceClient, mode: DataSecurityMode | None, **settings: str) -> JobCluster:
