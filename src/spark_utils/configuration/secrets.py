@@ -228,7 +228,7 @@ class Resolver:
         keyring = self.keyring or _keyring_lookup()
         service = f"spark-devkit/{reference.scope}"
         if keyring is None:
-            yield "the keyring (the package keyring is not installed)", lambda: None
+            yield "the keyring (this machine has none, or the package keyring is not installed)", lambda: None
         else:
             yield f"the keyring (service {service})", lambda: keyring(service, reference.key)
 
@@ -276,7 +276,10 @@ def find_dotenv(folder: Path) -> Path | None:
 def _keyring_lookup() -> Callable[[str, str], str | None] | None:
     try:
         import keyring
+        from keyring.backends import fail
     except ImportError:
+        return None
+    if isinstance(keyring.get_keyring(), fail.Keyring):  # what the package takes where the system has none
         return None
     lookup: Callable[[str, str], str | None] = keyring.get_password
     return lookup

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import json
 import pickle
 import pprint
@@ -206,6 +207,18 @@ def test_a_scope_that_databricks_refuses_is_looked_up_elsewhere(places: Places) 
     places.dbutils = {}
     places.write_file("from the file")
     assert places.resolve() == "from the file"
+
+
+def test_a_machine_without_a_keyring_does_not_refuse() -> None:
+    keyring = pytest.importorskip("keyring")
+    before = keyring.get_keyring()
+    keyring.set_keyring(importlib.import_module("keyring.backends.fail").Keyring())
+    try:
+        with pytest.raises(ConfigurationError, match="this machine has none") as caught:
+            Resolver(environ={}).resolve(Reference("prod", "account-key"))
+    finally:
+        keyring.set_keyring(before)
+    assert "refused" not in str(caught.value)
 
 
 def test_a_secret_found_nowhere_names_scope_key_places_and_remedy(places: Places) -> None:
