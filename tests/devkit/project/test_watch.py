@@ -27,9 +27,13 @@ TRANSFORMATION = """\
 from pyspark.sql import functions as F
 
 
+def times(number):
+    return number * {factor}
+
+
 @F.udf("bigint")
 def scaled(number):
-    return number * {factor}
+    return times(number)
 
 
 def transform(events):
@@ -79,7 +83,7 @@ class Watched:
         return self._text.getvalue()
 
 
-def test_an_edit_shows_old_and_new_values_columns_and_reasons(each_spark: SparkSession, project: Path) -> None:
+def test_an_edit_shows_old_and_new_values_columns_and_reasons(connect: SparkSession, project: Path) -> None:
     watched = Watched(project)
     first = watched.run()
     assert "3 rows, the first after" in first
@@ -89,7 +93,7 @@ def test_an_edit_shows_old_and_new_values_columns_and_reasons(each_spark: SparkS
     (project / "schema.ddl").write_text("a BIGINT NOT NULL, missing INT NOT NULL")
     second = watched.run()
     assert "0 rows (0 changed or new, 3 gone)" in second
-    assert "column - headers array<struct>" in second or "column - headers" in second
+    assert "column - headers array" in second
     assert "column + b string" in second
     assert "4 of 4 events rejected: missing_field 3 (was 0), truncated 1" in second
     (project / "schema.ddl").write_text("a BIGINT")
@@ -103,20 +107,20 @@ def test_an_edit_shows_old_and_new_values_columns_and_reasons(each_spark: SparkS
 @pytest.mark.parametrize(
     ("factor", "more", "said"),
     [
-        ("(", "", "src/transformation.py:6: SyntaxError: '(' was never closed"),
-        (1, ".nothing()", "src/transformation.py:10: "),
-        (1, '.select("missing")', "src/transformation.py:10: AnalysisException: [UNRESOLVED_COLUMN"),
-        ("missing", "", "src/transformation.py:6: PythonException: NameError: name 'missing' is not defined"),
+        ("(", "", "src/transformation.py:5: SyntaxError: '(' was never closed"),
+        (1, ".nothing()", "src/transformation.py:14: "),
+        (1, '.select("missing")', "src/transformation.py:14: AnalysisException: [UNRESOLVED_COLUMN"),
+        ("missing", "", "src/transformation.py:5: PythonException: NameError: name 'missing' is not defined"),
     ],
 )
 def test_a_mistake_is_one_line_that_begins_with_its_place(
-    spark: SparkSession, project: Path, factor: object, more: str, said: str
+    connect: SparkSession, project: Path, factor: object, more: str, said: str
 ) -> None:
     write(project, factor, more)
     assert Watched(project).run().startswith(said)
 
 
-def test_a_mistake_in_the_configuration_is_told_with_its_line(spark: SparkSession, project: Path) -> None:
+def test_a_mistake_in_the_configuration_is_told_with_its_line(connect: SparkSession, project: Path) -> None:
     watched = Watched(project)
     watched.run()
     (project / "configuration" / "run_args_streaming.conf").write_text(CONFIGURATION + "tigger = once\n")
