@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -206,3 +207,20 @@ def test_an_update_of_another_pipeline_is_not_found(client: WorkspaceClient) -> 
     update_id = client.pipelines.start_update(one).update_id or ""
     with pytest.raises(NotFound, match=update_id):
         client.pipelines.get_update(two, update_id)
+
+
+def test_an_update_that_a_killed_server_left_active_is_failed_by_the_next_one(tmp_path: Path) -> None:
+    with Workspace(tmp_path, token="mine") as workspace:
+        number = create(workspace.client())
+        update_id = started(workspace.client(), number)
+        kept = workspace.state().folder / "state"
+    for name in ("updates", "events"):  # as they were before its end
+        file = kept / f"pipelines.{name}.json"
+        file.write_text(file.read_text().replace('"state": "FAILED"', '"state": "RUNNING"'), encoding="utf-8")
+    with Workspace(tmp_path, token="mine") as workspace:
+        client = workspace.client()
+        assert client.pipelines.get_update(number, update_id).update.state is UpdateInfoState.FAILED
+        assert client.pipelines.get(number).state is PipelineState.IDLE
+        last = next(iter(client.pipelines.list_pipeline_events(number)))
+        assert "The local workspace was stopped meanwhile" in str(last.error.as_dict())
+        assert started(client, number)
