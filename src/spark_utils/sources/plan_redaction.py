@@ -5,17 +5,35 @@ the Version 1 relation that is its fall-back, and there they are never redacted.
 on such a frame (a misspelt column is enough), and of `explain(extended=True)`, shows the password of the JAAS line.
 The options' first copy is redacted by `spark.redaction.regex`, whose default already matches a shared access key and
 a client secret. Seen in Spark 4.1.3.
+
+What `explain` prints, and the statements on the page of Spark Connect, are redacted by a setting of the session. Errors
+are not: there the second copy is taken out, where the plan is in reach. With Spark Connect it is not, so that an
+`AnalysisException` on the source frame still holds the password; `readable_errors` prints its first line only, and the
+sink analyses steps on an empty local frame.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
+_REDACTION: Final = "spark.sql.redaction.string.regex"
+_IN_JAAS: Final = r'(?<=(?:password|clientSecret)=\\{0,1}")[^"]+'  # an escaped quote in the statements of Spark Connect
 _RELATION = "org.apache.spark.sql.catalyst.streaming.StreamingRelationV2"
 _FALL_BACK = "StreamingRelation"
+
+
+def redact_plans(spark: SparkSession) -> None:
+    """Let the session redact the credentials of a JAAS line in what it shows of plans."""
+    from pyspark.errors import PySparkException
+
+    with suppress(PySparkException):  # a session that takes no settings redacts by its own
+        before = spark.conf.get(_REDACTION, None)
+        if _IN_JAAS not in (before or ""):
+            spark.conf.set(_REDACTION, f"{before}|{_IN_JAAS}" if before else _IN_JAAS)
 
 
 def without_unredacted_options(frame: DataFrame) -> DataFrame:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from spark_utils.errors import ConfigurationError
 from spark_utils.sources.event_hubs import KafkaOptions, kafka_options
 from spark_utils.sources.files import read_files
-from spark_utils.sources.plan_redaction import without_unredacted_options
+from spark_utils.sources.plan_redaction import redact_plans, without_unredacted_options
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -39,6 +39,7 @@ def read_stream(spark: SparkSession, source: SourceOptions) -> DataFrame:
     if source.kind == "files":
         return read_files(spark, _files_path(source), streaming=True)
     options = source_options(source)
+    redact_plans(spark)
     stream = spark.readStream.format("kafka").options(**options).load()
     return without_unredacted_options(stream).selectExpr(*SOURCE_COLUMNS)
 

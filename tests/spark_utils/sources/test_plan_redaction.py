@@ -7,7 +7,10 @@ import pytest
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_utils.configuration.secrets import Secret
+from spark_utils.configuration.settings import SourceOptions
 from spark_utils.sources.plan_redaction import without_unredacted_options
+from spark_utils.sources.read_stream import read_stream
 
 JAAS = (
     'org.apache.kafka.common.security.plain.PlainLoginModule required username="$ConnectionString" '
@@ -33,8 +36,12 @@ def test_a_misspelt_column_does_not_show_the_password(stream: DataFrame) -> None
     assert "c4n4ry" not in error_of_a_misspelt_column(without_unredacted_options(stream))
 
 
-def test_the_extended_plan_does_not_show_the_password(stream: DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
-    without_unredacted_options(stream).selectExpr("CAST(value AS STRING)").explain(extended=True)
+def test_the_extended_plan_does_not_show_the_password(
+    each_spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=R;SharedAccessKey=c4n4ry=;EntityPath=t"
+    source = SourceOptions(event_hubs_connection_string=Secret(f"{connection};UseDevelopmentEmulator=true"))
+    read_stream(each_spark, source).selectExpr("CAST(body AS STRING)").explain(extended=True)
     shown = capsys.readouterr().out
 
     assert "kafka.sasl.jaas.config" in shown
