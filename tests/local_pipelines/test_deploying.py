@@ -119,6 +119,8 @@ def test_every_mistake_is_told_with_its_line_and_nothing_is_deployed(
     assert main([*COMMAND, "dve"]) == 1
     assert "the environment 'dve' has no workflows; did you mean 'dev'?" in capsys.readouterr().err
     wrong = SPECIFICATION.replace("target: sales", "tagret: sales").replace("python_file: totals", "pyton_file: totals")
+    assert main([*COMMAND, "dev"]) == 1
+    assert "workflows/shop.yml:15: 0 files match 'dist/*.whl'; exactly one must" in capsys.readouterr().err
     Path("workflows/shop.yml").write_text(wrong, encoding="utf-8")
     assert main([*COMMAND, "dev"]) == 1
     said = capsys.readouterr().err

@@ -46,6 +46,18 @@ AS SELECT id, sum(amount) AS total FROM clean GROUP BY id
 
 CREATE TEMPORARY VIEW large AS SELECT * FROM totals WHERE total > 100
 """
+WRONG = """
+import dlt
+@dlt.table
+def a():
+    return spark.read.table("nowhere")
+@dlt.table
+def b():
+    return spark.readStream.format("cloudFiles").option("cloudFiles.format", "json").load("/Volumes/main/none")
+@dlt.table
+def c():
+    return spark.read.table(f"raw_{spark.conf.get('hub')}")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +153,21 @@ def test_an_update_computes_the_tables_that_the_pipeline_names_and_tells_of_it(
 
 
 def test_a_validation_names_every_mistake_in_the_paths_of_the_workspace(
-    client: WorkspaceClient, workspace: Workspace
+    client: WorkspaceClient, workspace: Workspace, pipeline: str
 ) -> None:
-    upload(client, "/Shared/wrong.py", "import dlt\n@dlt.table\ndef a():\n    return spark.read.table('nowhere')\n")
+    upload(client, "/Shared/wrong.py", WRONG)
     wrong = client.pipelines.create(
-        name="wrong", catalog="main", libraries=[PipelineLibrary(file=FileLibrary("/Workspace/Shared/wrong.py"))]
+        name="wrong",
+        catalog="main",
+        libraries=[PipelineLibrary(file=FileLibrary("/Workspace/Shared/wrong.py"))],
+        configuration=client.pipelines.get(pipeline).spec.configuration,
     ).pipeline_id
     update = ended(client, wrong, validate_only=True)
     assert (update.state.value, update.validate_only) == ("FAILED", True)
     (error,) = [each["error"] for each in events(client, wrong, update) if each.get("error")]
-    (exception,) = error["exceptions"]
-    assert exception["message"].startswith("/Workspace/Shared/wrong.py:4: 'a': table 'nowhere' is not found")
+    table, files, secret = [each["message"] for each in error["exceptions"]]
+    assert table.startswith("/Workspace/Shared/wrong.py:5: 'a': table 'nowhere' is not found")
+    assert "wrong.py:8: 'b': cloudFiles cannot infer a schema: /Volumes/main/none does not exist" in files
+    assert "table 'raw_***' is not found" in secret
     assert str(workspace.folder) not in json.dumps(error)
     assert not Path(workspace.state().folder, "pipelines", wrong).exists()

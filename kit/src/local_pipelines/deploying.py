@@ -23,17 +23,13 @@ import yaml
 from devkit.deploy.commands import add_workspace_arguments, apply_declaration, masked
 from devkit.deploy.declaration.checking import mistakes_of, suggestion
 from devkit.deploy.declaration.kinds import KINDS
+from devkit.deploy.declaration.loading import workspace_settings
 from devkit.deploy.declaration.yaml_files import Document, read_yaml
 from devkit.deploy.errors import DeclarationError
 from local_pipelines.declaring import sources
 
-ITEM: Final = make_dataclass("Item", [("python_file", str), ("parameters", list[str] | None, None)])
-TASKS: Final = make_dataclass("Tasks", [("items", list[ITEM]), ("dependencies", list[Any] | None, None)])  # type: ignore[valid-type]
 # What a specification of dltflow says beside the SDK's settings of a pipeline.
-OWN_KEYS: Final = {
-    **{"tasks": TASKS, "access_control_list": Any},
-    **{"pipeline_type": Any, "workflow_type": Any, "data_sampling": Any},
-}
+OWN_KEYS: Final = ("tasks", "access_control_list", "pipeline_type", "workflow_type", "data_sampling")
 BASE: Final = "DLTMetaMixin"
 HEAD: Final = '"""The pipeline {name}, written by `devkit pipeline deploy` from {file}: change it there."""\n'
 
@@ -60,9 +56,9 @@ def deploy(arguments: argparse.Namespace) -> int:
     from devkit.deploy.workspace.sign_in import sign_in
 
     file = arguments.folder / "environments" / f"{arguments.environment}.yml"
-    declared = read_yaml(file).content if file.is_file() else {}
-    settings = {name: value for name, value in (declared.get("workspace") or {}).items() if not name.endswith("root")}
-    project, home = f"{declared.get('project') or Path.cwd().name}.pipelines", "/Workspace/Shared"
+    declared = (read_yaml(file).content if file.is_file() else None) or {}
+    settings = workspace_settings(arguments.environment, arguments.folder)
+    project, home = f"{declared.get('project') or _plain(Path.cwd().name)}.pipelines", "/Workspace/Shared"
     prefix = ""
     if arguments.as_individual:
         given = {"profile": arguments.profile, "proxy": arguments.proxy}
@@ -117,12 +113,12 @@ class Specification:
         mistakes = [*self.document.mistakes, *self._mistakes(bodies)]
         if mistakes:
             raise DeclarationError(mistakes)
-        for body in bodies:
-            self._add(body)
+        for index, body in enumerate(bodies):
+            self._add(body, (self.environment, "workflows", index))
         return self._found
 
     def _mistakes(self, bodies: list[Any]) -> Iterator[str]:
-        known = {**KINDS["pipelines"].fields, **OWN_KEYS}
+        known = {**KINDS["pipelines"].fields, **dict.fromkeys(OWN_KEYS, Any), "tasks": _tasks()}
         for index, body in enumerate(bodies):
             path = (self.environment, "workflows", index)
             if not isinstance(body, dict):
@@ -137,7 +133,7 @@ class Specification:
             for what in missing:
                 yield f"{self.document.place(path)}: a workflow needs {what}"
 
-    def _add(self, workflow: Mapping[str, Any]) -> None:
+    def _add(self, workflow: Mapping[str, Any], path: tuple[str | int, ...]) -> None:
         """Add a pipeline with its files, its wheels, and the source that makes its configured classes."""
         name, tasks = str(workflow["name"]), workflow["tasks"]
         key = _plain(name)
@@ -162,7 +158,7 @@ class Specification:
         root = f"${{workspace.root}}/{place}"
         body |= {"name": f"{self.prefix}{name}", "root_path": root}
         body["libraries"] = [*body.get("libraries", []), *({"file": {"path": f"{root}/{each}"}} for each in libraries)]
-        if dependencies := [*self._dependencies(tasks.get("dependencies") or [], key)]:
+        if dependencies := [*self._dependencies(tasks.get("dependencies") or [], key, path)]:
             body["environment"] = {"dependencies": dependencies}
         if listed := workflow.get("access_control_list"):
             body["permissions"] = [
@@ -188,7 +184,7 @@ class Specification:
         content = read_yaml(sources.found_above(named[-1], self.document.file)).content
         return content if isinstance(content, dict) else {}
 
-    def _dependencies(self, declared: list[dict[str, Any]], key: str) -> Iterator[str]:
+    def _dependencies(self, declared: list[dict[str, Any]], key: str, path: tuple[str | int, ...]) -> Iterator[str]:
         """Yield what pip takes; a wheel of this machine is uploaded."""
         for number, each in enumerate(declared):
             wheel = str(each.get("whl", ""))
@@ -196,6 +192,9 @@ class Specification:
                 yield str(each["pypi"]["package"])
             elif wheel.startswith(("/", "dbfs:")):
                 yield wheel
+            elif (count := len([*Path.cwd().glob(wheel)])) != 1:
+                place = self.document.place((*path, "tasks", "dependencies", number))
+                raise DeclarationError([f"{place}: {count} files match {wheel!r}; exactly one must: build the wheel"])
             else:
                 self._resource("wheels", f"{key}-{number}", {"file": wheel})
                 yield f"${{wheels.{key}-{number}.path}}"
@@ -230,6 +229,14 @@ def classes_of(file: Path) -> list[str]:
     if not found:
         raise DeclarationError([f"{file}: it has a configuration, but no class that inherits from {BASE}"])
     return found
+
+
+def _tasks() -> type:
+    """Return the type of a workflow's tasks; the SDK is imported when a specification is read, not by every verb."""
+    from databricks.sdk.service.compute import Library
+
+    item = make_dataclass("Item", [("python_file", str), ("parameters", list[str] | None, None)])
+    return make_dataclass("Tasks", [("items", list[item]), ("dependencies", list[Library] | None, None)])  # type: ignore[valid-type]
 
 
 def _with_flags(workflow: Any) -> Any:
