@@ -34,7 +34,16 @@ def make_project(folder: Path) -> Path:
     (folder / "src").mkdir()
     shutil.copy(ROOT / "src" / "streaming_job.py", folder / "src")
     shutil.copytree(ROOT / "configuration", folder / "configuration")
-    generate = [*DEVKIT, "hub", "generate", "1000", "--malformed", "0.02", "--output", str(folder / "events.ndjson")]
+    generate = [
+        *DEVKIT,
+        "hub",
+        "generate",
+        "1000",
+        "--malformed",
+        "0.02",
+        "--output",
+        str(folder / "events.recorded.jsonl"),
+    ]
     subprocess.run(generate, check=True, stdout=subprocess.DEVNULL)
     return folder / "src" / "transformation.py"
 
@@ -46,7 +55,7 @@ def main() -> None:
     subprocess.run([*DEVKIT, "spark", "up"], check=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         file = make_project(Path(name))
-        watch = [*DEVKIT, "watch", "--recording", "events.ndjson"]
+        watch = [*DEVKIT, "watch", "--recording", "events.recorded.jsonl"]
         anew = []
         for number in range(4):
             file.write_text(TRANSFORMATION.format(number=number))

@@ -35,7 +35,7 @@ def test_a_problem_comes_with_its_remedy_and_status_1(empty: Path, capsys: pytes
     said = capsys.readouterr().out
     assert "✗ 15 of 15 jars of Spark are not in" in said
     assert "→ devkit jars fetch --file" in said
-    assert "✓ a INT: 1 fields" in said
+    assert "✓ a INT: 1 fields at" in said
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ def job() -> Iterator[Finding]:
         return
     config = parse_arguments([])
     yield Finding("ok", f"{file}: the job's configuration is complete")
-    yield Finding("ok", f"{config.schema}: {len(load_schema(config.schema).fields)} fields")
+    yield Finding("ok", f"{config.schema}: {len(load_schema(config.schema).fields)} fields at its root")
     for secret in config.given_secrets:
         if "secrets/local-hub/" in (secret.reference or "") and not connection_string_file().exists():
             yield Finding("note", "the local hub has no connection string yet", "devkit hub up makes one.")

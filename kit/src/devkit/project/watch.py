@@ -188,7 +188,8 @@ class Watcher:
         print_cells(self._console, [schema[name] for name in names], cells, **self._shape)
         gone = f", {len(before.rows.keys() - now.rows.keys()):,} gone" if before is not None else ""
         compared = f" ({len(changes):,} changed or new{gone})" if before is not None else ""
-        self._console.print(f"{len(now.rows):,} rows{compared}, the first after {seconds:.2f} s", style="bold")
+        count = f"{len(now.rows):,} row{'' if len(now.rows) == 1 else 's'}"
+        self._console.print(f"{count}{compared}, the first after {seconds:.2f} s", style="bold")
 
     def _show_rejected(self, now: Outcome) -> None:
         reasons = now.reasons or Counter()
