@@ -202,6 +202,15 @@ def test_a_deleted_pipeline_is_gone_with_its_updates(workspace: Workspace, clien
     assert update_id not in str(workspace.state().dump())
 
 
+def test_a_selection_that_is_not_followed_is_refused(client: WorkspaceClient) -> None:
+    number = create(client)
+    with pytest.raises(
+        InvalidParameterValue, match=r"reset_checkpoint_selection is not supported .* refresh_selection"
+    ):
+        client.pipelines.start_update(number, reset_checkpoint_selection=["silver"])
+    assert not client.pipelines.get(number).latest_updates
+
+
 def test_an_update_of_another_pipeline_is_not_found(client: WorkspaceClient) -> None:
     one, two = create(client), create(client, "two")
     update_id = client.pipelines.start_update(one).update_id or ""

@@ -48,6 +48,7 @@ RUNS_HERE: Final = (
     "of this machine, since Python's open() knows no /Volumes and /Workspace; a wheel's dependencies must be installed "
     "where the server runs"
 )
+NOT_FOLLOWED: Final = ("refresh_flow_selection", "replace_where_overrides", "reset_checkpoint_selection", "rewind_spec")
 STOP_SECONDS: Final = 5.0
 LATEST: Final = 5
 ENDED: Final = frozenset({UpdateInfoState.COMPLETED, UpdateInfoState.FAILED, UpdateInfoState.CANCELED})
@@ -164,7 +165,13 @@ class Pipelines(Service):
 
     @route("POST", "2.0/pipelines/<pipeline_id>/updates", differs=RUNS_HERE)
     def start_update(self, request: Request) -> object:
-        """Start an update, or a validation when ``validate_only``; 409 while another one is active."""
+        """Start an update, or a validation when ``validate_only``; 409 while another one is active.
+
+        Of the selections, those of tables are followed: any other is refused.
+        """
+        if refused := [name for name in NOT_FOLLOWED if request.json.get(name)]:
+            remedy = "Select tables instead, by refresh_selection or full_refresh_selection"
+            raise invalid(f"{', '.join(refused)} is not supported on a local workspace. {remedy}")
         cause = str(request.json.get("cause") or StartUpdateCause.API_CALL.value)
         if cause not in UpdateInfoCause.__members__:
             raise invalid(f"cause must be one of {', '.join(UpdateInfoCause.__members__)}, not {cause!r}")
