@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from local_pipelines.cdc.declaration import CdcSpec
-from local_pipelines.cdc.events import OPERATION, RANK, SEQUENCE, TRUNCATE, cols, events_of, identity
+from local_pipelines.cdc.events import OPERATION, RANK, SEQUENCE, SYSTEM, TRUNCATE, cols, events_of, identity
 from local_pipelines.cdc.rebuild import rows_of
 from local_pipelines.cdc.target import START, SYSTEM_START, data_columns, differs, quoted
 from local_pipelines.declaring.model import Dataset
@@ -124,17 +124,22 @@ def _row_identity(spec: CdcSpec) -> list[str]:
     return [*spec.keys, *{"1": [], "2": [START]}.get(spec.scd, [START, SYSTEM_START])]
 
 
-def equal(names: list[str], *, null_safe: bool = True) -> Column:
-    """Return the condition that rows `t` and `s` agree in these columns."""
-    pairs = [(F.col(f"t.{quoted(name)}"), F.col(f"s.{quoted(name)}")) for name in names]
-    return reduce(Column.__and__, [left.eqNullSafe(right) if null_safe else left == right for left, right in pairs])
+def equal(names: list[str], *, null_safe: bool = False) -> Column:
+    """Return the condition that rows `t` and `s` agree in these columns.
+
+    Keys and sequences are never null, and a join by plain equality costs less; only a truncation has no key.
+    """
+    pairs = [(name, F.col(f"t.{quoted(name)}"), F.col(f"s.{quoted(name)}")) for name in names]
+    unsure = {*names} if null_safe else {SYSTEM, SYSTEM_START}
+    return reduce(Column.__and__, [a.eqNullSafe(b) if name in unsure else a == b for name, a, b in pairs])
 
 
 def _keep_events(session: SparkSession, spec: CdcSpec, events: DataFrame, hidden: str) -> None:
     if not is_table(hidden):  # with deletion vectors: a batch writes as many rows as it changes, not whole files
         events.limit(0).write.format("delta").option("delta.enableDeletionVectors", "true").save(hidden)
     newer = F.struct(f"s.{SEQUENCE}", f"s.{RANK}") > F.struct(f"t.{SEQUENCE}", f"t.{RANK}")
-    merge = DeltaTable.forPath(session, hidden).alias("t").merge(events.alias("s"), equal(identity(spec)))
+    same = equal(identity(spec), null_safe=spec.truncates is not None)
+    merge = DeltaTable.forPath(session, hidden).alias("t").merge(events.alias("s"), same)
     merge.withSchemaEvolution().whenMatchedUpdateAll(newer).whenNotMatchedInsertAll().execute()
 
 

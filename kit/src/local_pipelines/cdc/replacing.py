@@ -47,10 +47,12 @@ def _replace(spec: ReplaceSpec, batch: DataFrame, target: str) -> None:
     rows = rows.withColumn("__newest", F.max(SEQUENCE).over(by_key)).where(F.col(SEQUENCE) == F.col("__newest"))
     rows = rows.drop("__newest")
     held = load(batch.sparkSession, target).withColumn(SEQUENCE, expression(spec.sequence_by))
-    later = equal(keys) & (F.col(f"s.{SEQUENCE}") > F.col(f"t.{SEQUENCE}"))
+    later = equal(keys, null_safe=True) & (F.col(f"s.{SEQUENCE}") > F.col(f"t.{SEQUENCE}"))
     rows = rows.alias("t").join(held.alias("s"), later, "left_anti").withColumn(OLD, F.lit(False))
     old = rows.dropDuplicates(keys).withColumn(OLD, F.lit(True))
     values = {quoted(name): F.col(f"s.{quoted(name)}") for name in batch.columns}
     table = DeltaTable.forPath(batch.sparkSession, target).alias("t")
-    merge = table.merge(old.unionByName(rows).alias("s"), equal(keys) & F.col(f"s.{OLD}")).withSchemaEvolution()
+    merge = table.merge(
+        old.unionByName(rows).alias("s"), equal(keys, null_safe=True) & F.col(f"s.{OLD}")
+    ).withSchemaEvolution()
     merge.whenMatchedDelete().whenNotMatchedInsert(~F.col(f"s.{OLD}"), values=dict(values)).execute()
