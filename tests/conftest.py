@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,8 @@ def built_wheel(shared_folder: Path) -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the reader in Java where its source is newer than what `make setup` compiled."""
+    """Take Ctrl-C, and compile the reader in Java where its source is newer than what `make setup` compiled."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, with all it starts
     folder = ROOT / "src/spark_utils/parsing/jvm"
     newest = max(source.stat().st_mtime for source in folder.glob("java/*.java"))
     if not hasattr(config, "workerinput") and not any(jar.stat().st_mtime >= newest for jar in folder.glob("*.jar")):

@@ -111,6 +111,6 @@ resources:
     pipeline.given("lake.sales.events", [(1,)], "id int")
     assert main(["pipeline", "run", str(bundle), "--storage", str(pipeline.storage)]) == 0
     assert pipeline.rows("lake.sales.t") == [(1, "hello")]
-    assert "`continuous` is not followed here" in capsys.readouterr().err
+    assert "the pipeline is continuous: this is one update of it" in capsys.readouterr().err
     wrong = Path(pipeline.file("wrong.yml", "librarys: []\n"))
     assert main(["pipeline", "validate", str(wrong)]) == 1

@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 help="clear and recompute everything, or the tables named (comma separated)",
             )
             sub.add_argument("--refresh", metavar="NAMES", help="update the tables named alone (comma separated)")
+            sub.add_argument(
+                "--continuous", action="store_true", help="go on with what is new until Ctrl-C, or until a flow fails"
+            )
         if verb == "graph":
             sub.add_argument("--html", type=Path, metavar="FILE", help="write the graph as a page to look at")
         if verb == "events":
@@ -84,8 +87,8 @@ def _update(arguments: argparse.Namespace, *, validate_only: bool) -> int:
     try:
         source = sources.find(arguments.source)
         parameters = _parameters(arguments.set)
-        if source.continuous and not validate_only:
-            print("the pipeline is continuous: it goes on with what is new until Ctrl-C", file=sys.stderr)
+        if source.continuous and not validate_only and not arguments.continuous:
+            print("the pipeline is continuous: this is one update of it, unless --continuous is given", file=sys.stderr)
         result = _run(arguments, source, parameters, validate_only=validate_only)
     except DefinitionError as error:
         problems = [
@@ -126,7 +129,7 @@ def _run(
         full_refresh=full == EVERYTHING if full in (None, EVERYTHING) else _names(full),
         refresh=_names(getattr(arguments, "refresh", None)),
         validate_only=validate_only,
-        continuous=source.continuous,
+        continuous=getattr(arguments, "continuous", False),
         listener=None if validate_only else _say,
     )
 

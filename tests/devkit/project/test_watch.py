@@ -151,6 +151,7 @@ def test_a_save_runs_the_job_again_and_ctrl_c_ends_it(connect_server: ConnectSer
                 write(project, next(factors))
             time.sleep(0.5)
         process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
     assert "src/transformation.py" in said
     assert " → " in said
     assert process.returncode == 0
