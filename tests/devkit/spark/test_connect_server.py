@@ -38,6 +38,7 @@ def run_program(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
 def test_a_connect_session_and_a_classic_one_work_side_by_side(each_spark: SparkSession, tmp_path: Path) -> None:
     each_spark.range(3).select((F.col("id") * 2).alias("twice")).write.format("delta").save(str(tmp_path / "table"))
     assert each_spark.read.format("delta").load(str(tmp_path / "table")).agg(F.sum("twice")).collect() == [(6,)]
+    each_spark.createDataFrame([(1,)], "a int")  # on classic Spark the last such frame's session is the active one
     assert SparkSession.getActiveSession() is each_spark
 
 

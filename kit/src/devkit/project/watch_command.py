@@ -21,7 +21,7 @@ QUIET_MILLISECONDS = 50  # after the last of several changes, which an editor ma
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `devkit watch [--job FILE] [--recording FILE] [--events N] [--rows N] [-- ARGUMENTS OF THE JOB]`."""
+    """Declare the options; what stands behind `--` are arguments of the job."""
     parser.add_argument("--job", type=Path, default=Path("src/streaming_job.py"), help="default: %(default)s")
     parser.add_argument("--recording", metavar="FILE", help="take the sample from files, not from the job's source")
     parser.add_argument("--events", type=int, default=1000, metavar="N", help="size of the sample (%(default)s)")
