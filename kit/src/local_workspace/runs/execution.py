@@ -181,7 +181,8 @@ class Execution:
             return states.not_run(stop.result)
         if update.state is UpdateInfoState.COMPLETED:
             return Outcome(Result.SUCCESS)
-        message = f"The update {update.update_id} of the pipeline {wanted.pipeline_id} ended {update.state}: {problem}"
+        ended = update.state.value if update.state else "without a state"
+        message = f"The update {update.update_id} of the pipeline {wanted.pipeline_id} ended {ended}: {problem}"
         return Outcome(Result.FAILED, message, error=message)
 
     def _for_each(self, attempt: Attempt) -> Outcome:

@@ -256,3 +256,8 @@ def test_another_process_sees_tables_and_views_and_writes_to_them(spark: SparkSe
     )
     assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr
     assert rows(spark.sql, "SELECT sum(id) FROM shared") == [(3,)]
+
+
+def test_a_statement_that_only_delta_reads_comes_through(spark: SparkSession, tmp_path: Path) -> None:
+    spark.range(3).write.format("delta").save(str(tmp_path / "table"))
+    assert spark.sql(f"DESCRIBE HISTORY delta.`{tmp_path}/table` LIMIT 1").count() == 1

@@ -84,12 +84,19 @@ final class CatalogParser implements InvocationHandler {
         }
     }
 
-    /** The text with its parameters' values, which Delta's parser, the next one, would lose (Spark 4.1; 4.0 has no such call). */
+    /**
+     * The text with its parameters' values, which Delta's parser, the next one, would lose (Spark 4.1; 4.0 has no such
+     * call). A statement that only Delta reads stays as it is.
+     */
     private static Object bound(Object[] arguments) throws Exception {
         String place = "org.apache.spark.sql.catalyst.parser.";
         Class[] types = {String.class, Class.forName(place + "ParameterContext")};
         Method substitute = Class.forName(place + "ParameterHandler").getMethod("substituteParameters", types);
-        return ((Tuple2) substitute.invoke(null, arguments))._1();
+        try {
+            return ((Tuple2) substitute.invoke(null, arguments))._1();
+        } catch (InvocationTargetException notSparks) {
+            return arguments[0];
+        }
     }
 
     /** Other processes create catalogs too: whatever folder is there is one. */
