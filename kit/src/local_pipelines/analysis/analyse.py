@@ -149,7 +149,7 @@ class _Analyser:
         self.definitions = definitions
         self.spark = spark
         self.storage = storage
-        self.empty = empty
+        self.empty = Path(empty).as_uri()  # a path alone may be another file system's, as on the local workspace
         self._files = files
         self._full_refresh = full_refresh
         self._problems: list[Problem] = []
