@@ -192,7 +192,7 @@ def test_a_cluster_and_a_pipeline_update_are_waited_for(
     pipeline = client.pipelines.create(name="flow")
     client.pipelines.start_update(str(pipeline.pipeline_id))
     assert devkit("deploy", "wait", "--pipeline", "flow", *quick) == 1  # it has no source
-    assert "ended FAILED" in capsys.readouterr().err
+    assert "ended FAILED\nThe pipeline has no source" in capsys.readouterr().err
 
 
 def test_a_free_form_call_prints_what_the_workspace_answers(

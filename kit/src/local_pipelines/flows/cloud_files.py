@@ -6,12 +6,11 @@ Inferred columns of JSON and CSV are strings unless ``cloudFiles.inferColumnType
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -25,6 +24,7 @@ KNOWN = {
     *("usemanagedfileevents", "useincrementallisting", "cleansource", *OF_THE_SOURCE),
 }
 TEXT_FORMATS = {"json", "csv"}
+NOTHING_THERE = {"PATH_NOT_FOUND": "does not exist", "UNABLE_TO_INFER_SCHEMA": "holds no file"}
 
 
 def read(
@@ -73,10 +73,10 @@ def _inferred(
     spark: SparkSession, file_format: str, path: str, options: Mapping[str, str], own: Mapping[str, str]
 ) -> StructType:
     if file_format in {"text", "binaryFile", "binaryfile"}:
-        return spark.read.format(file_format).load(_existing(path)).schema
+        return _schema(spark.read.format(file_format), path)
     typed = own.get("infercolumntypes", "false").lower() == "true"
     extra = {"inferSchema": "true"} if file_format == "csv" and typed else {}
-    found = spark.read.format(file_format).options(**{**extra, **options}).load(_existing(path)).schema
+    found = _schema(spark.read.format(file_format).options(**{**extra, **options}), path)
     if file_format in TEXT_FORMATS and not typed:
         found = StructType([StructField(column.name, StringType()) for column in found])
     hints: Any = StructType.fromDDL(own["schemahints"]) if "schemahints" in own else StructType()
@@ -85,18 +85,15 @@ def _inferred(
     return StructType([*columns, *by_name.values()])
 
 
-def _existing(path: str) -> str:
-    plain = path.removeprefix("file:")
-    local = "://" not in path
-    if local and not Path(plain).exists() and not glob.glob(plain):  # noqa: PTH207  # a pattern may be absolute
-        raise PipelineError(
-            f"cloudFiles cannot infer a schema: {path} does not exist", remedy="Create it, or give a schema."
-        )
-    if local and Path(plain).is_dir() and not any(found.is_file() for found in Path(plain).rglob("[!._]*")):
-        raise PipelineError(
-            f"cloudFiles cannot infer a schema: {path} holds no file", remedy="Put a file there, or give a schema."
-        )
-    return path
+def _schema(reader: DataFrameReader, path: str) -> StructType:
+    try:
+        return reader.load(path).schema
+    except AnalysisException as error:
+        problem = NOTHING_THERE.get(error.getCondition() or "")
+        if problem is None:
+            raise
+        message = f"cloudFiles cannot infer a schema: {path} {problem}"
+        raise PipelineError(message, remedy="Put a file there, or give a schema.") from None
 
 
 def _rescuing_json(reader: Any, path: str, schema: StructType, options: Mapping[str, str], rescued: str) -> DataFrame:

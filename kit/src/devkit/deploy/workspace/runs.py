@@ -201,8 +201,17 @@ def wait_for_update(client: WorkspaceClient, name: str, clock: Clock, *, interva
     what = f"the end of update {update_id} of {name!r}"
     state = wait_until(probe, lambda got: got in UPDATE_ENDED, what=what, clock=clock, interval=interval, limit=limit)
     if state != "COMPLETED":
-        raise WaitEnded(f"update {update_id} of the pipeline {name!r} ended {state}", remedy="Read its events.")
+        reason = _why(client, pipeline_id, update_id)
+        raise WaitEnded(f"update {update_id} of the pipeline {name!r} ended {state}{reason}", remedy="Read its events.")
     return state
+
+
+def _why(client: WorkspaceClient, pipeline_id: str, update_id: str) -> str:
+    """Return the reason that the last error of an update's events gives."""
+    condition = f"update_id = '{update_id}' AND level = 'ERROR'"
+    last = next(iter(client.pipelines.list_pipeline_events(pipeline_id, filter=condition)), None)
+    told = (last.error.exceptions if last and last.error else None) or []
+    return "".join(f"\n{each.message}" for each in told)
 
 
 def declared_stream(declaration: Declaration, key: str) -> Desired:
