@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from databricks.sdk.service.jobs import RunResultState
+
+from local_workspace.server.state import State
 
 GRACE_SECONDS: Final = 30.0
 LEFTOVER_SECONDS: Final = 5.0
@@ -151,6 +154,20 @@ def environment(host: str, token: str, *more: Mapping[str, str]) -> dict[str, st
     for each in more:
         found |= each
     return found
+
+
+def task_command(state: State, folder: Path, request: Mapping[str, Any], roots: Sequence[tuple[str, str]]) -> list[str]:
+    """Write the request that `main` reads in a task's folder, and return the command that runs it.
+
+    Args:
+        state: The workspace.
+        folder: Of the task's run.
+        request: What is to be run.
+        roots: The beginnings of paths that the task takes for the workspace's, with their folders.
+    """
+    whole = {**request, "files": str(state.path("files")), "roots": roots}
+    (folder / "request.json").write_text(json.dumps(whole), encoding="utf-8")
+    return [sys.executable, "-P", "-m", "local_workspace.task.main", str(folder)]
 
 
 def kill_leftover(folder: Path) -> None:

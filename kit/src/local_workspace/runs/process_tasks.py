@@ -7,10 +7,8 @@ Each gets a folder of its own beneath ``runs/``, an environment in which Spark i
 from __future__ import annotations
 
 import base64
-import json
 import os
 import shutil
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +20,7 @@ from local_workspace.errors import ApiError
 from local_workspace.runs import launching, libraries, states
 from local_workspace.runs.machines import Machine
 from local_workspace.runs.states import Code, Outcome
-from local_workspace.server.paths import ROOTS, is_remote, local_path
+from local_workspace.server.paths import is_remote, local_path, roots_of
 from local_workspace.server.state import State
 from local_workspace.services.secrets import Secrets
 from local_workspace.services.workspace_objects import WorkspaceObjects
@@ -116,15 +114,8 @@ def _prepare(
         variables |= {} if job.machine.cluster_id else {"IS_SERVERLESS": "true"}
     if job.task.spark_submit_task:
         return _spark_submit(job), variables, lease
-    request = {
-        **_request(job),
-        "libraries": imported,
-        "values": job.values,
-        "files": str(state.path("files")),
-        "roots": _roots(state),
-    }
-    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-    return [sys.executable, "-P", "-m", "local_workspace.task.main", str(folder)], variables, lease
+    request = {**_request(job), "libraries": imported, "values": job.values}
+    return launching.task_command(state, folder, request, roots_of(state, but=BARE)), variables, lease
 
 
 def _request(job: Job) -> dict[str, Any]:
@@ -159,13 +150,9 @@ def _spark_submit(job: Job) -> list[str]:
     for each in parameters:
         if is_remote(each) and each.endswith((".py", ".zip", ".whl")) and not local_path(job.state, each).is_file():
             raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"The file {each} does not exist")
-    given = context.local_arguments(parameters, _roots(job.state))
+    given = context.local_arguments(parameters, roots_of(job.state, but=BARE))
     submit = spark_environment.prepared().spark_home / "bin" / "spark-submit"
     return [str(submit), "--properties-file", str(job.folder / "spark" / "spark-defaults.conf"), *given]
-
-
-def _roots(state: State) -> list[tuple[str, str]]:
-    return [(prefix, str(state.path(*folder.split("/")))) for prefix, folder in ROOTS if prefix not in BARE]
 
 
 def _show_running(job: Job) -> None:

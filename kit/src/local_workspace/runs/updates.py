@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from databricks.sdk.service.pipelines import PipelineLibrary, PipelineSpec, Upda
 from local_workspace.compute import spark_environment
 from local_workspace.errors import ApiError, invalid, not_found
 from local_workspace.runs import launching, libraries, process_tasks
-from local_workspace.server.paths import ROOTS, local_path
+from local_workspace.server.paths import local_path, roots_of
 from local_workspace.server.state import State
 from local_workspace.services.workspace_objects import WorkspaceObjects
 from local_workspace.task.notebook_cells import cells_of
@@ -122,16 +121,12 @@ def _prepare(state: State, update: UpdateInfo, folder: Path) -> tuple[list[str],
         },
         "libraries": libraries.prepare(state, _libraries(spec)),
         "values": {},
-        "files": str(state.path("files")),
-        "roots": [(prefix, str(state.path(*root.split("/")))) for prefix, root in ROOTS],
     }
-    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     given = (pair for each in spec.clusters or [] for pair in (each.spark_conf or {}).items())
     conf = {key: process_tasks.revealed(state, value) for key, value in given}
     spark = spark_environment.variables(state, folder / "spark", conf, f"update-{update.update_id}")
-    return [sys.executable, "-P", "-m", "local_workspace.task.main", str(folder)], launching.environment(
-        state.host, state.token, spark
-    )
+    command = launching.task_command(state, folder, request, roots_of(state))
+    return command, launching.environment(state.host, state.token, spark)
 
 
 def _options(state: State, update: UpdateInfo) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -24,6 +25,11 @@ ROOTS: Final = (
     ("/Repos/", "files/Repos"),
     ("/Shared/", "files/Shared"),
 )
+
+
+def roots_of(state: State, *, but: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Return what paths of the workspace begin with, some beginnings left out, each with its folder of this machine."""
+    return [(prefix, str(state.path(*folder.split("/")))) for prefix, folder in ROOTS if prefix not in but]
 
 
 def is_remote(text: str) -> bool:
