@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyspark
 
 from local_pipelines.declaring.model import Action, Dataset, Definitions, Expectation, Flow, Kind, Sink, TableName
 from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem, suggestion
 
+T = TypeVar("T")
 EXPECTATIONS = "__pipeline_expectations__"  # attribute of a query function: decorators stand above and below `table`
 NOT_THE_USERS = (str(Path(__file__).parent.parent), str(Path(pyspark.__file__).parent), "<frozen")
 
@@ -155,23 +156,23 @@ def current() -> Registry:
 
 
 @contextmanager
-def collecting(registry: Registry) -> Iterator[None]:
+def holding(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Let a variable have a value inside this block."""
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def collecting(registry: Registry) -> AbstractContextManager[None]:
     """Let declarations made inside this block go to a registry."""
-    token = _registry.set(registry)
-    try:
-        yield
-    finally:
-        _registry.reset(token)
+    return holding(_registry, registry)
 
 
-@contextmanager
-def declared_at(place: Place) -> Iterator[None]:
+def declared_at(place: Place) -> AbstractContextManager[None]:
     """Let what this block declares stand at a place that is no code."""
-    token = _place.set(place)
-    try:
-        yield
-    finally:
-        _place.reset(token)
+    return holding(_place, place)
 
 
 def calling_place() -> Place | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from pyspark.sql.group import GroupedData
 from pyspark.sql.readwriter import DataFrameReader, DataFrameWriter
 from pyspark.sql.streaming.readwriter import DataStreamReader, DataStreamWriter
 
+from local_pipelines.declaring.registry import holding
 from local_pipelines.errors import PipelineError
 
 CLOUD_FILES = "cloudFiles"
@@ -72,14 +73,9 @@ def table(name: str, *, stream: bool) -> DataFrame:
     return answer.table(name, stream=stream)
 
 
-@contextmanager
-def answered_by(reads: Reads) -> Iterator[None]:
+def answered_by(reads: Reads) -> AbstractContextManager[None]:
     """Let what the code inside this block reads be answered by `reads`."""
-    token = _reads.set(reads)
-    try:
-        yield
-    finally:
-        _reads.reset(token)
+    return holding(_reads, reads)
 
 
 @contextmanager
