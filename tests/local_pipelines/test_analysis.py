@@ -125,6 +125,39 @@ def d():
         assert expected in text
 
 
+def test_flows_that_wait_for_nothing_or_for_each_other_are_refused(pipeline: PipelineTester) -> None:
+    code = """import dlt
+dlt.create_streaming_table("a")
+dlt.create_streaming_table("b")
+@dlt.append_flow(target="a", depends_on=["into_b"])
+def into_a():
+    return spark.readStream.format("rate").load()
+@dlt.append_flow(target="b")
+def into_b():
+    return spark.readStream.table("a")
+"""
+    assert "flows wait for each other: into_" in " ".join(problems(pipeline, pipeline.file("p.py", code)).values())
+    found = problems(pipeline, pipeline.file("p.py", code.replace('["into_b"]', '["int_b"]')))
+    assert found == {4: "depends_on of flow 'into_a': there is no flow 'int_b'; did you mean 'into_b'?"}
+
+
+def test_a_package_that_a_notebook_installs_must_be_here(pipeline: PipelineTester) -> None:
+    pipeline.file("needed.txt", "pyspark>=4  # is here\nnowhere-2\n")
+    source = pipeline.file(
+        "p.py",
+        """# Databricks notebook source
+# MAGIC %pip install --quiet pyspark==9 /Volumes/a/spark_streaming_devkit-0.1-py3-none-any.whl no-such-package>=1
+# MAGIC %pip install -r needed.txt
+import dlt
+@dlt.table
+def t():
+    return spark.range(1)
+""",
+    )
+    missing = "%pip installs nothing here, and '{}' is not installed: install it in this environment"
+    assert problems(pipeline, source) == {2: missing.format("no-such-package>=1"), 3: missing.format("nowhere-2")}
+
+
 def test_names_that_are_not_in_the_code_are_refused(pipeline: PipelineTester) -> None:
     source = pipeline.file("p.py", "import dlt\n@dlt.table\ndef silver():\n    return spark.range(1)\n")
     found = problems(pipeline, source, full_refresh=["slver"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from devkit.cli import main
@@ -77,9 +79,20 @@ dev:
     assert pipeline.run(spec).state == "COMPLETED"
     assert find([spec]).name == "shop"
     assert pipeline.rows("main.sales.latest") == [(1, 7), (2, 200), (3, -1)]
-    spec.write_text(spec.read_text().replace("python_file", "python_fil"))
+    spec.write_text(spec.read_text().replace("- python_file: pipelines/shop.py\n            p", "- p"))
+    assert find([spec]).outputs.keys() == {pipeline.folder / "conf/shop.yml"}
+    spec.write_text(spec.read_text().replace("--conf", "--cnf"))
     with pytest.raises(PipelineError, match="needs the key 'python_file'"):
         find([spec])
+
+
+def test_a_configuration_is_read_as_it_is_deployed(tmp_path: Path) -> None:
+    (tmp_path / "p.yml").write_text("configuration: {answer: no, at: 12:30}\nlibraries: [file: {path: p.sql}]\n")
+    (tmp_path / "p.sql").touch()
+    assert find([tmp_path / "p.yml"]).configuration == {"answer": "no", "at": "12:30"}
+    (tmp_path / "p.yml").write_text("name: a\nname: b\n")
+    with pytest.raises(PipelineError, match=r"p.yml:2: 'name' is given again"):
+        find([tmp_path / "p.yml"])
 
 
 def test_all_mistakes_of_a_configuration_come_at_once(pipeline: PipelineTester) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,6 +112,41 @@ def test_a_copy_of_ones_own_stands_beside_that_of_everyone(client: WorkspaceClie
     assert set(names) == {"the shop", "[dev_engineer@localhost] the shop"}
     own = client.pipelines.get(names["[dev_engineer@localhost] the shop"]).spec
     assert own.root_path.startswith("/Workspace/Users/engineer@localhost/")
+
+
+OUTPUTS = """
+name: readings
+catalog: main
+schema: sales
+environment: {dependencies: [simplejson==3.19]}
+dlt:
+  - func_name: readings
+    source: {stream: raw}
+    steps: [parse: {schema: event.ddl}, good_rows]
+"""
+
+
+def test_a_pipeline_of_yaml_alone_is_deployed_with_its_schemas(client: WorkspaceClient) -> None:
+    Path("readings.yml").write_text(OUTPUTS, encoding="utf-8")
+    assert main([*COMMAND[:3], "readings.yml", "--environment", "dev"]) == 1  # the file of the schema is missing
+    Path("event.ddl").write_text("id INT", encoding="utf-8")
+    assert main([*COMMAND[:3], "readings.yml", "--environment", "dev"]) == 0
+    (listed,) = client.pipelines.list_pipelines()
+    spec = client.pipelines.get(listed.pipeline_id).spec
+    assert (spec.name, spec.catalog, spec.schema) == ("readings", "main", "sales")
+    assert spec.environment.dependencies == ["simplejson==3.19"]
+    source = client.workspace.download(f"{spec.root_path}/readings.py").read().decode()
+    assert "from spark_utils.pipelines import DLTMetaMixin\n\nDLTMetaMixin(spark=spark, init_conf={" in source
+    assert "'steps': [{'parse': {'schema': 'id INT'}}, 'good_rows']" in source
+
+
+def test_texts_that_look_like_numbers_stay_texts(client: WorkspaceClient) -> None:
+    texts = {"a": "0o17", "b": "1e3", "c": "no", "d": "1_000", "e": "12:30", "f": "0x1F", "g": "é\t\n'\"", "h": "007"}
+    body = {"name": "texts", "configuration": texts, "tasks": {"items": [{"python_file": "totals.py"}]}}
+    Path("texts.yml").write_text(json.dumps({"dev": {"workflows": [body]}}), encoding="utf-8")
+    assert main([*COMMAND[:3], "texts.yml", "--environment", "dev"]) == 0
+    (listed,) = client.pipelines.list_pipelines()
+    assert client.pipelines.get(listed.pipeline_id).spec.configuration == texts
 
 
 def test_every_mistake_is_told_with_its_line_and_nothing_is_deployed(

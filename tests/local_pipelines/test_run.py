@@ -139,6 +139,30 @@ def history():
     assert pipeline.rows("all") == [(2,), (4,), (6,), (8,), (10,)]
 
 
+def test_a_flow_starts_after_those_that_it_depends_on(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "ordered.py",
+        """
+from pyspark import pipelines as dp
+dp.create_streaming_table("all")
+@dp.append_flow(target="all", depends_on="backfill")
+def live():
+    return spark.readStream.table("new")
+@dp.append_flow(target="all", once=True)
+def backfill():
+    return spark.read.table("old").selectExpr(spark.conf.get("columns"))
+""",
+    )
+    for name, rows in {"new": [(1,)], "old": [(8,)]}.items():
+        pipeline.given(name, rows, "n int")
+    failed = pipeline.run(source, parameters={"columns": "int(raise_error('no')) AS n"})
+    assert failed.flows == {"backfill": "FAILED", "live": "SKIPPED"}
+    assert pipeline.run(source, parameters={"columns": "n"}).state == "COMPLETED"
+    assert pipeline.rows("all") == [(1,), (8,)]
+    said = [event["message"] for event in pipeline.log("flow_progress")]
+    assert said.index("Flow 'backfill' is COMPLETED") < said.index("Flow 'live' is RUNNING")
+
+
 def test_sinks_get_each_row_once(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "sinks.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from databricks.sdk.service.pipelines import (
     UpdateInfoState,
     UpdateStateInfoState,
 )
+from databricks.sdk.service.workspace import Language
 
 from local_workspace import Options, Workspace
 
@@ -112,11 +114,37 @@ def test_a_listing_that_the_service_does_not_know_is_refused(client: WorkspaceCl
 def started(client: WorkspaceClient, number: str, **options: object) -> str:
     """Start an update and wait for its end; the client's own waiter is for pipelines that are idle at first."""
     update_id = client.pipelines.start_update(number, **options).update_id or ""  # type: ignore[arg-type]  # as given
+    until_idle(client, number)
+    return update_id
+
+
+def until_idle(client: WorkspaceClient, number: str) -> None:
     until = time.monotonic() + 60
     while client.pipelines.get(number).state is not PipelineState.IDLE:
         assert time.monotonic() < until
         time.sleep(0.02)
-    return update_id
+
+
+def test_a_continuous_pipeline_starts_by_itself_whenever_it_is_kept(client: WorkspaceClient) -> None:
+    number = str(client.pipelines.create(name="on", libraries=LIBRARIES, continuous=True).pipeline_id)
+    until_idle(client, number)
+    client.pipelines.update(number, name="on", libraries=LIBRARIES, continuous=True)
+    causes = [each.cause for each in client.pipelines.list_updates(number).updates or []]
+    assert causes == [UpdateInfoCause.USER_ACTION] * 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [("%pip install -U no-such-package", "'no-such-package' is missing"), ("%sh ls", "has a cell %sh")],
+)
+def test_a_magic_of_a_notebook_is_followed_or_refused(client: WorkspaceClient, cell: str, said: str) -> None:
+    text = f"# Databricks notebook source\n# MAGIC {cell}\n".encode()
+    client.workspace.upload("/Shared/magic", io.BytesIO(text), language=Language.PYTHON, overwrite=True)
+    library = PipelineLibrary(notebook=NotebookLibrary(path="/Shared/magic"))
+    number = str(client.pipelines.create(name=said, libraries=[library]).pipeline_id)
+    started(client, number)
+    (error,) = client.pipelines.list_pipeline_events(number, filter="level='ERROR'")
+    assert said in str(error.as_dict())
 
 
 def test_an_update_ends_failed_and_says_why_everywhere(client: WorkspaceClient) -> None:

@@ -31,7 +31,8 @@ def files(name):
 @dlt.table
 def orders():
     return files("orders").where("amount < " + spark.conf.get("below", "1000"))
-
+"""
+SLOW = """
 @dlt.table
 def slow():
     return files("slow").select(F.udf(lambda _: time.sleep(600))("id").alias("never"))
@@ -52,7 +53,6 @@ dev:
       tasks: {items: [{python_file: classes/shop.py, parameters: ["--conf", conf/shop.yml]}]}
 """
 ENDED = ("CANCELED", "COMPLETED", "FAILED")
-KEPT = ("name", "catalog", "schema", "libraries", "configuration", "continuous")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def client(workspace: Workspace) -> WorkspaceClient:
 
 @pytest.fixture(scope="module")
 def pipeline(client: WorkspaceClient) -> str:
-    client.workspace.upload("/Shared/orders.py", io.BytesIO(CODE.encode()), format=ImportFormat.RAW)
+    client.workspace.upload("/Shared/orders.py", io.BytesIO((CODE + SLOW).encode()), format=ImportFormat.RAW)
     client.files.upload("/Volumes/main/shop/raw/orders/1.csv", io.BytesIO(b"1,5\n2,7\n"))
     client.files.upload("/Volumes/main/shop/raw/slow/1.csv", io.BytesIO(b"1,5\n"))
     return client.pipelines.create(
@@ -134,17 +134,25 @@ def test_a_running_update_is_cancelled_and_the_pipeline_is_idle_again(client: Wo
     assert client.pipelines.get(pipeline).state.value == "IDLE"
 
 
-def test_a_continuous_pipeline_takes_what_is_new_until_it_is_stopped(
-    client: WorkspaceClient, workspace: Workspace, pipeline: str
+def test_a_continuous_pipeline_starts_by_itself_and_takes_what_is_new_until_it_is_stopped(
+    client: WorkspaceClient, workspace: Workspace
 ) -> None:
-    spec = client.pipelines.get(pipeline).spec
-    spec.continuous = True
-    client.pipelines.update(pipeline, **{name: getattr(spec, name) for name in KEPT})
-    update = client.pipelines.start_update(pipeline, full_refresh_selection=["orders"]).update_id
-    log = workspace.state().path("warehouse", "main", "shop", "orders", "_delta_log")
+    code = CODE.replace("orders", "followed").encode()
+    client.workspace.upload("/Shared/followed.py", io.BytesIO(code), format=ImportFormat.RAW)
+    client.files.upload("/Volumes/main/shop/raw/followed/1.csv", io.BytesIO(b"1,5\n"))
+    pipeline = client.pipelines.create(
+        name="followed",
+        catalog="main",
+        schema="shop",
+        continuous=True,
+        libraries=[PipelineLibrary(file=FileLibrary("/Workspace/Shared/followed.py"))],
+        configuration={"raw": "/Volumes/main/shop/raw"},
+    ).pipeline_id
+    update = client.pipelines.get(pipeline).latest_updates[0].update_id
+    log = workspace.state().path("warehouse", "main", "shop", "followed", "_delta_log")
     reached(client, pipeline, update, lambda found: found.state.value == "RUNNING" and any(log.glob("*1.json")))
     commits = len([*log.glob("*.json")])
-    client.files.upload("/Volumes/main/shop/raw/orders/3.csv", io.BytesIO(b"4,1\n"))
+    client.files.upload("/Volumes/main/shop/raw/followed/2.csv", io.BytesIO(b"4,1\n"))
     reached(client, pipeline, update, lambda _: len([*log.glob("*.json")]) > commits)
     client.pipelines.stop(pipeline)
     assert reached(client, pipeline, update, lambda found: found.state.value in ENDED) == "CANCELED"

@@ -2,7 +2,8 @@
 
 A specification (``ENVIRONMENT: {workflows: [{name, …, tasks: {items, dependencies}}]}``) becomes a declaration: the
 folders of its files, its wheels, a small source that makes the configured classes, and the pipeline. Each environment
-has resources of its own, and with ``--as-individual`` so has each user.
+has resources of its own, and with ``--as-individual`` so has each user. A pipeline's YAML without code (key ``dlt``) is
+deployed too: its source makes `DLTMetaMixin` itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import itertools
+import json
 import pprint
 import re
 import tempfile
@@ -18,8 +20,6 @@ from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from devkit.deploy.commands import add_workspace_arguments, apply_declaration, masked
 from devkit.deploy.declaration.checking import mistakes_of, suggestion
 from devkit.deploy.declaration.kinds import KINDS
@@ -27,10 +27,12 @@ from devkit.deploy.declaration.loading import workspace_settings
 from devkit.deploy.declaration.yaml_files import Document, read_yaml
 from devkit.deploy.errors import DeclarationError
 from local_pipelines.declaring import sources
+from spark_utils.pipelines.steps import SCHEMA_FILES
 
 # What a specification of dltflow says beside the SDK's settings of a pipeline.
-OWN_KEYS: Final = ("tasks", "access_control_list", "pipeline_type", "workflow_type", "data_sampling")
+OWN_KEYS: Final = ("tasks", "access_control_list", "pipeline_type", "workflow_type", "data_sampling", "dlt")
 BASE: Final = "DLTMetaMixin"
+BASE_MODULE: Final = "spark_utils.pipelines"
 HEAD: Final = '"""The pipeline {name}, written by `devkit pipeline deploy` from {file}: change it there."""\n'
 
 
@@ -74,7 +76,7 @@ def deploy(arguments: argparse.Namespace) -> int:
         top = {"project": project, "workspace": {**settings, "root": root}, "resources": resources}
         place = folder / "environments" / f"{arguments.environment}.yml"
         place.parent.mkdir()
-        place.write_text(yaml.safe_dump(top, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        place.write_text(json.dumps(top, ensure_ascii=False), encoding="utf-8")  # YAML 1.2 has JSON in it
         arguments.folder, arguments.base = folder, arguments.base or Path.cwd()
         return apply_declaration(arguments)
 
@@ -104,34 +106,38 @@ class Specification:
         """
         content = self.document.content if isinstance(self.document.content, dict) else {}
         environment = content.get(self.environment)
+        place: tuple[str | int, ...] = (self.environment, "workflows")
+        if "dlt" in content:
+            environment, place = {"workflows": [_of_outputs(content, self.document.file)]}, ()
         if not isinstance(environment, dict) or not isinstance(environment.get("workflows"), list):
             known = [name for name, value in content.items() if isinstance(value, dict) and "workflows" in value]
             hint = suggestion(self.environment, known)
             problem = f"the environment {self.environment!r} has no workflows; {hint}"
             raise DeclarationError([f"{self.document.place((self.environment,))}: {problem}"])
         bodies = [_with_flags(each) for each in environment["workflows"]]
-        mistakes = [*self.document.mistakes, *self._mistakes(bodies)]
+        paths = [(*place, index) if place else () for index in range(len(bodies))]
+        mistakes = [*self.document.mistakes]
+        for body, path in zip(bodies, paths, strict=True):
+            mistakes += self._mistakes(body, path)
         if mistakes:
             raise DeclarationError(mistakes)
-        for index, body in enumerate(bodies):
-            self._add(body, (self.environment, "workflows", index))
+        for body, path in zip(bodies, paths, strict=True):
+            self._add(body, path)
         return self._found
 
-    def _mistakes(self, bodies: list[Any]) -> Iterator[str]:
+    def _mistakes(self, body: Any, path: tuple[str | int, ...]) -> Iterator[str]:
         known = {**KINDS["pipelines"].fields, **dict.fromkeys(OWN_KEYS, Any), "tasks": _tasks()}
-        for index, body in enumerate(bodies):
-            path = (self.environment, "workflows", index)
-            if not isinstance(body, dict):
-                yield f"{self.document.place(path)}: a workflow must be a mapping"
-                continue
-            yield from mistakes_of(body, known, self.document.place, path)
-            tasks = body.get("tasks")
-            items = (tasks.get("items") if isinstance(tasks, dict) else None) or []
-            missing = [] if body.get("name") else ["name"]
-            missing += [] if items else ["tasks.items"]
-            missing += ["python_file of each item"] if any("python_file" not in each for each in items) else []
-            for what in missing:
-                yield f"{self.document.place(path)}: a workflow needs {what}"
+        if not isinstance(body, dict):
+            yield f"{self.document.place(path)}: a workflow must be a mapping"
+            return
+        yield from mistakes_of(body, known, self.document.place, path)
+        tasks = body.get("tasks")
+        items = (tasks.get("items") if isinstance(tasks, dict) else None) or []
+        missing = [] if body.get("name") else ["name"]
+        missing += [] if items else ["tasks.items"]
+        missing += ["python_file or --conf of each item"] if any(_is_empty(each) for each in items) else []
+        for what in missing:
+            yield f"{self.document.place(path)}: a workflow needs {what}"
 
     def _add(self, workflow: Mapping[str, Any], path: tuple[str | int, ...]) -> None:
         """Add a pipeline with its files, its wheels, and the source that makes its configured classes."""
@@ -141,10 +147,13 @@ class Specification:
         libraries: list[str] = []
         made: list[tuple[str, list[str], dict[str, Any]]] = []
         for item in tasks["items"]:
+            conf = self._conf([str(word) for word in item.get("parameters") or []])
+            if "python_file" not in item:
+                made.append((BASE_MODULE, [BASE], conf or {}))
+                continue
             said = str(item["python_file"])
             file = sources.found_above(said, self.document.file)
             self._upload(said, file, key)
-            conf = self._conf([str(word) for word in item.get("parameters") or []])
             if conf is None:
                 libraries.append(said)
             else:
@@ -181,8 +190,9 @@ class Specification:
         named = [value for option, value in itertools.pairwise(words) if option in sources.CONF_OPTIONS]
         if not named:
             return None
-        content = read_yaml(sources.found_above(named[-1], self.document.file)).content
-        return content if isinstance(content, dict) else {}
+        file = sources.found_above(named[-1], self.document.file)
+        content = read_yaml(file).content
+        return with_schemas(content, file.parent) if isinstance(content, dict) else {}
 
     def _dependencies(self, declared: list[dict[str, Any]], key: str, path: tuple[str | int, ...]) -> Iterator[str]:
         """Yield what pip takes; a wheel of this machine is uploaded."""
@@ -235,8 +245,40 @@ def _tasks() -> type:
     """Return the type of a workflow's tasks; the SDK is imported when a specification is read, not by every verb."""
     from databricks.sdk.service.compute import Library
 
-    item = make_dataclass("Item", [("python_file", str), ("parameters", list[str] | None, None)])
+    item = make_dataclass("Item", [("python_file", str | None, None), ("parameters", list[str] | None, None)])
     return make_dataclass("Tasks", [("items", list[item]), ("dependencies", list[Library] | None, None)])  # type: ignore[valid-type]
+
+
+def _of_outputs(content: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return a pipeline's YAML without code as a workflow: its one item has a configuration, which is the file."""
+    listed = (content.get("environment") or {}).get("dependencies") or []
+    needed = [{"whl": each} if each.endswith(".whl") else {"pypi": {"package": each}} for each in listed]
+    settings = {key: value for key, value in content.items() if key not in ("dlt", "environment")}
+    item = {"parameters": [sources.CONF_OPTIONS[0], file.name]}
+    return {"name": file.stem, **settings, "tasks": {"items": [item], "dependencies": needed}}
+
+
+def with_schemas(value: Any, folder: Path) -> Any:
+    """Return a configuration with the texts of the schema files that it names, which the workspace has not.
+
+    Raises:
+        DeclarationError: There is no such file.
+    """
+    if isinstance(value, list):
+        return [with_schemas(each, folder) for each in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: with_schemas(each, folder) for key, each in value.items()}
+    if isinstance(schema := found.get("schema"), str) and schema.endswith(SCHEMA_FILES):
+        if not (folder / schema).is_file():
+            raise DeclarationError([f"{folder / schema}: the file does not exist"])
+        found["schema"] = (folder / schema).read_text(encoding="utf-8-sig")
+    return found
+
+
+def _is_empty(item: Any) -> bool:
+    words = item.get("parameters") or [] if isinstance(item, dict) else []
+    return not (isinstance(item, dict) and "python_file" in item) and not {*sources.CONF_OPTIONS} & {*map(str, words)}
 
 
 def _with_flags(workflow: Any) -> Any:

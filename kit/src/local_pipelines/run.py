@@ -280,13 +280,15 @@ class _Update:
     def _is_ready(
         self, plan: FlowPlan, waiting: Mapping[str, FlowPlan], running: Mapping[Future[None], FlowPlan]
     ) -> bool:
-        unfinished = {other.flow.target for other in [*waiting.values(), *running.values()]}
-        return not any(dataset.name in unfinished for dataset, _ in self._analysis.tables_read(plan.flow.name))
+        unfinished = [other.flow for other in [*waiting.values(), *running.values()]]
+        targets, names = {flow.target for flow in unfinished}, {flow.name for flow in unfinished}
+        reads = (dataset.name for dataset, _ in self._analysis.tables_read(plan.flow.name))
+        return targets.isdisjoint(reads) and names.isdisjoint(plan.flow.depends_on)
 
     def _failed_inputs(self, plan: FlowPlan) -> bool:
         inputs = {dataset.name for dataset, _ in self._analysis.tables_read(plan.flow.name)}
         failed = [name for name, status in self._result.flows.items() if status in ("FAILED", "SKIPPED", "STOPPED")]
-        return any(self._definitions.flows[name].target in inputs for name in failed)
+        return any(name in plan.flow.depends_on or self._definitions.flows[name].target in inputs for name in failed)
 
     def _run_flow(self, plan: FlowPlan) -> None:
         jvm = self._spark._jvm

@@ -29,12 +29,13 @@ from spark_utils.parsing.frames import good_rows, parse, rejected_rows
 from spark_utils.schemas.loading import load_schema
 
 SOURCES: Final = ("stream", "table", "sql", "format")
+SCHEMA_FILES: Final = (".json", ".ddl", ".sql")
 OF_FORMAT: Final = ("path", "schema", "options", "batch")
 
 
 def _schema(value: str, folder: Path) -> Any:
     """Load a schema: DDL text, or a file named from the folder of the configuration."""
-    return load_schema(folder / value if value.endswith((".json", ".ddl", ".sql")) else value)
+    return load_schema(folder / value if value.endswith(SCHEMA_FILES) else value)
 
 
 def _parse(df: DataFrame, folder: Path, schema: str, **options: Any) -> DataFrame:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +169,23 @@ class _Analyser:
                 plan = self.flow(flow)
                 if plan is not None and not plan.streaming:
                     self.note(f"flow '{flow.name}' writes to a sink and must be a stream", flow.place)
+        self._note_circles_of_waiting()
         if self._problems:
             raise DefinitionError(self._problems)
         return self._found
+
+    def _note_circles_of_waiting(self) -> None:
+        """Note flows that would wait for each other for ever by `depends_on`."""
+        plans = self._found.writing()
+        waits = {plan.flow.name: {*plan.flow.depends_on} for plan in plans}
+        for plan in plans if any(waits.values()) and not self._problems else ():
+            read = {dataset.name for dataset, _ in self._found.tables_read(plan.flow.name)}
+            waits[plan.flow.name] |= {each.flow.name for each in plans if each.flow.target in read}
+        try:
+            TopologicalSorter(waits).prepare()
+        except CycleError as error:
+            circle = error.args[1]
+            self.note(f"flows wait for each other: {' -> '.join(circle)}", self.definitions.flows[circle[0]].place)
 
     def note(self, message: str, place: Place | None) -> None:
         self._problems.append(Problem(message, place))

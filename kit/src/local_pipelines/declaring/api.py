@@ -75,7 +75,7 @@ def _names(call: str, keyword: str, value: object) -> tuple[str, ...]:
         return (value,)
     if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
         return tuple(value)
-    current().problem(f"{call}: {keyword} must be a list of column names, not {value!r}")
+    current().problem(f"{call}: {keyword} must be a name or a list of names, not {value!r}")
     return ()
 
 
@@ -217,6 +217,18 @@ def create_streaming_table(  # noqa: PLR0913, PLR0917  # the platform's signatur
         current().add_dataset(dataset)
 
 
+def _flow(  # what flows differ in
+    call: str, name: str | None, target: str, spark_conf: object, depends_on: object = None, **more: Any
+) -> Any:
+    def register(function: Callable[..., Any]) -> None:
+        flow = Flow(name or function.__name__, target, function, calling_place(), **more)
+        flow.spark_conf = _texts(call, "spark_conf", spark_conf)
+        flow.depends_on = _names(call, "depends_on", depends_on)
+        current().add_flow(flow)
+
+    return _decorate(call, None, register)
+
+
 @checked
 def append_flow(
     name: Any = None,
@@ -224,17 +236,16 @@ def append_flow(
     comment: str | None = None,  # noqa: ARG001
     spark_conf: Mapping[str, str] | None = None,
     once: bool = False,
+    depends_on: str | Sequence[str] | None = None,
 ) -> Any:
-    """Declare a flow that appends to a streaming table or sink; with `once` from a batch query, one time."""
+    """Declare a flow that appends to a streaming table or sink; with `once` from a batch query, one time.
+
+    It starts once the flows that `depends_on` names have ended well.
+    """
     if callable(name) or target is None:
         current().problem("append_flow: the keyword 'target' is missing")
         return name if callable(name) else _unchanged
-
-    def register(function: Callable[..., Any]) -> None:
-        conf = _texts("append_flow", "spark_conf", spark_conf)
-        current().add_flow(Flow(name or function.__name__, target, function, calling_place(), bool(once), conf))
-
-    return _decorate("append_flow", None, register)
+    return _flow("append_flow", name, target, spark_conf, depends_on, once=bool(once))
 
 
 @checked
@@ -243,15 +254,10 @@ def update_flow(
     name: str | None = None,
     comment: str | None = None,  # noqa: ARG001
     spark_conf: Mapping[str, str] | None = None,
+    depends_on: str | Sequence[str] | None = None,
 ) -> Any:
     """Declare a flow that gives a sink the rows that each micro-batch changed: aggregates without a watermark, too."""
-
-    def register(function: Callable[..., Any]) -> None:
-        flow = Flow(name or function.__name__, target, function, calling_place(), output_mode="update")
-        flow.spark_conf = _texts("update_flow", "spark_conf", spark_conf)
-        current().add_flow(flow)
-
-    return _decorate("update_flow", None, register)
+    return _flow("update_flow", name, target, spark_conf, depends_on, output_mode="update")
 
 
 @checked
@@ -267,14 +273,7 @@ def replace_flow(
     keys = _names("replace_flow", "replace_using", replace_using)
     if not keys or len(set(keys)) < len(keys):
         current().problem(f"replace_flow: replace_using must name columns, each once, not {replace_using!r}")
-
-    def register(function: Callable[..., Any]) -> None:
-        conf = _texts("replace_flow", "spark_conf", spark_conf)
-        flow = Flow(name or function.__name__, target, function, calling_place(), spark_conf=conf)
-        flow.replace = ReplaceSpec(keys, sequence_by)
-        current().add_flow(flow)
-
-    return _decorate("replace_flow", None, register)
+    return _flow("replace_flow", name, target, spark_conf, replace=ReplaceSpec(keys, sequence_by))
 
 
 @checked

@@ -152,6 +152,7 @@ class Flow:
         cdc: What an AUTO CDC flow does with its source's rows.
         replace: What a replace flow does with its rows.
         output_mode: Of Spark's stream into a sink: ``append``, or ``update`` for an update flow.
+        depends_on: Names of flows that must have ended well before it starts, whether it reads their targets or not.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Flow:
     cdc: Any = None
     replace: ReplaceSpec | None = None
     output_mode: str = "append"
+    depends_on: tuple[str, ...] = ()
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +22,9 @@ from local_pipelines.declaring.registry import Registry, declared_at
 from local_pipelines.errors import DefinitionError, Place, Problem
 from spark_utils.pipelines import DLTMetaMixin
 
+PIP = re.compile(r"^# MAGIC %pip[ \t]+install[ \t]+(.+)$", re.MULTILINE)  # a comment in a notebook as source
+REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.]*(-[A-Za-z][\w.]*)*")
+
 
 def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str, Any] | None = None) -> None:
     """Run one file so that what it declares goes to the current registry; note what it fails with.
@@ -33,8 +38,12 @@ def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str
     # As a notebook's: what stands in `__main__` is pickled whole, so that its functions reach Spark's Python workers.
     module = ModuleType("__main__")
     module.__dict__.update({"spark": spark, "__file__": str(path)})
+    text = path.read_text(encoding="utf-8-sig")
+    for match in PIP.finditer(text):
+        place = Place(str(path), text.count("\n", 0, match.start()) + 1)
+        registry.problems += [Problem(problem, place) for problem in _missing(match[1].split(), path.parent)]
     try:
-        code = compile(path.read_text(encoding="utf-8-sig"), str(path), "exec", dont_inherit=True)
+        code = compile(text, str(path), "exec", dont_inherit=True)
         exec(code, module.__dict__)  # noqa: S102  # the user's own program
         if conf is not None:
             for name in configured_classes(module):
@@ -43,6 +52,22 @@ def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str
         registry.problems.append(Problem(f"invalid syntax: {error.msg}", Place(str(path), error.lineno or 0)))
     except (Exception, SystemExit) as error:
         registry.problems.append(Problem(reason_of(error), place_of(error, [path]) or Place(str(path), 0)))
+
+
+def _missing(words: Sequence[str], folder: Path) -> Iterator[str]:
+    """Yield what `%pip install` names and this environment lacks: nothing is installed by a pipeline here."""
+    for before, word in zip(["", *words], words, strict=False):
+        name = REQUIREMENT.match(Path(word).name)
+        try:
+            if before == "-r":
+                for line in (folder / word).read_text(encoding="utf-8").splitlines():
+                    yield from _missing(line.partition("#")[0].split()[:1], folder)
+            elif not word.startswith("-"):
+                importlib.metadata.version(name[0] if name else word)
+        except FileNotFoundError:
+            yield f"%pip install -r: {folder / word} does not exist"
+        except importlib.metadata.PackageNotFoundError:
+            yield f"%pip installs nothing here, and '{word}' is not installed: install it in this environment"
 
 
 def run_outputs(path: Path, conf: Mapping[str, Any], spark: SparkSession, registry: Registry) -> None:

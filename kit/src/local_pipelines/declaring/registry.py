@@ -87,6 +87,7 @@ class Registry:
         for dataset in self.definitions.datasets.values():
             self._check_rules(dataset)
         self._check_targets()
+        self._check_dependencies()
         if not self.definitions.datasets and not self.definitions.sinks and not self.problems:
             self.problems.append(Problem("the sources declare no dataset: decorate a function with @dp.table"))
         if self.problems:
@@ -116,6 +117,14 @@ class Registry:
                 self.problem(message, kinds["SnapshotSpec"].place)
             if dataset.name not in targets and not self.problems:
                 self.problem(f"no flow writes to '{dataset.said}'", dataset.place)
+
+    def _check_dependencies(self) -> None:
+        flows = self.definitions.flows
+        for flow in flows.values():
+            for name in flow.depends_on:
+                if name not in flows:
+                    message = f"depends_on of flow '{flow.name}': there is no flow '{name}'"
+                    self.problem(f"{message}{suggestion(name, flows)}", flow.place)
 
     def _resolve_target(self, flow: Flow, target: str, known: list[str]) -> None:
         sink = self.definitions.sinks.get(target)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pyspark.sql import SparkSession
 
+from devkit.deploy.declaration.yaml_files import read_yaml
+from devkit.deploy.errors import DeclarationError
 from local_pipelines.declaring.model import Definitions
 from local_pipelines.declaring.python_source import run_file, run_outputs, ship_helpers
 from local_pipelines.declaring.registry import Registry, collecting
@@ -103,12 +104,7 @@ def _code_in(folder: Path) -> Iterator[Path]:
 
 
 def _add_yaml(found: PipelineSource, path: Path) -> None:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise PipelineError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict):
-        raise PipelineError(f"{path} is no pipeline: a mapping is expected")
+    content = _mapping_in(path)
     environments = {key: value for key, value in content.items() if isinstance(value, dict) and "workflows" in value}
     if environments:
         _add_workflow(found, environments.get("dev") or next(iter(environments.values())), path)
@@ -143,14 +139,19 @@ def _add_workflow(found: PipelineSource, environment: Mapping[str, Any], path: P
         for key, value in (workflow.get("configuration") or {}).items():
             found.configuration[str(key)] = str(value)
         for item in (workflow.get("tasks") or {}).get("items") or []:
-            if not isinstance(item, dict) or "python_file" not in item:
-                raise PipelineError("an item of a workflow's tasks needs the key 'python_file'", origin=str(path))
-            file = found_above(str(item["python_file"]), path)
-            found.files.append(file)
-            words = [str(word) for word in item.get("parameters") or []]
-            for option, value in itertools.pairwise(words):
-                if option in CONF_OPTIONS:
-                    found.confs[file] = found_above(value, path)
+            given = item if isinstance(item, dict) else {}
+            words = [str(word) for word in given.get("parameters") or []]
+            confs = [found_above(value, path) for option, value in itertools.pairwise(words) if option in CONF_OPTIONS]
+            if "python_file" in given:
+                file = found_above(str(given["python_file"]), path)
+                found.files.append(file)
+                found.confs |= {file: confs[-1]} if confs else {}
+            elif confs and "dlt" in (content := _mapping_in(confs[-1])):
+                found.files.append(confs[-1])
+                found.outputs[confs[-1]] = {**content, "root_path": str(confs[-1].parent)}
+            else:
+                problem = "an item of a workflow's tasks needs the key 'python_file', or a --conf with the key 'dlt'"
+                raise PipelineError(problem, origin=str(path))
 
 
 def found_above(said: str, path: Path) -> Path:
@@ -172,10 +173,20 @@ def conf_of(source: PipelineSource, file: Path) -> dict[str, Any] | None:
         return None
     if not path.is_file():
         raise PipelineError(f"{path} does not exist", origin="--conf-file")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise PipelineError(f"{path} is no configuration: a mapping is expected")
-    return content
+    return _mapping_in(path)
+
+
+def _mapping_in(path: Path) -> dict[str, Any]:
+    """Return what a YAML file holds, read as the deployment reads it: ``no`` is a text, and no key stands twice."""
+    try:
+        document = read_yaml(path)
+    except DeclarationError as error:
+        raise PipelineError(str(error)) from None
+    if document.mistakes:
+        raise PipelineError("; ".join(document.mistakes))
+    if not isinstance(document.content, dict):
+        raise PipelineError(f"{path} holds no mapping", remedy="A pipeline or a configuration is one.")
+    return document.content
 
 
 def _pipeline_of(content: Mapping[str, Any], path: Path) -> dict[str, Any]:

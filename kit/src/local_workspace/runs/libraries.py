@@ -104,6 +104,8 @@ def _file(state: State, path: str) -> Path:
 
 def _requirement(line: str) -> list[Library]:
     text = line.split(" #", maxsplit=1)[0].strip()
+    if text.startswith("-r "):
+        return [Library(requirements=text.removeprefix("-r ").strip())]
     if not text or text.startswith(("#", "-")):
         return []
     return [Library.from_dict({"whl": text} if text.endswith(".whl") else {"pypi": {"package": text}})]

@@ -6,6 +6,8 @@ Source: https://docs.databricks.com/ldp/updates
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +28,8 @@ from local_workspace.task.pipeline import EVENTS
 from spark_utils.errors import SparkUtilsError
 
 CODE: Final = {"PYTHON": ".py", "SQL": ".sql"}
+PIP: Final = re.compile(r"^# MAGIC %pip .*$", re.MULTILINE)
+NOT_IN_PIPELINES: Final = ("run", "sh", "fs")
 NO_SOURCE: Final = "The pipeline has no source: give it a library of kind file, notebook or glob"
 
 
@@ -107,6 +111,7 @@ def _prepare(state: State, update: UpdateInfo, folder: Path) -> tuple[list[str],
     folder.mkdir(parents=True)
     with state.lock:
         files, folders = _sources(state, spec, folder / "sources")
+        installed = [line for path in _notebooks(spec) for line in _pip(state, path)]
     request = {
         "kind": "pipeline",
         "pipeline": {
@@ -119,7 +124,7 @@ def _prepare(state: State, update: UpdateInfo, folder: Path) -> tuple[list[str],
             "storage": str(_storage(state, str(update.pipeline_id))),
             "options": _options(state, update),
         },
-        "libraries": libraries.prepare(state, _libraries(spec)),
+        "libraries": libraries.prepare(state, [*_libraries(spec), *libraries.of_environment(installed)]),
         "values": {},
     }
     given = (pair for each in spec.clusters or [] for pair in (each.spark_conf or {}).items())
@@ -158,8 +163,7 @@ def _sources(state: State, spec: PipelineSpec, written: Path) -> tuple[list[Path
         found = list(_files(state, library, written))
         files += found
         folders += [file.parent for file in found]
-        if library.notebook:
-            folders.append(local_path(state, f"/Workspace{_plain(library.notebook.path)}").parent)
+    folders += [local_path(state, f"/Workspace{path}").parent for path in _notebooks(spec)]
     if not files:
         raise invalid(NO_SOURCE)
     return list(dict.fromkeys(files)), list(dict.fromkeys(folders))
@@ -188,6 +192,25 @@ def _plain(path: str | None) -> str:
     return (path or "").removeprefix("/Workspace")
 
 
+def _notebooks(spec: PipelineSpec) -> list[str]:
+    return [_plain(each.notebook.path) for each in spec.libraries or [] if each.notebook]
+
+
+def _pip(state: State, path: str) -> Iterator[str]:
+    """Yield what the cells `%pip install …` of a notebook name, as lines of requirements; other options say nothing."""
+    text, language, _ = state.service(WorkspaceObjects).notebook(path)
+    for cell in cells_of(text, language):
+        if cell.language in NOT_IN_PIPELINES:
+            raise invalid(f"The notebook {path} has a cell %{cell.language}: of those, a pipeline takes %pip alone")
+        words = shlex.split(cell.text.replace("%pip", ""), comments=True) if cell.language == "pip" else []
+        pairs = zip(["", *words], words, strict=False)
+        yield from (
+            f"-r {word}" if before == "-r" else word
+            for before, word in pairs
+            if word != "install" and not word.startswith("-")
+        )
+
+
 def _notebook(state: State, path: str, written: Path) -> Path:
     """Write a notebook's code as a file, its lines where they are."""
     text, language, kind = state.service(WorkspaceObjects).notebook(path)
@@ -198,5 +221,5 @@ def _notebook(state: State, path: str, written: Path) -> Path:
         text = "".join(f"{cell.rstrip().removesuffix(';')};\n" if language == "SQL" else f"{cell}\n" for cell in cells)
     file = written / f"{path.lstrip('/')}{CODE[language]}"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    file.write_text(PIP.sub("#", text), encoding="utf-8")  # `_pip` has read them
     return file

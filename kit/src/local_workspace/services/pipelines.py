@@ -103,14 +103,13 @@ class Pipelines(Service):
 
     @route("POST", "2.0/pipelines", differs="the settings are kept, but not checked against compute or catalog")
     def create(self, request: Request) -> object:
-        """Keep a pipeline; 409 when its name is taken, unless ``allow_duplicate_names``."""
-        pipeline_id = str(uuid.uuid4())
-        pipeline = self._described(pipeline_id, request)
+        """Keep a pipeline; 409 when its name is taken, unless ``allow_duplicate_names``; a continuous one starts."""
+        pipeline = self._described(str(uuid.uuid4()), request)
         if request.flag("dry_run"):
             return {"effective_settings": pipeline.spec.as_dict() if pipeline.spec else {}}
         pipeline.creator_user_name = self.state.identity.user_name
-        self.pipelines[pipeline_id] = pipeline
-        return {"pipeline_id": pipeline_id}
+        self._keep(pipeline)
+        return {"pipeline_id": pipeline.pipeline_id}
 
     @route("GET", "2.0/pipelines")
     def list_pipelines(self, request: Request) -> object:
@@ -122,8 +121,8 @@ class Pipelines(Service):
         if order[:1] not in (["id"], ["name"]) or order[1:] not in ([], ["asc"], ["desc"]):
             raise invalid(f"order_by is 'id' or 'name', then 'asc' or 'desc', not {' '.join(order)!r}")
         found = [each for each in self.pipelines.values() if wanted(each)]
-        found.sort(key=lambda each: str(each.pipeline_id if order[0] == "id" else each.name))
-        found = found[::-1] if order[1:] == ["desc"] else found
+        by = "pipeline_id" if order[0] == "id" else "name"
+        found.sort(key=lambda each: str(getattr(each, by)), reverse=order[1:] == ["desc"])
         statuses = [self._status(self.pipeline(each.pipeline_id)) for each in found]
         return request.listing("statuses", statuses, size="max_results", default=25) if statuses else {}
 
@@ -134,7 +133,7 @@ class Pipelines(Service):
 
     @route("PUT", "2.0/pipelines/<pipeline_id>")
     def edit(self, request: Request) -> object:
-        """Replace a pipeline's settings."""
+        """Replace a pipeline's settings; an update that runs goes on by the old ones."""
         pipeline_id = str(request.path["pipeline_id"])
         before = self.pipeline(pipeline_id)
         expected = request.json.get("expected_last_modified")
@@ -143,8 +142,15 @@ class Pipelines(Service):
         pipeline = self._described(pipeline_id, request)
         pipeline.creator_user_name, pipeline.latest_updates = before.creator_user_name, before.latest_updates
         pipeline.health, pipeline.state = before.health, before.state
-        self.pipelines[pipeline_id] = pipeline
+        self._keep(pipeline)
         return None
+
+    def _keep(self, pipeline: GetPipelineResponse) -> None:
+        """Keep a pipeline, and start a continuous one that is idle, as the platform does at once."""
+        pipeline_id = str(pipeline.pipeline_id)
+        self.pipelines[pipeline_id] = pipeline
+        if pipeline.spec and pipeline.spec.continuous and self._active(pipeline_id) is None:
+            self.start(pipeline_id, UpdateInfo(cause=UpdateInfoCause.USER_ACTION))
 
     @route("DELETE", "2.0/pipelines/<pipeline_id>", locked=False)
     def delete(self, request: Request) -> object:
@@ -302,9 +308,8 @@ class Pipelines(Service):
         pipeline = self.pipelines[str(update.pipeline_id)]
         pipeline.latest_updates = [_brief(each) for each in self._updates(str(update.pipeline_id))[:LATEST]]
         if update.state in ENDED:
-            failed = update.state is UpdateInfoState.FAILED
-            pipeline.state = PipelineState.IDLE
-            pipeline.health = GetPipelineResponseHealth.UNHEALTHY if failed else GetPipelineResponseHealth.HEALTHY
+            health = "UNHEALTHY" if update.state is UpdateInfoState.FAILED else "HEALTHY"
+            pipeline.state, pipeline.health = PipelineState.IDLE, GetPipelineResponseHealth(health)
         elif update.state is not UpdateInfoState.STOPPING:
             pipeline.state = PipelineState.RUNNING
 
