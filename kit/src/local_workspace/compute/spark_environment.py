@@ -63,6 +63,7 @@ def own_settings(state: State, more: Mapping[str, str], folder: Path) -> dict[st
     """
     own = {
         catalog.ROOT_SETTING: str(state.path("warehouse")),
+        catalog.VOLUMES_SETTING: str(state.path("volumes")),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.local.dir": str(folder / "local"),
         "spark.sql.warehouse.dir": str(folder / "local" / "spark-warehouse"),  # else it is the server's own folder

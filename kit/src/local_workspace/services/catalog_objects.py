@@ -155,7 +155,9 @@ class CatalogObjects(Service):
     def delete_volume(self, request: Request) -> object:
         """Delete a volume with its files."""
         names = self._catalogs.find_volume(request.path["full_name"])
-        shutil.rmtree(self._catalogs.volume_folder(*names))
+        folder = self._catalogs.volume_folder(*names)
+        shutil.rmtree(folder)
+        folder.with_name(f".{folder.name}.json").unlink(missing_ok=True)
         self.volumes.pop(".".join(names), None)
         return None
 
@@ -167,7 +169,9 @@ class CatalogObjects(Service):
 
     def _volume(self, names: Name) -> Json:
         folder = self._catalogs.volume_folder(*names)
-        found = self._catalogs.about("VOLUME", names, folder, self.volumes.get(".".join(names), {}))
+        note = folder.with_name(f".{folder.name}.json")  # of CREATE VOLUME … COMMENT
+        kept = (json.loads(note.read_text("utf-8")) if note.is_file() else {}) | self.volumes.get(".".join(names), {})
+        found = self._catalogs.about("VOLUME", names, folder, kept)
         return found | {"volume_type": "MANAGED", "storage_location": folder.as_uri()}
 
 

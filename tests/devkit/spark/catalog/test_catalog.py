@@ -235,6 +235,87 @@ def test_a_missing_table_is_named_by_its_three_parts(spark: SparkSession, schema
         spark.table(f"main.{schema}.nothing")
 
 
+def test_information_schema_tells_of_tables_columns_and_views(spark: SparkSession, schema: Schema) -> None:
+    spark.sql("CREATE TABLE prices (id INT NOT NULL COMMENT 'key', price DECIMAL(10, 2)) COMMENT 'of goods'")
+    spark.sql("CREATE VIEW dear AS SELECT id FROM prices WHERE price > 9")
+    query = f"SELECT {{}} FROM information_schema.{{}} WHERE table_schema = '{schema}' ORDER BY ALL"
+    told = rows(spark.sql, query.format("table_catalog, table_name, table_type, data_source_format, comment", "tables"))
+    assert told == [("main", "dear", "VIEW", None, None), ("main", "prices", "MANAGED", "DELTA", "of goods")]
+    columns = (
+        "table_name, ordinal_position, column_name, is_nullable, full_data_type, data_type, numeric_scale, comment"
+    )
+    assert rows(spark.sql, query.format(columns, "columns")) == [
+        ("dear", 1, "id", "NO", "int", "INT", None, "key"),
+        ("prices", 1, "id", "NO", "int", "INT", None, "key"),
+        ("prices", 2, "price", "YES", "decimal(10,2)", "DECIMAL", 2, None),
+    ]
+    assert rows(spark.sql, query.format("view_definition", "views")) == [("SELECT id FROM prices WHERE price > 9",)]
+
+
+def test_information_schema_is_a_schema_that_nobody_writes_to(each_spark: SparkSession) -> None:
+    schemata = "SELECT schema_name FROM main.information_schema.schemata WHERE created <= now() OR created IS NULL"
+    assert ("default",) in rows(each_spark.sql, schemata)
+    assert ("information_schema",) in rows(each_spark.sql, "SHOW SCHEMAS IN main")
+    assert len(rows(each_spark.sql, "SHOW TABLES IN main.information_schema")) == 5
+    for statement in ("CREATE TABLE main.information_schema.t (id INT)", "DROP SCHEMA main.information_schema CASCADE"):
+        with pytest.raises(AnalysisException, match="SCHEMA_NOT_FOUND"):
+            each_spark.sql(statement)
+
+
+def test_a_volume_is_created_told_of_read_by_its_path_and_dropped(each_spark: SparkSession) -> None:
+    sql = each_spark.sql
+    sql("CREATE VOLUME IF NOT EXISTS main.default.landing COMMENT 'files'")
+    with pytest.raises(PySparkException, match=r"'main.default.landing' already exists"):
+        sql("CREATE VOLUME landing").collect()
+    each_spark.range(2).write.mode("overwrite").json("/Volumes/main/default/landing/numbers")
+    assert each_spark.read.json("/Volumes/main/default/landing/num*").count() == 2
+    assert rows(sql, "SHOW VOLUMES IN main.default LIKE 'land*'") == [("default", "landing")]
+    (told,) = sql("DESCRIBE VOLUME landing").collect()
+    assert (told.name, told.catalog, told.volumeType, told.comment) == ("landing", "main", "MANAGED", "files")
+    query = "SELECT storage_location FROM information_schema.volumes WHERE volume_name = 'landing'"
+    assert rows(sql, query) == [(told.storageLocation,)]
+    sql("DROP VOLUME landing")
+    assert (rows(sql, "SHOW VOLUMES"), Path(told.storageLocation).exists()) == ([], False)
+
+
+def test_an_external_volume_is_refused_with_its_reason(spark: SparkSession, schema: Schema) -> None:
+    with pytest.raises(PySparkException, match="external volume needs cloud storage"):
+        spark.sql("CREATE EXTERNAL VOLUME far LOCATION 'abfss://lake@account/far'").collect()
+
+
+def test_volumes_go_with_their_schema(spark: SparkSession) -> None:
+    spark.sql("CREATE SCHEMA main.of_files")
+    spark.sql("CREATE VOLUME main.of_files.raw")
+    with pytest.raises(AnalysisException, match="SCHEMA_NOT_EMPTY"):
+        spark.sql("DROP SCHEMA main.of_files")
+    spark.sql("DROP SCHEMA main.of_files CASCADE")
+    assert not (catalog.root().with_name("volumes") / "main" / "of_files").exists()
+
+
+def test_a_function_is_kept_called_by_any_of_its_names_and_dropped(each_spark: SparkSession) -> None:
+    sql = each_spark.sql
+    sql("CREATE OR REPLACE FUNCTION main.default.taxed(price INT, tax INT DEFAULT 2) RETURNS INT RETURN price + tax")
+    assert rows(sql, "SELECT main.default.taxed(10, 5), default.taxed(10), Taxed(abs(-20))") == [(15, 12, 22)]
+    nested = "WITH t AS (SELECT taxed(id) AS v FROM range(3)) SELECT v FROM t WHERE v IN (SELECT main.default.taxed(1))"
+    assert rows(sql, nested) == [(3,)]
+    assert each_spark.range(1).selectExpr("main.default.taxed(1)").collect()[0][0] == 3
+    with pytest.raises(PySparkException, match="already exists"):
+        sql("CREATE FUNCTION taxed(price INT) RETURNS INT RETURN price").collect()
+    sql("CREATE OR REPLACE FUNCTION taxed(price INT) RETURNS INT RETURN price * 3")
+    assert rows(sql, "SELECT taxed(2)") == [(6,)]
+    sql("DROP FUNCTION main.default.taxed")
+    with pytest.raises(AnalysisException, match="UNRESOLVED_ROUTINE"):
+        sql("SELECT taxed(2)").collect()
+
+
+def test_a_function_whose_body_is_wrong_is_not_kept(spark: SparkSession, schema: Schema) -> None:
+    with pytest.raises(AnalysisException, match="missing"):
+        spark.sql("CREATE FUNCTION wrong(a INT) RETURNS INT RETURN a + missing").collect()
+    assert not spark.catalog.functionExists(f"main.{schema}.wrong")
+    with pytest.raises(PySparkException, match="gives a table"):
+        spark.sql("CREATE FUNCTION many() RETURNS TABLE (a INT) RETURN SELECT 1").collect()
+
+
 READER = """
 import sys
 from spark_utils import get_session

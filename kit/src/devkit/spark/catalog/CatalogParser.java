@@ -12,10 +12,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.apache.spark.sql.catalyst.analysis.UnresolvedFunctionName;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedIdentifier;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedNamespace;
 import org.apache.spark.sql.catalyst.parser.ParserInterface;
+import org.apache.spark.sql.catalyst.plans.logical.CreateUserDefinedFunction;
 import org.apache.spark.sql.catalyst.plans.logical.CreateView;
+import org.apache.spark.sql.catalyst.plans.logical.DropFunction;
 import org.apache.spark.sql.catalyst.plans.logical.DropView;
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.catalyst.plans.logical.ShowViews;
@@ -27,7 +30,7 @@ import scala.jdk.javaapi.CollectionConverters;
 /**
  * Reads the statements of Unity Catalog that open Spark lacks, by turning each into the call of a procedure.
  *
- * <p>Views of a catalog of folders are read by Spark's own parser and recognised by their plan; {@code USE CATALOG},
+ * <p>Views and functions of a catalog of folders are read by Spark's own parser and recognised by their plan; {@code USE CATALOG},
  * {@code CREATE | DROP | SHOW CATALOG}, {@code GRANT}, {@code REVOKE} and {@code SHOW GRANTS} by their first words.
  * Source: https://docs.databricks.com/sql/language-manual
  */
@@ -46,8 +49,14 @@ final class CatalogParser implements InvocationHandler {
     private static final Pattern GRANT = statement("GRANT\\s+(.+?)" + OBJECT + "\\s+TO\\s+" + PRINCIPAL);
     private static final Pattern REVOKE = statement("REVOKE\\s+(.+?)" + OBJECT + "\\s+FROM\\s+" + PRINCIPAL);
     private static final Pattern GRANTS = statement("SHOW\\s+GRANTS?(?:\\s+" + PRINCIPAL + ")??" + OBJECT);
+    private static final String TEXT = "\\s+'((?:[^'\\\\]|\\\\.)*)'";
+    private static final Pattern CREATE_VOLUME = statement("CREATE\\s+(EXTERNAL\\s+)?VOLUME\\s+(IF\\s+NOT\\s+EXISTS\\s+)?"
+        + NAME + "(\\s+LOCATION" + TEXT + ")?(?:\\s+COMMENT" + TEXT + ")?");
+    private static final Pattern DROP_VOLUME = statement("DROP\\s+VOLUME\\s+(IF\\s+EXISTS\\s+)?" + NAME);
+    private static final Pattern VOLUME = statement("DESC(?:RIBE)?\\s+VOLUME\\s+" + NAME);
+    private static final Pattern VOLUMES = statement("SHOW\\s+VOLUMES(?:\\s+(?:IN|FROM)\\s+" + NAME + ")?(?:(?:\\s+LIKE)?" + TEXT + ")?");
     private static final Pattern WORD = Pattern.compile(
-        "(?:\\s|--[^\\n]*(?:\\n|$)|/\\*.*?\\*/)*(USE|CREATE|DROP|SHOW|GRANT|REVOKE)\\b.*",
+        "(?:\\s|--[^\\n]*(?:\\n|$)|/\\*.*?\\*/)*(USE|CREATE|DROP|SHOW|DESC|DESCRIBE|GRANT|REVOKE)\\b.*",
         Pattern.CASE_INSENSITIVE | Pattern.DOTALL);
 
     private final ParserInterface spark;
@@ -115,6 +124,10 @@ final class CatalogParser implements InvocationHandler {
     }
 
     private boolean isOurs(String catalog) {
+        return isOurs(session, catalog);
+    }
+
+    static boolean isOurs(SparkSession session, String catalog) {
         return session.conf().contains(PLUG_IN + catalog)
             && FolderCatalog.class.getName().equals(session.conf().get(PLUG_IN + catalog));
     }
@@ -144,7 +157,40 @@ final class CatalogParser implements InvocationHandler {
         if (found.matches()) {
             return call("show catalogs", "pattern", found.group(1));
         }
-        return translatedGrant(text, plain);
+        String volume = translatedVolume(plain);
+        return volume == null ? translatedGrant(text, plain) : volume;
+    }
+
+    private String translatedVolume(String plain) throws Exception {
+        Matcher found = CREATE_VOLUME.matcher(plain);
+        if (found.matches()) {
+            String external = found.group(1) != null || found.group(4) != null ? "true" : null;
+            return callOfVolume(found.group(3), "create volume", "quiet", flag(found.group(2)), "external", external,
+                "comment", found.group(6));
+        }
+        found = DROP_VOLUME.matcher(plain);
+        if (found.matches()) {
+            return callOfVolume(found.group(2), "drop volume", "quiet", flag(found.group(1)));
+        }
+        found = VOLUME.matcher(plain);
+        if (found.matches()) {
+            return callOfVolume(found.group(1), "describe volume");
+        }
+        found = VOLUMES.matcher(plain);
+        if (found.matches()) {
+            String schema = found.group(1) == null
+                ? View.quoted(String.join(".", session.sessionState().catalogManager().currentNamespace())) : found.group(1);
+            return callOfVolume(schema + ".x", "show volumes", "pattern", found.group(2));
+        }
+        return null;
+    }
+
+    private String callOfVolume(String name, Object... statement) throws Exception {
+        String[] whole = whole(name, 3);
+        if (whole.length > 3 || !isOurs(whole[0])) {
+            throw new IllegalArgumentException("no catalog of volumes in the name " + String.join(".", whole));
+        }
+        return callIn(whole, statement);
     }
 
     private String translatedGrant(String text, String plain) throws Exception {
@@ -171,14 +217,18 @@ final class CatalogParser implements InvocationHandler {
         String type = found.group(2) == null ? "TABLE" : found.group(2).toUpperCase();
         int levels = "CATALOG".equals(type) || "METASTORE".equals(type) ? 1
             : "SCHEMA".equals(type) || "DATABASE".equals(type) ? 2 : 3;
-        LinkedList parts = new LinkedList(CollectionConverters.asJava(spark.parseMultipartIdentifier(found.group(3))));
+        return String.join(".", whole(found.group(3), levels));
+    }
+
+    private String[] whole(String name, int levels) throws Exception {
+        LinkedList parts = new LinkedList(CollectionConverters.asJava(spark.parseMultipartIdentifier(name)));
         if (levels == 3 && parts.size() == 1) {
             parts.addFirst(String.join(".", session.sessionState().catalogManager().currentNamespace()));
         }
         if (parts.size() == levels - 1) {
             parts.addFirst(session.sessionState().catalogManager().currentCatalog().name());
         }
-        return String.join(".", (String[]) parts.toArray(new String[0]));
+        return (String[]) parts.toArray(new String[0]);
     }
 
     // ---- Views, by the plan that Spark's parser made
@@ -194,6 +244,13 @@ final class CatalogParser implements InvocationHandler {
             }
         } else if (plan instanceof ShowViews) {
             call = showViews((ShowViews) plan);
+        } else if (plan instanceof CreateUserDefinedFunction) {
+            call = createFunction((CreateUserDefinedFunction) plan);
+        } else if (plan instanceof DropFunction) {
+            String[] name = name(((DropFunction) plan).child());
+            if (name != null) {
+                call = callIn(name, "drop function", "quiet", String.valueOf(((DropFunction) plan).ifExists()));
+            }
         }
         return call == null ? plan : parsed(call);
     }
@@ -218,6 +275,22 @@ final class CatalogParser implements InvocationHandler {
             String.valueOf(plan.allowExisting()));
     }
 
+    private String createFunction(CreateUserDefinedFunction plan) {
+        String[] name = name(plan.child());
+        if (name == null) {
+            return null;
+        }
+        Map function = new HashMap();
+        function.put("parameters", plan.inputParamText().isDefined() ? plan.inputParamText().get() : "");
+        function.put("returns", plan.returnTypeText());
+        function.put("query", plan.exprText().isDefined() ? plan.exprText().get() : "(" + plan.queryText().get() + ")");
+        function.put("comment", orNull(plan.comment()));
+        function.put("catalog", session.sessionState().catalogManager().currentCatalog().name());
+        function.put("schema", String.join(".", session.sessionState().catalogManager().currentNamespace()));
+        return callIn(name, "create function", "function", function, "replace", String.valueOf(plan.replace()), "quiet",
+            String.valueOf(plan.ignoreIfExists()), "table", String.valueOf(plan.isTableFunc()));
+    }
+
     private String showViews(ShowViews plan) {
         List given = new ArrayList();
         if (plan.child() instanceof UnresolvedNamespace) {
@@ -232,10 +305,14 @@ final class CatalogParser implements InvocationHandler {
 
     /** Catalog, schema and name of an identifier that lies in a catalog of folders, or null. */
     private String[] name(LogicalPlan child) {
-        if (!(child instanceof UnresolvedIdentifier)) {
+        List parts;
+        if (child instanceof UnresolvedIdentifier) {
+            parts = CollectionConverters.asJava(((UnresolvedIdentifier) child).nameParts());
+        } else if (child instanceof UnresolvedFunctionName) {
+            parts = CollectionConverters.asJava(((UnresolvedFunctionName) child).multipartIdentifier());
+        } else {
             return null;
         }
-        List parts = CollectionConverters.asJava(((UnresolvedIdentifier) child).nameParts());
         String catalog = session.sessionState().catalogManager().currentCatalog().name();
         String[] schema = session.sessionState().catalogManager().currentNamespace();
         int count = parts.size();

@@ -36,7 +36,7 @@ import org.apache.spark.sql.util.CaseInsensitiveStringMap;
  */
 public final class FolderCatalog
         implements StagingTableCatalog, SupportsNamespaces, FunctionCatalog, ProcedureCatalog {
-        private String name;
+    private String name;
     private Folders folders;
 
     public void initialize(String catalog, CaseInsensitiveStringMap options) {
@@ -61,6 +61,7 @@ public final class FolderCatalog
 
     public String[][] listNamespaces() {
         List schemas = folders.schemas();
+        schemas.add(InformationSchema.NAME);
         String[][] listed = new String[schemas.size()][];
         for (int i = 0; i < listed.length; i++) {
             listed[i] = new String[] {(String) schemas.get(i)};
@@ -77,10 +78,13 @@ public final class FolderCatalog
     }
 
     public boolean namespaceExists(String[] namespace) {
-        return namespace.length == 1 && folders.hasSchema(namespace[0]);
+        return namespace.length == 1 && folders.hasSchema(namespace[0]) || InformationSchema.is(namespace);
     }
 
     public Map loadNamespaceMetadata(String[] namespace) throws NoSuchNamespaceException {
+        if (InformationSchema.is(namespace)) {
+            return new HashMap();
+        }
         Map metadata = folders.properties(schemaOf(namespace));
         metadata.put(SupportsNamespaces.PROP_LOCATION, folders.schema(namespace[0]).getPath());
         return metadata;
@@ -90,7 +94,7 @@ public final class FolderCatalog
         if (namespace.length != 1) {
             throw new UnsupportedOperationException("a schema has a name of one part: " + String.join(".", namespace));
         }
-        if (folders.hasSchema(namespace[0])) {
+        if (namespaceExists(namespace)) {
             throw new NamespaceAlreadyExistsException(namespace);
         }
         folders.createSchema(namespace[0]);
@@ -113,14 +117,18 @@ public final class FolderCatalog
     public boolean dropNamespace(String[] namespace, boolean cascade)
             throws NoSuchNamespaceException, NonEmptyNamespaceException {
         String schema = schemaOf(namespace);
-        if (!cascade && !folders.names(schema).isEmpty()) {
+        Volumes volumes = new Volumes(folders);
+        boolean isEmpty = folders.names(schema).isEmpty() && folders.functions(schema).isEmpty();
+        if (!cascade && !(isEmpty && volumes.folders(schema).isEmpty())) {
             throw new NonEmptyNamespaceException(namespace);
         }
+        volumes.drop(schema);
         return folders.dropSchema(schema);
     }
 
+    /** The name of a schema that has a folder, so that nothing is written to {@code information_schema}. */
     private String schemaOf(String[] namespace) throws NoSuchNamespaceException {
-        if (!namespaceExists(namespace)) {
+        if (namespace.length != 1 || !folders.hasSchema(namespace[0])) {
             String[] whole = new String[namespace.length + 1];
             whole[0] = name;
             System.arraycopy(namespace, 0, whole, 1, namespace.length);
@@ -132,6 +140,9 @@ public final class FolderCatalog
     // ---- Tables
 
     public Identifier[] listTables(String[] namespace) throws NoSuchNamespaceException {
+        if (InformationSchema.is(namespace)) {
+            return InformationSchema.listed(namespace);
+        }
         List names = folders.names(schemaOf(namespace));
         Identifier[] listed = new Identifier[names.size()];
         for (int i = 0; i < listed.length; i++) {
@@ -144,12 +155,16 @@ public final class FolderCatalog
         if (isPath(ident)) {
             return SessionTables.catalog().tableExists(ident);
         }
-        return isHere(ident) && (folders.table(ident) != null || folders.view(ident) != null);
+        return InformationSchema.has(ident)
+            || isHere(ident) && (folders.table(ident) != null || folders.view(ident) != null);
     }
 
     public Table loadTable(Identifier ident) throws NoSuchTableException {
         if (isPath(ident)) {
             return SessionTables.catalog().loadTable(ident);
+        }
+        if (InformationSchema.has(ident)) {
+            return new InformationSchema(folders, ident.name());
         }
         String path = isHere(ident) ? folders.table(ident) : null;
         if (path != null) {
@@ -285,14 +300,23 @@ public final class FolderCatalog
         return Identifier.of((String[]) parts.toArray(new String[0]), ident.name());
     }
 
-    private static Identifier at(String path) {
+    static Identifier at(String path) {
         return Identifier.of(new String[] {"delta"}, path);
     }
 
-    // ---- Functions: a session's own are found, and none is kept here
+    // ---- Functions: their names; `FunctionRule` lets queries call them
 
-    public Identifier[] listFunctions(String[] namespace) {
-        return new Identifier[0];
+    public Identifier[] listFunctions(String[] namespace) throws NoSuchNamespaceException {
+        List names = InformationSchema.is(namespace) ? new ArrayList() : folders.functions(schemaOf(namespace));
+        Identifier[] listed = new Identifier[names.size()];
+        for (int i = 0; i < listed.length; i++) {
+            listed[i] = Identifier.of(namespace, (String) names.get(i));
+        }
+        return listed;
+    }
+
+    public boolean functionExists(Identifier ident) {
+        return namespaceExists(ident.namespace()) && folders.function(ident) != null;
     }
 
     public UnboundFunction loadFunction(Identifier ident) throws NoSuchFunctionException {

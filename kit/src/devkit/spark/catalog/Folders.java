@@ -18,8 +18,8 @@ import org.apache.spark.sql.connector.catalog.Identifier;
  * The folders of one catalog: what is a schema, a table and a view, and where each lies.
  *
  * <p>{@code ROOT/CATALOG/SCHEMA/TABLE/_delta_log} makes a table, whoever wrote it. What has no files of its own stands
- * in {@code SCHEMA/_catalog/}: {@code NAME.view.json}, {@code NAME.external.json} (a table somewhere else) and
- * {@code schema.json} (properties). Names are compared without regard to case, as Spark compares them.
+ * in {@code SCHEMA/_catalog/}: {@code NAME.view.json}, {@code NAME.function.json}, {@code NAME.external.json} (a table
+ * somewhere else) and {@code schema.json} (properties). Names are compared without regard to case, as Spark compares them.
  */
 final class Folders {
     static final String DEFAULT = "default";
@@ -27,6 +27,7 @@ final class Folders {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final String VIEW = ".view.json";
     private static final String EXTERNAL = ".external.json";
+    private static final String FUNCTION = ".function.json";
 
     private final File catalog;
 
@@ -139,7 +140,7 @@ final class Folders {
 
     View view(Identifier ident) {
         File file = file(ident, VIEW);
-        return file.isFile() ? new View(read(file), file.lastModified()) : null;
+        return file.isFile() ? new View(read(file), file) : null;
     }
 
     void setView(Identifier ident, Map view) {
@@ -149,6 +150,31 @@ final class Folders {
 
     boolean dropView(Identifier ident) {
         return file(ident, VIEW).delete();
+    }
+
+    View function(Identifier ident) {
+        File file = file(ident, FUNCTION);
+        return file.isFile() ? new View(read(file), file) : null;
+    }
+
+    void setFunction(Identifier ident, Map function) {
+        checked(ident.name());
+        write(file(ident, FUNCTION), function);
+    }
+
+    boolean dropFunction(Identifier ident) {
+        return file(ident, FUNCTION).delete();
+    }
+
+    List functions(String schema) {
+        List found = new ArrayList();
+        File[] listed = list(new File(schema(schema), "_catalog"));
+        for (int i = 0; i < listed.length; i++) {
+            if (listed[i].getName().endsWith(FUNCTION)) {
+                found.add(listed[i].getName().substring(0, listed[i].getName().length() - FUNCTION.length()));
+            }
+        }
+        return found;
     }
 
     /** Forget a table; its files go too unless they lie somewhere else. */
@@ -184,7 +210,7 @@ final class Folders {
             && name.indexOf('/') < 0 && name.indexOf(File.separatorChar) < 0;
     }
 
-    private static void checked(String name) {
+    static void checked(String name) {
         if (!isName(name)) {
             throw new IllegalArgumentException(
                 "invalid name: '" + name + "'. A name has no slash and does not start with a dot or an underscore.");
@@ -192,7 +218,7 @@ final class Folders {
     }
 
     /** The file of this name, in whichever case it is written there. */
-    private static File inFolder(File folder, String name) {
+    static File inFolder(File folder, String name) {
         File exact = new File(folder, name);
         if (exact.exists()) {
             return exact;

@@ -10,7 +10,7 @@ import org.apache.spark.sql.connector.catalog.StagingTableCatalog;
 import org.apache.spark.sql.connector.catalog.Table;
 
 /**
- * What the session catalog alone can hold (Spark 4.1): views, and tables that a stream can read and write by name.
+ * What the session catalog alone can hold (Spark 4.1): views, SQL functions, and tables that a stream can read and write by name.
  *
  * <p>A table or view of a catalog of folders is made known there when it is first asked for, under a name of its own,
  * and answered from there. The session catalog is in memory and knows the place only: the folders stay the truth.
@@ -50,6 +50,16 @@ final class SessionTables {
             remember(name, view.version());
         }
         return catalog().loadTable(Identifier.of(SCHEMA, name));
+    }
+
+    /** A name without its catalog and schema; a function that was replaced gets another one. */
+    static String function(SparkSession session, String catalog, Identifier ident, View function) {
+        String name = name(catalog, ident) + "_" + Integer.toHexString(function.version().hashCode());
+        if (isNews(name, function.version())) {
+            function.createFunction(session, sql(name));
+            remember(name, function.version());
+        }
+        return name;
     }
 
     private static boolean isNews(String name, String content) {

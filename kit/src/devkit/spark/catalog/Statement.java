@@ -9,22 +9,19 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import org.apache.spark.sql.catalyst.InternalRow;
-import org.apache.spark.sql.catalyst.expressions.GenericInternalRow;
 import org.apache.spark.sql.classic.SparkSession;
 import org.apache.spark.sql.connector.catalog.Identifier;
 import org.apache.spark.sql.connector.catalog.procedures.BoundProcedure;
 import org.apache.spark.sql.connector.catalog.procedures.ProcedureParameter;
 import org.apache.spark.sql.connector.catalog.procedures.UnboundProcedure;
-import org.apache.spark.sql.connector.read.LocalScan;
 import org.apache.spark.sql.connector.read.Scan;
 import org.apache.spark.sql.types.DataTypes;
 import org.apache.spark.sql.types.StructType;
-import org.apache.spark.unsafe.types.UTF8String;
 
 /** The procedure that {@link CatalogParser} turns statements into: it runs when the statement runs, not when it is read. */
 final class Statement implements UnboundProcedure, BoundProcedure {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final String[] GRANT = {"Principal", "ActionType", "ObjectType", "ObjectKey"};
+    private static final String GRANT = "Principal STRING, ActionType STRING, ObjectType STRING, ObjectKey STRING";
 
     private final Folders catalog;
 
@@ -97,6 +94,10 @@ final class Statement implements UnboundProcedure, BoundProcedure {
             return showViews(said);
         } else if ("show grants".equals(statement)) {
             return showGrants(said);
+        } else if (statement.indexOf("function") >= 0) {
+            changeFunction(statement, said);
+        } else if (statement.indexOf("volume") >= 0) {
+            return new Volumes(in(said)).run(statement, said);
         } else {
             changeGrants(said, "grant".equals(statement));
         }
@@ -129,20 +130,21 @@ final class Statement implements UnboundProcedure, BoundProcedure {
         } else if (!isEmpty && !cascade) {
             throw new IllegalArgumentException("catalog '" + name + "' is not empty; DROP CATALOG … CASCADE deletes its tables");
         } else {
+            new Volumes(dropped).drop(null);
             Folders.delete(new File(catalog.root(), name));
         }
     }
 
     private Scan showCatalogs(String pattern) {
-        List rows = new ArrayList();
+        Rows rows = new Rows("catalog STRING");
         File[] folders = Folders.list(catalog.root());
         for (int i = 0; i < folders.length; i++) {
             String name = folders[i].getName();
             if (folders[i].isDirectory() && !name.startsWith("_") && !name.startsWith(".") && isLike(name, pattern)) {
-                rows.add(row(new String[] {name}));
+                rows.add(new Object[] {name});
             }
         }
-        return table(new String[] {"catalog"}, rows);
+        return rows;
     }
 
     // ---- Views
@@ -181,14 +183,40 @@ final class Statement implements UnboundProcedure, BoundProcedure {
         Folders folders = in(said);
         String schema = (String) said.get("schema");
         List names = folders.names(schema);
-        List rows = new ArrayList();
+        Rows rows = new Rows("namespace STRING, viewName STRING, isTemporary STRING");
         for (int i = 0; i < names.size(); i++) {
             String name = (String) names.get(i);
             if (folders.view(Identifier.of(new String[] {schema}, name)) != null && isLike(name, (String) said.get("pattern"))) {
-                rows.add(row(new String[] {schema, name, "false"}));
+                rows.add(new Object[] {schema, name, "false"});
             }
         }
-        return table(new String[] {"namespace", "viewName", "isTemporary"}, rows);
+        return rows;
+    }
+
+    // ---- Functions
+
+    private void changeFunction(String statement, Map said) {
+        Folders folders = in(said);
+        Identifier ident = ident(said);
+        String whole = "function '" + said.get("catalog") + "." + ident + "'";
+        boolean exists = folders.function(ident) != null;
+        if ("drop function".equals(statement)) {
+            if (!folders.dropFunction(ident) && !isTrue(said, "quiet")) {
+                throw new IllegalArgumentException(whole + " does not exist");
+            }
+        } else if (isTrue(said, "table")) {
+            throw new IllegalArgumentException(whole + " gives a table, which is not kept here: make it TEMPORARY, or a view");
+        } else if (!folders.hasSchema((String) said.get("schema"))) {
+            throw new IllegalArgumentException("schema '" + said.get("catalog") + "." + said.get("schema") + "' does not exist");
+        } else if (exists && !isTrue(said, "replace")) {
+            if (!isTrue(said, "quiet")) {
+                throw new IllegalArgumentException(whole + " already exists; CREATE OR REPLACE FUNCTION replaces it");
+            }
+        } else {
+            Map function = (Map) said.get("function");
+            SessionTables.function(SparkSession.active(), (String) said.get("catalog"), ident, new View(function, new File("")));
+            folders.setFunction(ident, function); // its body resolves
+        }
     }
 
     private Folders in(Map said) {
@@ -223,17 +251,17 @@ final class Statement implements UnboundProcedure, BoundProcedure {
 
     private Scan showGrants(Map said) {
         Map kept = new java.util.TreeMap(Folders.read(grantsFile()));
-        List rows = new ArrayList();
+        Rows rows = new Rows(GRANT);
         Iterator grants = kept.values().iterator();
         while (grants.hasNext()) {
             List grant = (List) grants.next();
             boolean isAsked = grant.get(2).equals(type(said)) && grant.get(3).toString().equalsIgnoreCase((String) said.get("object"))
                 && (said.get("principal") == null || said.get("principal").equals(grant.get(0)));
             if (isAsked) {
-                rows.add(row((String[]) grant.toArray(new String[0])));
+                rows.add(grant.toArray());
             }
         }
-        return table(GRANT, rows);
+        return rows;
     }
 
     private static String type(Map said) {
@@ -241,48 +269,14 @@ final class Statement implements UnboundProcedure, BoundProcedure {
         return "DATABASE".equals(type) ? "SCHEMA" : "VIEW".equals(type) ? "TABLE" : type;
     }
 
-    // ---- Rows
+    // ---- Words
 
     private static boolean isTrue(Map said, String key) {
         return "true".equals(said.get(key));
     }
 
     /** Spark's patterns: {@code *} for any text, {@code |} between alternatives, without regard to case. */
-    private static boolean isLike(String name, String pattern) {
+    static boolean isLike(String name, String pattern) {
         return pattern == null || name.toLowerCase().matches(pattern.toLowerCase().replace("*", ".*").replace("%", ".*"));
-    }
-
-    private static InternalRow row(String[] values) {
-        Object[] cells = new Object[values.length];
-        for (int i = 0; i < cells.length; i++) {
-            cells[i] = UTF8String.fromString(values[i]);
-        }
-        return new GenericInternalRow(cells);
-    }
-
-    private static Scan table(String[] columns, List rows) {
-        StructType schema = new StructType();
-        for (int i = 0; i < columns.length; i++) {
-            schema = schema.add(columns[i], DataTypes.StringType, false);
-        }
-        return new Rows(schema, (InternalRow[]) rows.toArray(new InternalRow[0]));
-    }
-
-    private static final class Rows implements LocalScan {
-        private final StructType schema;
-        private final InternalRow[] rows;
-
-        Rows(StructType schema, InternalRow[] rows) {
-            this.schema = schema;
-            this.rows = rows;
-        }
-
-        public StructType readSchema() {
-            return schema;
-        }
-
-        public InternalRow[] rows() {
-            return rows;
-        }
     }
 }

@@ -1,22 +1,31 @@
 package devkit.catalog;
 
+import java.io.File;
 import java.util.List;
 import java.util.Map;
 import org.apache.spark.sql.classic.SparkSession;
 
-/** A view: its query, and the catalog and schema in which it was created, which its names are resolved in. */
+/** A view or a SQL function: its query, and the catalog and schema in which it was created, which its names are resolved in. */
 final class View {
     private final Map content;
-    private final long changed;
+    private final File file;
 
-    View(Map content, long changed) {
+    View(Map content, File file) {
         this.content = content;
-        this.changed = changed;
+        this.file = file;
+    }
+
+    Object get(String key) {
+        return content.get(key);
+    }
+
+    File file() {
+        return file;
     }
 
     /** Tells a view from what it was before it was replaced. */
     String version() {
-        return changed + " " + content.get("query");
+        return file.lastModified() + " " + content.get("parameters") + " " + content.get("query");
     }
 
     /** Create it in the session catalog, its names resolved as where it was first created. */
@@ -25,6 +34,15 @@ final class View {
         creating.sql("SET CATALOG " + quoted(content.get("catalog")));
         creating.sql("USE " + quoted(content.get("schema")));
         creating.sql("CREATE OR REPLACE VIEW " + name + columns() + " AS " + content.get("query"));
+    }
+
+    void createFunction(SparkSession session, String name) {
+        SparkSession creating = session.newSession();
+        creating.sql("SET CATALOG " + quoted(content.get("catalog")));
+        creating.sql("USE " + quoted(content.get("schema")));
+        String returns = (String) content.get("returns");
+        creating.sql("CREATE OR REPLACE FUNCTION " + name + " (" + content.get("parameters") + ")"
+            + (returns.isEmpty() ? "" : " RETURNS " + returns) + " RETURN " + content.get("query"));
     }
 
     private String columns() {

@@ -1,8 +1,9 @@
 """Three-level names on this machine: a catalog of folders, by Spark's own plug-in interface.
 
 ``ROOT/CATALOG/SCHEMA/TABLE`` is a Delta table. Every local session sees the same catalogs, in whichever process; there
-is no metastore. ``main`` is the current catalog, as in a workspace with Unity Catalog. What is done with a name is left
-to Spark and Delta. The classes are in Java, since that is what the plug-in interface takes.
+is no metastore. A volume is a folder beneath ``volumes`` beside the root, which paths ``/Volumes/…`` mean. ``main`` is
+the current catalog, as in a workspace with Unity Catalog. What is done with a name is left to Spark and Delta. The
+classes are in Java, since that is what the plug-in interface takes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ SOURCES: Final = sorted(Path(__file__).parent.glob("*.java"))
 ROOT_VARIABLE: Final = "SPARK_DEVKIT_TABLES"
 CATALOG: Final = "main"
 ROOT_SETTING: Final = "spark.devkit.tables"
+VOLUMES_SETTING: Final = "spark.hadoop.devkit.volumes"
 EXTENSIONS: Final = "spark.sql.extensions"
 
 
@@ -32,6 +34,7 @@ def settings(extensions: str) -> dict[str, str]:
     return {
         EXTENSIONS: f"{extensions},devkit.catalog.CatalogExtension",
         ROOT_SETTING: str(root()),
+        VOLUMES_SETTING: str(root().with_name("volumes")),
         f"spark.sql.catalog.{CATALOG}": "devkit.catalog.FolderCatalog",
         "spark.sql.defaultCatalog": CATALOG,
     }

@@ -1,0 +1,115 @@
+package devkit.catalog;
+
+import java.io.File;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.spark.sql.classic.SparkSession;
+import org.apache.spark.sql.connector.read.Scan;
+
+/**
+ * The volumes of a catalog: folders {@code VOLUMES/CATALOG/SCHEMA/NAME}, which the paths {@code /Volumes/…} mean.
+ *
+ * <p>A comment stands in {@code .NAME.json} beside the folder.
+ */
+final class Volumes {
+    static final String ROOT = "spark.hadoop.devkit.volumes"; // where Hadoop's file system finds it, too
+
+    private final Folders catalog;
+
+    Volumes(Folders catalog) {
+        this.catalog = catalog;
+    }
+
+    Scan run(String statement, Map said) {
+        String schema = (String) said.get("schema");
+        String name = (String) said.get("name");
+        if (!catalog.hasSchema(schema)) {
+            throw new IllegalArgumentException("schema '" + catalog.name() + "." + schema + "' does not exist");
+        }
+        if ("show volumes".equals(statement)) {
+            return shown(schema, (String) said.get("pattern"));
+        }
+        String whole = "'" + catalog.name() + "." + schema + "." + name + "'";
+        File folder = Folders.inFolder(folder(schema), name);
+        boolean isQuiet = "true".equals(said.get("quiet"));
+        if ("create volume".equals(statement)) {
+            create(folder, said, isQuiet, whole);
+        } else if (!folder.isDirectory()) {
+            if (!isQuiet) {
+                throw new IllegalArgumentException("volume " + whole + " does not exist");
+            }
+        } else if ("drop volume".equals(statement)) {
+            Folders.delete(folder);
+            comment(folder).delete();
+        } else {
+            return new Rows("name STRING, catalog STRING, database STRING, owner STRING, storageLocation STRING,"
+                + " volumeType STRING, comment STRING").add(new Object[] {folder.getName(), catalog.name(), schema,
+                InformationSchema.USER, folder.getPath(), "MANAGED", commentOf(folder)});
+        }
+        return null;
+    }
+
+    private void create(File folder, Map said, boolean isQuiet, String whole) {
+        if (said.get("external") != null) {
+            throw new IllegalArgumentException("an external volume needs cloud storage, which is not here: make "
+                + whole + " a managed one, without EXTERNAL and LOCATION");
+        }
+        if (folder.isDirectory()) {
+            if (!isQuiet) {
+                throw new IllegalArgumentException("volume " + whole + " already exists");
+            }
+            return;
+        }
+        Folders.checked(folder.getName());
+        folder.mkdirs();
+        if (said.get("comment") != null) {
+            Map content = new HashMap();
+            content.put("comment", said.get("comment"));
+            Folders.write(comment(folder), content);
+        }
+    }
+
+    private Scan shown(String schema, String pattern) {
+        Rows rows = new Rows("database STRING, volumeName STRING");
+        List folders = folders(schema);
+        for (int i = 0; i < folders.size(); i++) {
+            String name = ((File) folders.get(i)).getName();
+            if (Statement.isLike(name, pattern)) {
+                rows.add(new Object[] {schema, name});
+            }
+        }
+        return rows;
+    }
+
+    /** The folders of a schema's volumes, sorted. */
+    List folders(String schema) {
+        List found = new ArrayList();
+        File[] listed = Folders.list(folder(schema));
+        for (int i = 0; i < listed.length; i++) {
+            if (listed[i].isDirectory() && !listed[i].getName().startsWith(".")) {
+                found.add(listed[i]);
+            }
+        }
+        return found;
+    }
+
+    static Object commentOf(File folder) {
+        return Folders.read(comment(folder)).get("comment");
+    }
+
+    private static File comment(File folder) {
+        return new File(folder.getParentFile(), "." + folder.getName() + ".json");
+    }
+
+    /** Delete the volumes of a schema, or of the catalog. */
+    void drop(String schema) {
+        Folders.delete(schema == null ? folder("x").getParentFile() : folder(schema));
+    }
+
+    private File folder(String schema) {
+        File root = new File(SparkSession.active().conf().get(ROOT));
+        return Folders.inFolder(Folders.inFolder(root, catalog.name()), schema);
+    }
+}
