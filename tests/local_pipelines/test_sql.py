@@ -125,11 +125,36 @@ KEYS (id) STORED AS SCD TYPE 2 TRACK HISTORY ON * EXCEPT (note);""",
     assert pipeline.rows("versions") == [(2, "b", "x", 0, 1), (2, "c", "y", 1, None)]
 
 
+def test_snapshots_of_versions_are_taken_in_order(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "versions.sql",
+        """CREATE TEMPORARY VIEW all_states AS SELECT * FROM states;
+CREATE STREAMING TABLE versions;
+CREATE FLOW taken AS AUTO CDC INTO versions
+FROM SNAPSHOT (SELECT id, v FROM all_states WHERE day = (SELECT day FROM current_snapshot_version()))
+WITH VERSION (
+  SELECT min(day) AS day FROM all_states
+  WHERE NOT EXISTS (SELECT 1 FROM last_snapshot_version()) OR day > (SELECT day FROM Last_Snapshot_Version())
+  HAVING min(day) IS NOT NULL
+) KEYS (id) STORED AS SCD TYPE 2;
+""",
+    )
+    pipeline.given(
+        "states",
+        [(1, "a", "2026-01-01"), (2, "b", "2026-01-01"), (1, "c", "2026-01-02")],
+        "id int, v string, day string",
+    )
+    for _ in range(2):
+        assert pipeline.run(sql).state == "COMPLETED"
+        one, two = "2026-01-01", "2026-01-02"
+        assert pipeline.rows("versions") == [(1, "a", one, two), (1, "c", two, None), (2, "b", one, two)]
+
+
 def test_what_is_not_read_of_snapshots_is_said(pipeline: PipelineTester) -> None:
     sql = pipeline.file(
         "snapshots.sql",
         """CREATE STREAMING TABLE t;
-AUTO CDC INTO t FROM SNAPSHOT (SELECT 1 AS id) WITH VERSION (SELECT 1) KEYS (id);
+AUTO CDC INTO t FROM SNAPSHOT (SELECT 1 AS id) WITH VERSION (SELECT * FROM s) KEYS (id);
 AUTO CDC INTO t FROM SNAPSHOT s KEYS (id) SEQUENCE BY id;
 CREATE FLOW a AS AUTO CDC INTO t FROM STREAM(s) KEYS (id) SEQUENCE BY id;
 CREATE FLOW b AS AUTO CDC INTO t FROM SNAPSHOT s KEYS (id);
@@ -138,7 +163,7 @@ CREATE FLOW b AS AUTO CDC INTO t FROM SNAPSHOT s KEYS (id);
     with pytest.raises(DefinitionError) as caught:
         pipeline.run(sql)
     for expected in (
-        "snapshots.sql:2: WITH VERSION of a snapshot is not read here",
+        "snapshots.sql:2: WITH VERSION needs a query of one column",
         "snapshots.sql:3: AUTO CDC FROM SNAPSHOT: cannot read 'SEQUENCE BY id …'",
         "snapshots.sql:5: 't' is the target of changes and of snapshots, which exclude each other",
     ):

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
 
 from local_pipelines.analysis.schema_checks import rule_problems, schema_problems
-from local_pipelines.analysis.schemas import Declared, declared_of, merged, nullable
+from local_pipelines.analysis.schemas import Declared, declared_of, empty_frame, merged, nullable
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.cdc.target import check_source, replace_problems, target_schema
 from local_pipelines.declaring.model import Dataset, Definitions, Flow, Kind, TableName
@@ -27,6 +27,7 @@ from local_pipelines.declaring.python_source import place_of, reason_of
 from local_pipelines.errors import DefinitionError, Place, Problem
 from local_pipelines.flows import reads
 from local_pipelines.flows.resolving import Resolver
+from local_pipelines.sql.versions import VersionedSnapshots
 from local_pipelines.storage import Storage, schema_of
 
 DEEP = 10_000  # of Python's stack: each dataset that another one reads is analysed within the other's query
@@ -300,12 +301,14 @@ class _Analyser:
         return plan
 
     def _first_snapshot(self, flow: Flow) -> Any:
+        if isinstance(flow.cdc.next_snapshot, VersionedSnapshots):
+            return flow.cdc.next_snapshot.shape()
         with reads.outside():
             stored = None if flow.target in self._full_refresh else self._stored_target(flow)
             if stored is not None:
-                return self.spark.createDataFrame([], stored)
+                return empty_frame(self.spark, stored)
             given = flow.query(None)  # type: ignore[call-arg]
-        return self.spark.createDataFrame([], StructType()) if given is None else given[0]
+        return empty_frame(self.spark, StructType()) if given is None else given[0]
 
     def _stored_target(self, flow: Flow) -> StructType | None:
         dataset = self.definitions.datasets[flow.target]  # type: ignore[index]
@@ -335,7 +338,7 @@ class _EmptyFrames(Resolver):
             schema = self._analyser.dataset(dataset).schema
             self.inputs.append((dataset, stream))
             if not stream:
-                return self.spark.createDataFrame([], nullable(schema))
+                return empty_frame(self.spark, nullable(schema))
             options = reads.settings_of(reader)["options"] if reader is not None else {}
             if options.get("readchangefeed") == "true" or options.get("readchangedata") == "true":
                 schema = StructType([*schema, *CHANGE_FEED])

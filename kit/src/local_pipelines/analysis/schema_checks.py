@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import NullType, StructType
 
-from local_pipelines.analysis.schemas import Declared
+from local_pipelines.analysis.schemas import Declared, empty_frame
 from local_pipelines.declaring.model import Dataset, Kind
 from local_pipelines.declaring.python_source import reason_of
 from local_pipelines.errors import Problem, suggestion
@@ -103,7 +103,7 @@ def rule_problems(dataset: Dataset, schema: StructType, spark: SparkSession) -> 
     """Return which expectations of a dataset cannot be evaluated on its rows."""
     if not dataset.expectations:
         return []
-    frame = spark.createDataFrame([], schema)
+    frame = empty_frame(spark, schema)
     problems = []
     for rule in dataset.expectations:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import DataType, StructField, StructType
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -110,6 +110,13 @@ def split_at_commas(text: str) -> list[tuple[int, int, list[Token]]]:
         else:
             tokens.append(token)
     return [*parts, (start, len(text), tokens)] if tokens else parts
+
+
+def empty_frame(spark: SparkSession, struct: StructType) -> DataFrame:
+    """Return a frame without rows, made without the RDD that pyspark's `createDataFrame` begins with."""
+    session = spark._jsparkSession
+    java = session.createDataFrame(spark._jvm.java.util.ArrayList(), session.parseDataType(struct.json()))  # type: ignore[union-attr]
+    return DataFrame(java, spark)
 
 
 def nullable(struct: StructType) -> StructType:

@@ -119,11 +119,11 @@ class FlowRunner:
             self.make_table(dataset)
             self._append(plan, dataset)
 
-    def query(self, plan: FlowPlan, meter: Meter) -> DataFrame:
+    def query(self, plan: FlowPlan, meter: Meter, *arguments: Any) -> DataFrame:
         """Return the frame of a flow's query over the tables as they are."""
         frames = RealFrames(self.definitions, self.spark, self.storage, meter)
         with reads.answered_by(frames):
-            return plan.flow.query()
+            return plan.flow.query(*arguments)
 
     def make_table(self, dataset: Dataset) -> None:
         """Create a dataset's table if it is not there, with everything that it declares."""

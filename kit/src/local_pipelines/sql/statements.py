@@ -23,6 +23,7 @@ from local_pipelines.errors import PipelineError, Place, Problem
 from local_pipelines.flows import reads
 from local_pipelines.sql.clauses import Cursor, table_clauses
 from local_pipelines.sql.relations import tokens_of
+from local_pipelines.sql.versions import VersionedSnapshots
 
 PARAMETER = re.compile(r"\$\{([^}]+)\}")
 
@@ -181,10 +182,11 @@ class _Statements:
         cursor.need(None, "FROM")
         snapshot = cursor.take("SNAPSHOT")
         text = cursor.parenthesised() if snapshot and cursor.is_list() else None
-        source = cursor.source() if text is None else "the query"
+        source: Any = cursor.source() if text is None else "the query"
         if snapshot and cursor.take("WITH", "VERSION"):
-            remedy = "Write it in Python: dp.create_auto_cdc_from_snapshot_flow with a function as its source."
-            raise PipelineError("WITH VERSION of a snapshot is not read here", remedy=remedy)
+            if text is None:
+                raise PipelineError("WITH VERSION needs FROM SNAPSHOT (a query)")
+            source = VersionedSnapshots(self._spark_sql, text, cursor.parenthesised())
         given |= {"target": target, "source": source, "stored_as_scd_type": "1", "ignore_null_updates": False}
         while not cursor.at_end():
             if snapshot and cursor.next_words(1).upper().split()[0] not in OF_SNAPSHOTS:
@@ -195,6 +197,7 @@ class _Statements:
         if spec is not None:
             stream = not once and not snapshot
             query = self._query(text) if text else functools.partial(reads.table, source, stream=stream)
+            query = source if callable(source) else query
             self._registry.add_flow(Flow(name or target, target, query, place, once, cdc=spec))
 
     @staticmethod
