@@ -30,6 +30,8 @@ from local_pipelines.storage import Storage
 
 PARALLEL = 4
 PAUSE, BATCH_PAUSE = 1.0, 60.0  # seconds between two passes of a continuous update, of streams and of batches
+# Delta notes a table's files beside each commit, so that the next reader needs no job to find them.
+SETTINGS = {"spark.databricks.delta.allFilesInCrc.enabled": "true"}
 QUIETER = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")  # pyspark's: 7 kB of JSON for each analysis error
 
 
@@ -80,7 +82,7 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
         stack.enter_context(_quiet())
         stack.enter_context(modules.importable())
         stack.enter_context(importing_from(found.folders))
-        stack.enter_context(_settings(spark, given))
+        stack.enter_context(_settings(spark, SETTINGS | given))
         definitions = sources.read(found, spark, given)
         stack.enter_context(reads.patched())
         if not validate_only:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from local_pipelines.storage import Storage, is_table
+from local_pipelines.storage import Storage, is_table, write_whole
 
 SCHEMA = """
 id STRING, sequence STRUCT<control_plane_seq_no: BIGINT, data_plane_id: STRUCT<instance: STRING, seq_no: BIGINT>>,
@@ -55,7 +55,8 @@ class EventLog:
         self._writing = threading.Lock()
         self._cut_torn_line()
         self._ids = {event["id"] for event in read_events(self._file)}
-        self._next = len(self._ids)
+        self._next = self._before = len(self._ids)
+        self._written: list[dict[str, Any]] = []
 
     def _cut_torn_line(self) -> None:
         """Remove what a kill left of a line that was being written."""
@@ -98,10 +99,12 @@ class EventLog:
                 "event_type": event_type,
             }
             with self._file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
+                line = json.dumps(event, ensure_ascii=False, default=str)
+                file.write(line + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             self._ids.add(event_id)
+            self._written.append(json.loads(line))
             self._next += 1
         self._tell_hooks(event)
 
@@ -115,12 +118,16 @@ class EventLog:
 
     def to_table(self, spark: SparkSession) -> None:
         """Append to the Delta table what it lacks; nothing twice, also after a kill."""
-        path = str(self._table)
-        held = spark.read.format("delta").load(path).count() if is_table(path) else 0
-        rows = [_row(event) for event in list(read_events(self._file))[held:]]
-        if rows:
-            frame = spark.createDataFrame(rows, SCHEMA).coalesce(1)
+        path, held = str(self._table), 0
+        note = self._table.with_suffix(".held")  # the number of its rows, so that counting them takes no job
+        if is_table(path):
+            is_known = note.exists() and note.read_text(encoding="utf-8") == str(self._before)
+            held = self._before if is_known else spark.read.format("delta").load(path).count()
+        events = self._written if held == self._before else list(read_events(self._file))[held:]
+        if events:
+            frame = spark.createDataFrame([_row(event) for event in events], SCHEMA).coalesce(1)
             frame.write.format("delta").mode("append").save(path)
+        write_whole(note, str(self._next))
 
 
 def _error(error: BaseException | str | None, hide: Callable[[str], str]) -> dict[str, Any] | None:
