@@ -1,4 +1,4 @@
-"""The library uses pyspark's public interface: what reaches into the JVM does so behind named doors.
+"""The library uses pyspark's public interface alone.
 
 A standard cluster and serverless give a Spark Connect session, which has no `sparkContext`, no `_jvm` and no `_jdf`.
 """
@@ -25,8 +25,6 @@ INSIDE = {
         "_parse_datatype_string",
     ),
 }
-DOORS: set[str] = set()  # modules made for it, each with a public twin of equal results
-TO_BE_MENDED = {"src/spark_utils/sources/plan_redaction.py"}
 
 
 def reached_inside(tree: ast.AST) -> set[str]:
@@ -38,8 +36,7 @@ def reached_inside(tree: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("path", modules(JOB), ids=relative)
 def test_spark_is_used_by_its_public_interface(path: Path) -> None:
-    reached, excused = reached_inside(parse(path)), relative(path) in DOORS | TO_BE_MENDED
-    assert bool(reached) == excused, f"reaches for {reached}" if reached else "mended: take it off the list"
+    assert not reached_inside(parse(path))
 
 
 @pytest.mark.parametrize("line", ["spark._jvm.System.exit(0)", "getattr(frame, '_jdf')", "a = spark.sparkContext"])

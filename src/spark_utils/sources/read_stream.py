@@ -6,12 +6,12 @@ headers array<struct<key: string, value: binary>>`. `(partition, offset)` is uni
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from spark_utils.errors import ConfigurationError
 from spark_utils.sources.event_hubs import KafkaOptions, kafka_options
 from spark_utils.sources.files import read_files
-from spark_utils.sources.plan_redaction import redact_plans, without_unredacted_options
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -28,6 +28,8 @@ SOURCE_COLUMNS: Final = (
 )
 # Options that only a stream understands; a batch reads from the earliest or given position to the latest.
 _STREAM_ONLY: Final = ("maxOffsetsPerTrigger",)
+_PLAN_REDACTION: Final = "spark.sql.redaction.string.regex"
+_LOGIN: Final = "(?<=LoginModule required ).+"  # all that a JAAS line says after the name of its class
 
 
 def read_stream(spark: SparkSession, source: SourceOptions) -> DataFrame:
@@ -39,9 +41,8 @@ def read_stream(spark: SparkSession, source: SourceOptions) -> DataFrame:
     if source.kind == "files":
         return read_files(spark, _files_path(source), streaming=True)
     options = source_options(source)
-    redact_plans(spark)
-    stream = spark.readStream.format("kafka").options(**options).load()
-    return without_unredacted_options(stream).selectExpr(*SOURCE_COLUMNS)
+    _redact_plans(spark)
+    return spark.readStream.format("kafka").options(**options).load().selectExpr(*SOURCE_COLUMNS)
 
 
 def read_batch(spark: SparkSession, source: SourceOptions) -> DataFrame:
@@ -57,6 +58,7 @@ def read_batch(spark: SparkSession, source: SourceOptions) -> DataFrame:
     options = {name: value for name, value in source_options(source).items() if name not in _STREAM_ONLY}
     if options.get("startingOffsets") == "latest":
         options["startingOffsets"] = "earliest"
+    _redact_plans(spark)
     return spark.read.format("kafka").options(**options).load().selectExpr(*SOURCE_COLUMNS)
 
 
@@ -80,6 +82,14 @@ def source_options(source: SourceOptions) -> KafkaOptions:
         starting_position=source.starting_position,
         max_events_per_trigger=source.max_events_per_trigger,
     )
+
+
+def _redact_plans(spark: SparkSession) -> None:
+    """Let the session redact the credentials of a hub where it shows a plan or, on Spark Connect, a statement."""
+    with suppress(Exception):  # a session that takes no settings, as inside a pipeline's function, redacts by its own
+        before = spark.conf.get(_PLAN_REDACTION)  # or, if that is not set, `spark.redaction.string.regex`
+        if _LOGIN not in (before or ""):
+            spark.conf.set(_PLAN_REDACTION, f"{before}|{_LOGIN}" if before else _LOGIN)
 
 
 def _files_path(source: SourceOptions) -> str:

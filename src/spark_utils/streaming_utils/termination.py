@@ -23,6 +23,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import SparkUtilsError, StreamFailedError
+from spark_utils.redaction import mask_credentials
 from spark_utils.session import limit_retries, log_file
 from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, Channel
 from spark_utils.streaming_utils.failures import (
@@ -122,7 +123,8 @@ def readable_errors() -> None:
             sys.stderr.write("interrupted\n")
             return
         log = _log_path()
-        kept = log is not None and _append(log, "".join(traceback.format_exception(kind, error, trace)))
+        whole = "".join(traceback.format_exception(kind, error, trace))
+        kept = log is not None and _append(log, mask_credentials(whole))
         line = error_line(error)
         if isinstance(error, SparkUtilsError | SyntaxError):
             sys.stderr.write(f"{line}\n")

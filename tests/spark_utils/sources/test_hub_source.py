@@ -95,11 +95,11 @@ def test_the_reference_of_the_local_hub_is_enough(
 
 @pytest.mark.parametrize("read", [read_batch, read_stream], ids=["batch", "stream"])
 def test_a_wrong_key_is_refused_by_name_and_shown_nowhere(
-    spark: SparkSession, event_hub: EventHub, tmp_path: Path, read: Any, capfd: pytest.CaptureFixture[str]
+    each_spark: SparkSession, event_hub: EventHub, tmp_path: Path, read: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     key = parse_connection_string(event_hub.connection_string).parts[0].reveal()
     wrong = Secret(event_hub.connection_string.replace(key, "canary" + key))
-    frame = read(spark, SourceOptions(event_hubs_connection_string=wrong))
+    frame = read(each_spark, SourceOptions(event_hubs_connection_string=wrong))
     with pytest.raises((PySparkException, Py4JJavaError)) as caught:
         write_stream(frame, tmp_path) if frame.isStreaming else frame.collect()
     shown = str(caught.value) + repr(caught.value) + "".join(capfd.readouterr())

@@ -1,61 +1,69 @@
-"""The texts that Spark makes of a Kafka stream's plan do not show its password. No broker is needed to see that."""
+"""Whatever Spark says of a hub's stream, the hub's password is not in it. No broker is needed to see that."""
 
-from typing import Any
+from __future__ import annotations
 
-import pyspark
+import traceback
+from pathlib import Path
+
 import pytest
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
+from spark_utils import StreamFailedError, preview_stream
 from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.settings import SourceOptions
-from spark_utils.sources.plan_redaction import without_unredacted_options
+from spark_utils.session import is_connect, log_file
 from spark_utils.sources.read_stream import read_stream
 
-JAAS = (
-    'org.apache.kafka.common.security.plain.PlainLoginModule required username="$ConnectionString" '
-    'password="Endpoint=sb://h/;SharedAccessKeyName=Root;SharedAccessKey=c4n4ry=";'
-)
+PASSWORD = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=R;SharedAccessKey=c4n4ry="
+HUB = SourceOptions(event_hubs_connection_string=Secret(f"{PASSWORD};EntityPath=t;UseDevelopmentEmulator=true"))
+SETTING = "spark.sql.redaction.string.regex"
 
 
 @pytest.fixture
-def stream(spark: SparkSession) -> Any:
-    options = {"kafka.bootstrap.servers": "127.0.0.1:1", "subscribe": "t", "kafka.sasl.jaas.config": JAAS}
-    return spark.readStream.format("kafka").options(**options).load()
+def log(each_spark: SparkSession, request: pytest.FixtureRequest) -> Path:
+    """Spark's log, of this process or of the Spark Connect server; it is made with its first line."""
+    found = request.getfixturevalue("connect_server").log if is_connect(each_spark) else log_file(each_spark)
+    assert found is not None
+    found.touch()
+    return Path(found)
 
 
-def error_of_a_misspelt_column(frame: DataFrame) -> Any:
+def test_no_error_of_an_analysis_shows_the_password(each_spark: SparkSession, log: Path) -> None:
     with pytest.raises(AnalysisException) as raised:
-        frame.select("misspelt")
-    return str(raised.value)
+        read_stream(each_spark, HUB).select("misspelt").schema  # noqa: B018 - Spark Connect analyses when it is asked
+    assert "misspelt" in str(raised.value)
+    assert "c4n4ry" not in str(raised.value) + log.read_text()
 
 
-def test_a_misspelt_column_does_not_show_the_password(stream: DataFrame) -> None:
-    shown_by_spark = "c4n4ry" in error_of_a_misspelt_column(stream)
-    assert shown_by_spark == (pyspark.__version__ < "4.2"), "what Spark does by itself has changed"
-    assert "c4n4ry" not in error_of_a_misspelt_column(without_unredacted_options(stream))
+def test_the_error_of_a_preview_does_not_show_the_password(each_spark: SparkSession, log: Path) -> None:
+    with pytest.raises(StreamFailedError) as raised:
+        preview_stream(read_stream(each_spark, HUB).orderBy("offset"), timeout=5)
+    assert "c4n4ry" not in "".join(traceback.format_exception(raised.value)) + log.read_text()
 
 
-def test_the_extended_plan_does_not_show_the_password(
-    each_spark: SparkSession, capsys: pytest.CaptureFixture[str]
-) -> None:
-    connection = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=R;SharedAccessKey=c4n4ry=;EntityPath=t"
-    source = SourceOptions(event_hubs_connection_string=Secret(f"{connection};UseDevelopmentEmulator=true"))
-    read_stream(each_spark, source).selectExpr("CAST(body AS STRING)").explain(extended=True)
+@pytest.mark.parametrize("mode", ["simple", "extended", "formatted"])
+def test_no_plan_shows_the_password(each_spark: SparkSession, mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    read_stream(each_spark, HUB).selectExpr("CAST(body AS STRING)").explain(mode=mode)
     shown = capsys.readouterr().out
-
-    assert "kafka.sasl.jaas.config" in shown
+    assert "kafka" in shown.lower()
     assert "c4n4ry" not in shown
 
 
-def test_the_frame_is_the_same_stream_otherwise(stream: DataFrame) -> None:
-    redacted = without_unredacted_options(stream)
-
-    assert redacted.isStreaming
-    assert redacted.schema == stream.schema
-
-
-def test_a_frame_without_such_a_relation_is_returned_as_it_is(spark: SparkSession) -> None:
-    frame = spark.range(1)
-
-    assert without_unredacted_options(frame) is frame
+def test_where_a_plan_tells_how_to_sign_in_all_of_it_is_masked_and_so_is_what_the_user_chose(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, before = spark._jsparkSession.sessionState().conf(), spark.conf.get(SETTING)
+    spark.conf.unset(SETTING)
+    settings.setConfString("spark.redaction.string.regex", "ch0sen")  # as `--conf` of spark-submit
+    try:
+        read_stream(spark, HUB)
+        jaas = 'x.PlainLoginModule required username="u" password="c4n4ry\\"tail";'
+        spark.range(1).select(F.lit(jaas), F.lit("ch0sen")).explain()
+    finally:
+        settings.unsetConf("spark.redaction.string.regex")
+        spark.conf.set(SETTING, before)
+    shown = capsys.readouterr().out
+    assert "PlainLoginModule required" in shown
+    assert not [text for text in ("c4n4ry", "tail", "ch0sen") if text in shown]

@@ -31,7 +31,6 @@ from spark_utils.errors import RuntimeSetupError
 from spark_utils.session import LOG_SETTING, LOG_VARIABLE
 
 KEPT_LOGS = 20
-FILE_SYSTEM_SOURCE = Path(__file__).with_name("QuickLocalFileSystem.java")
 FILE_SYSTEM = {
     "spark.hadoop.fs.file.impl": "devkit.QuickLocalFileSystem",
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "devkit.QuickLocalFileSystem$Abstract",
@@ -105,9 +104,9 @@ def prepare() -> Preparation:
 
 
 def _compiled(java: Java, spark_home: Path) -> Path:
-    """Compile our file system and catalog, once for each Spark and source."""
+    """Compile our Java classes, once for each Spark and source."""
     class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
-    sources = [FILE_SYSTEM_SOURCE, *catalog.SOURCES]
+    sources = [*sorted(Path(__file__).parent.glob("*.java")), *catalog.SOURCES]
     marks = f"{class_path}\n".encode() + b"".join(source.read_bytes() for source in sources)
     jar = cache.home() / "compiled" / f"local-session-{hashlib.sha256(marks).hexdigest()[:16]}.jar"
     with cache.exclusive(jar.with_suffix(".lock")):
@@ -234,7 +233,7 @@ def settings(
         "spark.executor.extraClassPath": prepared.class_path,
         **(FILE_SYSTEM if own_workers else {}),
         **from_profile,
-        **catalog.settings(from_profile[catalog.EXTENSIONS]),
+        **catalog.settings(f"{from_profile[catalog.EXTENSIONS]},devkit.PlanRedaction"),
         **(start_archive.FAST_SETTINGS if fast_start else {}),
         "spark.driver.extraJavaOptions": " ".join(
             f'"{option}"' if " " in option else option
