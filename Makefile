@@ -60,9 +60,10 @@ test-long: setup ## kills, fault schedules, soak, fuzz, README, rehearsal, npm's
 	$(BIN)/python -m pytest $(LONG) $(PARALLEL)
 	$(MAKE) --no-print-directory test-17.3-lts
 
-test-17.3-lts: ## the library and job tests on Databricks Runtime 17.3 LTS, in an environment of their own
+test-17.3-lts: ## the tests of library and job, and some of pipelines, on Databricks Runtime 17.3 LTS, in an environment of their own
 	$(MAKE) --no-print-directory setup RUNTIME=17.3-lts VENV=$(OTHER)
 	$(OTHER)/bin/python -m pytest tests/spark_utils tests/devkit/spark tests/job/test_job.py $(PARALLEL) \
+	  tests/local_pipelines/test_cdc.py tests/local_pipelines/test_sql.py \
 	  --ignore=tests/devkit/spark/catalog --ignore=tests/devkit/spark/test_connect_server.py
 
 check: setup ## ruff and mypy (strict), and every test module loads
