@@ -1,4 +1,4 @@
-"""Paths and names: how a nested field is written, quoted, made legal for Delta and compared.
+"""Paths and names: how a nested field is written, quoted, made legal for Delta and compared, and what was meant.
 
 A path is a tuple of parts. Written as text, the parts are joined by dots, and a part that holds a dot or a backtick is
 quoted in backticks (an inner backtick doubled), as Spark SQL quotes identifiers: ``device.`serial.no` ``.
@@ -6,7 +6,9 @@ quoted in backticks (an inner backtick doubled), as Spark SQL quotes identifiers
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 from spark_utils.errors import FlattenError
 
@@ -84,3 +86,22 @@ def fold(name: str) -> str:
 def _fold_character(character: str) -> str:
     upper = character.upper()
     return (upper if len(upper) == 1 else character).lower()[0]
+
+
+def nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str | None:
+    """Return the known name that a misspelt one is most like, whatever its case.
+
+    Args:
+        name: The misspelt name.
+        known: Those that there are.
+        prefix: What all of them begin with: it does not count as likeness.
+    """
+    candidates = {each.removeprefix(prefix).lower(): each for each in known}
+    found = difflib.get_close_matches(name.removeprefix(prefix).lower(), candidates, n=1)
+    return candidates[found[0]] if found else None
+
+
+def suggestion(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """Return ``; did you mean 'x'?`` for the nearest known name, or nothing; see `nearest`."""
+    found = nearest(name, known, prefix=prefix)
+    return f"; did you mean {found!r}?" if found else ""

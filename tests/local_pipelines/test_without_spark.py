@@ -13,13 +13,13 @@ from local_pipelines import PipelineError
 from local_pipelines.analysis.schemas import split_at_commas, without_catalog_parts
 from local_pipelines.declaring.model import Dataset, Definitions, Kind, TableName, split_name
 from local_pipelines.declaring.modules import importable
-from local_pipelines.errors import suggestion
 from local_pipelines.log.drawing import Node, as_page, bar
 from local_pipelines.log.event_log import EventLog, read_events
 from local_pipelines.sql.arguments import read_files
 from local_pipelines.sql.clauses import Cursor
 from local_pipelines.sql.relations import tokens_of
 from local_pipelines.storage import RESETTING, Storage, safe, write_whole
+from spark_utils.names import suggestion
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import NoReturn
 
 from devkit import __version__
 from spark_utils.errors import SparkUtilsError
+from spark_utils.names import suggestion
 
 DESCRIPTION = "Databricks streaming jobs on your laptop: local Spark, event hub, storage and workspace, and deployment."
 EPILOG = """\
@@ -57,13 +57,8 @@ class Parser(argparse.ArgumentParser):
         choice = re.match(r"argument ([^:]*): invalid choice: '(.*?)' \(choose from (.*)\)$", message)
         if choice:
             what, word, known = choice[1].lower(), choice[2], re.findall(r"[^\s',]+", choice[3])
-            message = f"unknown {what} {word!r}{_nearest(word, known)} Known: {', '.join(known)}."
+            message = f"unknown {what} {word!r}{suggestion(word, known) or '.'} Known: {', '.join(known)}."
         super().error(message)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else "."
 
 
 def commands() -> dict[str, tuple[str, str]]:

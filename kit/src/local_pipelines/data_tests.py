@@ -34,8 +34,9 @@ from devkit.deploy.declaration.yaml_files import Document, read_yaml
 from devkit.deploy.errors import DeclarationError
 from local_pipelines.declaring import sources
 from local_pipelines.declaring.python_source import reason_of
-from local_pipelines.errors import DefinitionError, PipelineError, suggestion
+from local_pipelines.errors import DefinitionError, PipelineError
 from local_pipelines.storage import is_table, schema_of
+from spark_utils.names import suggestion
 
 if TYPE_CHECKING:
     from local_pipelines.testing import PipelineTester

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -97,10 +96,3 @@ def redacted(hide: Callable[[str], str]) -> Iterator[None]:
     except PipelineError as error:
         remedy = error.remedy and hide(error.remedy)
         raise type(error)(hide(error.problem), origin=error.origin, remedy=remedy) from None
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the nearest known name, or nothing."""
-    candidates = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), candidates, n=1, cutoff=0.6)
-    return f"; did you mean '{candidates[near[0]]}'?" if near else ""

@@ -10,12 +10,11 @@ account is named, a relative output path lies in its container instead.
 from __future__ import annotations
 
 import argparse
-import difflib
 import itertools
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from spark_utils.configuration.secrets import Secret
 from spark_utils.configuration.settings import StorageOptions, StreamingConfig
 from spark_utils.configuration.settings_checks import check_settings
 from spark_utils.errors import ConfigurationError
+from spark_utils.names import suggestion
 from spark_utils.sinks.storage import AZURITE_ACCOUNT, resolve_path
 from spark_utils.sources.clouds import PUBLIC, cloud_of
 from spark_utils.sources.event_hubs import parse_connection_string
@@ -184,7 +184,7 @@ def _file_entries(file: Path | None, folder: Path, options: list[Option], mistak
     mistakes += wrong
     names = [option.name for option in options]
     mistakes += [
-        f"{entry.origin}: unknown key {entry.key!r}{_nearest(entry.key, names)}"
+        f"{entry.origin}: unknown key {entry.key!r}{suggestion(entry.key, names)}"
         for entry in entries
         if entry.key not in names
     ]
@@ -213,17 +213,10 @@ def _given(
 def _unknown_variables(environ: Mapping[str, str], options: list[Option]) -> list[str]:
     names = [*(option.environment for option in options), _CONFIG_VARIABLE]
     return [
-        f"unknown environment variable {name}{_nearest(name, names, prefix=ENVIRONMENT_PREFIX)}"
+        f"unknown environment variable {name}{suggestion(name, names, prefix=ENVIRONMENT_PREFIX)}"
         for name in sorted(environ)
         if name.startswith(ENVIRONMENT_PREFIX) and name not in names
     ]
-
-
-def _nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """Suggest a known name; what all of them begin with does not count as likeness."""
-    stripped = [each.removeprefix(prefix) for each in known]
-    near = difflib.get_close_matches(name.removeprefix(prefix), stripped, n=1)
-    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def _unknown_arguments(extra: list[str], known: list[str]) -> list[str]:
@@ -231,7 +224,7 @@ def _unknown_arguments(extra: list[str], known: list[str]) -> list[str]:
     names = [text.partition("=")[0] for text in extra if re.match(r"--[a-z][a-z-]*(=|$)", text)]
     if extra and not names:
         return [f"{COMMAND_LINE}: unexpected value (not shown); quote a value that has spaces"]
-    return [f"{COMMAND_LINE}: unknown option {name}{_nearest(name, known, prefix='--')}" for name in names]
+    return [f"{COMMAND_LINE}: unknown option {name}{suggestion(name, known, prefix='--')}" for name in names]
 
 
 def _convert(options: list[Option], given: Mapping[str, Entry], mistakes: list[str]) -> StreamingConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,7 +21,7 @@ from spark_utils.errors import FlattenError
 from spark_utils.flattening.naming import Draft, legal_type, name_columns
 from spark_utils.flattening.plan import Explode, FlattenedStruct, FlattenPlan
 from spark_utils.flattening.policies import Policy, parse_policy
-from spark_utils.names import Path, fold, format_path, legal_name, parse_path, quote, string_literal
+from spark_utils.names import Path, fold, format_path, legal_name, parse_path, quote, string_literal, suggestion
 from spark_utils.schemas.ddl import type_to_ddl
 
 _KEEP, _FLATTEN = Policy("keep"), Policy("flatten")
@@ -156,8 +155,9 @@ class _Planner:
         self._check_options()
         self._check_siblings((), schema)
         if column is not None and column not in schema.names:
-            near = difflib.get_close_matches(column, schema.names, 1) or schema.names[:_SHOWN]
-            raise FlattenError(f"the frame has no column {column!r}", remedy=f"Did you mean {' or '.join(near)}?")
+            hint = suggestion(column, schema.names)
+            remedy = f"It has {', '.join(schema.names[:_SHOWN])}."
+            raise FlattenError(f"the frame has no column {column!r}{hint}", remedy=remedy)
         for each in schema.fields:
             quoted = quote(each.name)
             if column is None:
@@ -361,9 +361,7 @@ class _Planner:
         for path in [*self.policies, *self.rename]:
             if path in self.met:
                 continue
-            near = difflib.get_close_matches(format_path(path), known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            self.problems.append(f"unknown path {format_path(path)}{hint}")
+            self.problems.append(f"unknown path {format_path(path)}{suggestion(format_path(path), known)}")
 
 
 def _error(problems: list[str]) -> FlattenError:

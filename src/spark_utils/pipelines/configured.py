@@ -23,7 +23,8 @@ from typing import Any, Self
 from pyspark.sql import SparkSession
 
 from spark_utils.errors import ConfigurationError
-from spark_utils.pipelines.steps import frame_of, near, problems_of, unknown_keys
+from spark_utils.names import suggestion
+from spark_utils.pipelines.steps import frame_of, problems_of, unknown_keys
 
 ACTIONS = {"allow": "expect_all", "drop": "expect_all_or_drop", "fail": "expect_all_or_fail"}
 KEYS = (
@@ -119,7 +120,7 @@ class DLTMetaMixin:
         if name is None:
             yield f"{where}: 'func_name' is missing"
         elif not callable(method):
-            yield f"{where}: {type(self).__name__} has no method '{name}'{near(str(name), dir(type(self)))}"
+            yield f"{where}: {type(self).__name__} has no method '{name}'{suggestion(str(name), dir(type(self)))}"
         else:
             parameters = inspect.signature(method).parameters.values()
             if any(each.default is each.empty and each.kind < each.VAR_POSITIONAL for each in parameters):

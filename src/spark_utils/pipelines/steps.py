@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from pyspark.sql import functions as F
 
 from spark_utils.flattening.applying import flatten
 from spark_utils.flattening.planner import flatten_plan
+from spark_utils.names import suggestion
 from spark_utils.parsing.frames import good_rows, parse, rejected_rows
 from spark_utils.schemas.loading import load_schema
 
@@ -60,15 +60,9 @@ STEPS: Final[Mapping[str, tuple[Any, Callable[..., DataFrame]]]] = {
 }
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the nearest known name, or nothing."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{found[0]}'?" if found else ""
-
-
 def unknown_keys(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> list[str]:
     """Return a mistake for each key that is not known."""
-    return [f"{where}: unknown key '{key}'{near(key, known)}" for key in given if key not in known]
+    return [f"{where}: unknown key '{key}'{suggestion(key, known)}" for key in given if key not in known]
 
 
 def frame_of(spark: SparkSession, output: Mapping[str, Any], folder: Path) -> DataFrame:
@@ -120,7 +114,7 @@ def problems_of(where: str, output: Mapping[str, Any]) -> Iterator[str]:
 
 def _step_problems(where: str, name: str, value: Any) -> Iterable[str]:
     if name not in STEPS:
-        return [f"{where}: unknown step '{name}'{near(name, STEPS)}"]
+        return [f"{where}: unknown step '{name}'{suggestion(name, STEPS)}"]
     taken = STEPS[name][0]
     if taken in (str, list, dict):
         kind = {str: "a text", list: "a list", dict: "a mapping"}[taken]

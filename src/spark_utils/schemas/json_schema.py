@@ -25,7 +25,6 @@ that would change the type in a way Spark cannot hold is an error.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -35,6 +34,7 @@ from urllib.parse import unquote
 from pyspark.sql import types as t
 
 from spark_utils.errors import SchemaError
+from spark_utils.names import suggestion
 from spark_utils.schemas.ddl import parse_type_ddl
 
 _STRUCTURE = {"type", "properties", "required", "items", "additionalProperties", "format", "$ref", "x-spark-type"}
@@ -218,9 +218,7 @@ class _Reader:
             if keyword in _REFUSED:
                 self.problem(f"{pointer}/{_token(keyword)}", f"{keyword!r} cannot be expressed by a Spark type")
             elif keyword not in _KNOWN and not keyword.startswith("x-"):
-                near = difflib.get_close_matches(keyword, _KNOWN, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                self.problem(f"{pointer}/{_token(keyword)}", f"unknown keyword{hint}")
+                self.problem(f"{pointer}/{_token(keyword)}", f"unknown keyword{suggestion(keyword, _KNOWN)}")
         if not isinstance(node.get("nullable", False), bool):
             self.problem(f"{pointer}/nullable", "expected true or false")
 
@@ -326,8 +324,7 @@ class _Reader:
             return []
         for name in names:
             if name not in properties:
-                near = difflib.get_close_matches(name, properties, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = suggestion(name, properties)
                 self.problem(f"{part.pointer}/required", f"unknown property {name!r}{hint}")
         return names
 

@@ -41,7 +41,7 @@ def test_a_problem_comes_with_its_remedy_and_status_1(empty: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("tigger = once", "configuration/run_args_streaming.conf:5: unknown key 'tigger'; did you mean trigger?"),
+        ("tigger = once", "configuration/run_args_streaming.conf:5: unknown key 'tigger'; did you mean 'trigger'?"),
         ("storage-account-name = a\nstorage-account-key = {{secrets/none/such}}", "the secret 'such' of scope 'none'"),
     ],
 )

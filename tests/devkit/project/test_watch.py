@@ -124,7 +124,7 @@ def test_a_mistake_in_the_configuration_is_told_with_its_line(connect: SparkSess
     watched = Watched(project)
     watched.run()
     (project / "configuration" / "run_args_streaming.conf").write_text(CONFIGURATION + "tigger = once\n")
-    assert "configuration/run_args_streaming.conf:5: unknown key 'tigger'; did you mean trigger?" in watched.run()
+    assert "configuration/run_args_streaming.conf:5: unknown key 'tigger'; did you mean 'trigger'?" in watched.run()
 
 
 def test_rows_are_compared_by_position_and_columns_by_name_and_type() -> None:

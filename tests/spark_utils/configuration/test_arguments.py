@@ -218,11 +218,11 @@ def test_all_mistakes_are_told_at_once_with_origin_and_nearest_name(project: Pat
     )
     for part in (
         "7 mistakes",
-        "configuration/run_args_streaming.conf:1: unknown key 'triger'; did you mean trigger?",
+        "configuration/run_args_streaming.conf:1: unknown key 'triger'; did you mean 'trigger'?",
         "configuration/run_args_streaming.conf:3: 'source' is given twice",
         "configuration/run_args_streaming.conf:4: the line is not of the form",
-        "unknown environment variable STREAMING_STORAGE_KEYS; did you mean STREAMING_STORAGE_KEY?",
-        "unknown option --output-pth; did you mean --output-path?",
+        "unknown environment variable STREAMING_STORAGE_KEYS; did you mean 'STREAMING_STORAGE_KEY'?",
+        "unknown option --output-pth; did you mean '--output-path'?",
         "command line --preview: invalid value 'many' for --preview: expected a whole number",
         "environment variable STREAMING_PARSE_ENGINE: invalid value 'pandas' for --parse-engine: expected one of auto",
     ):

@@ -193,7 +193,7 @@ def test_structs_may_be_kept_dropped_or_written_as_json() -> None:
         ("tags", "index x", "'index x' is not a flatten policy"),
         ("labels", "keys", "'keys' is not a flatten policy"),
         ("device..x", "keep", "cannot be read at character 8"),
-        ("device.serail", "keep", "unknown path device.serail; did you mean device.serial?"),
+        ("device.serail", "keep", "unknown path device.serail; did you mean 'device.serial'?"),
     ],
 )
 def test_a_policy_that_cannot_be_followed_is_an_error_that_names_it(path: str, policy: str, said: str) -> None:

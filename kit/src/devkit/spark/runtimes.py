@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import importlib.util
 import os
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spark_utils.errors import RuntimeSetupError
+from spark_utils.names import nearest
 
 FOLDER_VARIABLE = "SPARK_DEVKIT_RUNTIMES"
 SAME = "same as Databricks"
@@ -137,8 +137,8 @@ def _settings(parser: ConfigParser, section: str, problems: list[str]) -> Iterab
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"unknown {what} {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+    near = nearest(name, known)
+    return f"unknown {what} {name!r}" + (f" (did you mean {near!r}?)" if near else "")
 
 
 def load_profiles() -> dict[str, RuntimeProfile]:

@@ -11,7 +11,8 @@ from pyspark.sql.types import NullType, StructType
 from local_pipelines.analysis.schemas import Declared, empty_frame
 from local_pipelines.declaring.model import Dataset, Kind
 from local_pipelines.declaring.python_source import reason_of
-from local_pipelines.errors import Problem, suggestion
+from local_pipelines.errors import Problem
+from spark_utils.names import suggestion
 
 if TYPE_CHECKING:
     from local_pipelines.analysis.analyse import FlowPlan

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from local_pipelines.analysis.analyse import Analysis, FlowPlan
 from local_pipelines.declaring.model import Definitions, Kind, TableName
-from local_pipelines.errors import DefinitionError, Problem, suggestion
+from local_pipelines.errors import DefinitionError, Problem
 from local_pipelines.storage import Storage
+from spark_utils.names import suggestion
 
 SHOWN = 5  # files that are gone
 _settings = threading.Lock()  # Spark's settings are the whole session's

@@ -20,7 +20,7 @@ from pyspark.sql.types import (
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.declaring.model import ReplaceSpec
 from local_pipelines.declaring.python_source import reason_of
-from local_pipelines.errors import suggestion
+from spark_utils.names import suggestion
 
 START, END = "__START_AT", "__END_AT"
 SYSTEM_START, SYSTEM_END = "__SYSTEM_START_AT", "__SYSTEM_END_AT"

@@ -18,8 +18,9 @@ from pyspark.sql.types import StructType
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.declaring.model import Action, Dataset, Expectation, Flow, Kind, ReplaceSpec, Sink
 from local_pipelines.declaring.registry import calling_place, current, rules_of, view_name
-from local_pipelines.errors import PipelineError, suggestion
+from local_pipelines.errors import PipelineError
 from local_pipelines.flows import reads
+from spark_utils.names import suggestion
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]

@@ -18,7 +18,8 @@ from typing import Any
 import pyspark
 
 from local_pipelines.declaring import api
-from local_pipelines.errors import PipelineError, suggestion
+from local_pipelines.errors import PipelineError
+from spark_utils.names import suggestion
 
 
 def _old(name: str, new: Callable[..., Any], new_name: str) -> Callable[..., Any]:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import pyspark
 
 from local_pipelines.declaring.model import Action, Dataset, Definitions, Expectation, Flow, Kind, Sink, TableName
-from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem, suggestion
+from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
+from spark_utils.names import suggestion
 
 T = TypeVar("T")
 EXPECTATIONS = "__pipeline_expectations__"  # attribute of a query function: decorators stand above and below `table`

@@ -16,7 +16,8 @@ from devkit.deploy.errors import DeclarationError
 from local_pipelines.declaring.model import Definitions
 from local_pipelines.declaring.python_source import run_file, run_outputs, ship_helpers
 from local_pipelines.declaring.registry import Registry, collecting
-from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem, suggestion
+from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
+from spark_utils.names import suggestion
 
 YAML = {".yml", ".yaml"}
 CODE = {".py", ".sql"}

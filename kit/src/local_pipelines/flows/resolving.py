@@ -10,11 +10,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.readwriter import DataStreamReader
 
 from local_pipelines.declaring.model import Dataset, Definitions, Kind, split_name
-from local_pipelines.errors import PipelineError, suggestion
+from local_pipelines.errors import PipelineError
 from local_pipelines.flows import cloud_files, reads
 from local_pipelines.sql import arguments as sql_arguments
 from local_pipelines.sql import relations
 from local_pipelines.storage import Storage, is_table
+from spark_utils.names import suggestion
 
 
 class Resolver(ABC):

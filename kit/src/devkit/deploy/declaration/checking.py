@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import enum
 import types
 import typing
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from devkit.deploy.declaration.kinds import REFERENCES, spec_fields
+from spark_utils.names import nearest
 
 Place = Callable[[tuple[str | int, ...]], str]
 
@@ -18,9 +18,8 @@ Place = Callable[[tuple[str | int, ...]], str]
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a half-sentence with the nearest known name, or with some of those that there are."""
     choices = sorted(known)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
+    if near := nearest(name, choices):
+        return f"did you mean {near!r}?"
     shown = ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "")
     return f"known are {shown}" if choices else "there are none"
 
