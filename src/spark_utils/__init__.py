@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from spark_utils.flattening import FlattenPlan, flatten, flatten_plan, unflatten
     from spark_utils.parsing import Reason, good_rows, good_schema, parse, rejected_rows
     from spark_utils.schemas import load_schema
-    from spark_utils.session import get_session
+    from spark_utils.session import get_dbutils, get_session
     from spark_utils.sinks.storage import configure_storage
     from spark_utils.sinks.write_stream import write_stream
     from spark_utils.sources.event_hubs import kafka_options
@@ -70,7 +70,7 @@ _HOME = {
     "parsing": ["Reason", "good_rows", "good_schema", "parse", "rejected_rows"],
     "schemas": ["load_schema"],
     "configuration.secrets": ["Secret"],
-    "session": ["get_session"],
+    "session": ["get_dbutils", "get_session"],
     "configuration.show_config": ["show_config"],
     "sinks.write_stream": ["write_stream"],
     "sources.read_stream": ["read_batch", "read_stream"],
@@ -104,6 +104,7 @@ __all__ = [
     "configure_storage",
     "flatten",
     "flatten_plan",
+    "get_dbutils",
     "get_session",
     "good_rows",
     "good_schema",

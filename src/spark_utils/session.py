@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from spark_utils.errors import ConfigurationError
 from spark_utils.redaction import looks_secret_name
 
-ENTRY_POINT_GROUP = "spark_utils.local_runtime"
+ENTRY_POINT_GROUP, DBUTILS_GROUP = "spark_utils.local_runtime", "spark_utils.local_dbutils"
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -63,6 +63,26 @@ def get_session(
     if is_connect(session) and _client(session).host in _THIS_MACHINE:
         limit_retries(session, 4)  # a server here that gives no answer for some seconds has ended
     return session
+
+
+def get_dbutils(spark: SparkSession) -> Any:
+    """Return `dbutils`: Databricks' own there and in a task of a local workspace, else the kit's, on local folders.
+
+    Args:
+        spark: The session.
+
+    Raises:
+        ConfigurationError: Neither is there.
+    """
+    try:
+        from pyspark.dbutils import DBUtils  # type: ignore[import-not-found]  # exists on Databricks only
+    except ImportError:
+        for entry_point in entry_points(group=DBUTILS_GROUP):
+            return entry_point.load()(spark)
+        raise ConfigurationError(
+            "dbutils needs Databricks or the kit", remedy="Run `pip install spark-devkit`."
+        ) from None
+    return DBUtils(spark)
 
 
 def is_connect(spark: SparkSession) -> bool:

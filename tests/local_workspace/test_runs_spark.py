@@ -95,7 +95,7 @@ def test_the_streaming_jobs_wheel_writes_tables_that_a_notebook_with_the_same_wh
     assert outputs["report"].notebook_output.result == "[['A-3'], 12, 'lossy_number', True, 'corner', True]"
     exported = client.jobs.export_run(run.tasks[1].run_id).views[0].content
     assert "the secret is [REDACTED]" in exported
-    assert "<th>best</th>" in exported
+    assert ">best<br>" in exported
     made = client.clusters.get(run.tasks[0].cluster_instance.cluster_id)
     assert made.state.value == "TERMINATED"
 
@@ -177,5 +177,5 @@ def found():
     outputs = {task.task_key: client.jobs.get_run_output(task.run_id) for task in run.tasks}
     assert results(run) == {"a": "SUCCESS", "script": "SUCCESS"}, {k: v.error_trace for k, v in outputs.items()}
     assert outputs["a"].notebook_output.result == "[3, True, True, True]"
-    assert "<td>7</td>" in client.jobs.export_run(run.tasks[0].run_id).views[0].content
+    assert ">7</td>" in client.jobs.export_run(run.tasks[0].run_id).views[0].content
     assert "id" in outputs["script"].logs

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import pytest
 from pyspark.sql import SparkSession
 
+from devkit.databricks import here, paths
 from devkit.hub.broker import LocalHub
 from devkit.hub.client import EventSender
 from devkit.hub.generator import Event
@@ -44,7 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With ``--spark warm``, let every session of this run attach to the warm server."""
+    """Give what Databricks gives to modules; with ``--spark warm``, let every session attach to the warm server."""
+    here.provide()
     if config.getoption("--spark") == "warm":
         os.environ.update(ConnectServer.shared().start().variables)
 
@@ -91,9 +93,10 @@ class EventHub:
 
 @pytest.fixture(scope="session", autouse=True)
 def _tables_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep tables that tests create by name out of the project's own."""
+    """Keep tables that tests create by name, and files at paths of Databricks, out of the project's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(catalog.ROOT_VARIABLE, str(tmp_path_factory.mktemp("tables")))
+        patch.setenv(paths.ROOT_VARIABLE, str(tmp_path_factory.mktemp("files")))
         yield
 
 

@@ -24,11 +24,13 @@ def with_fresh_output(config: StreamingConfig) -> StreamingConfig:
         ConfigurationError: The output is no local folder, the checkpoint lies elsewhere, or nobody can answer.
         SystemExit: The answer was no.
     """
+    from spark_utils.sinks.checkpoints import local_path  # here: it imports pyspark
+
     output = config.output
-    old = Path(output.path)
+    old, is_remote = Path(output.path), local_path(output.path) is None
     new = next(path for n in range(2, sys.maxsize) if not (path := old.with_name(f"{old.name}-{n}")).exists())
-    remedy = f"Give another --output-path{'' if '://' in output.path else f', such as {new}'}."
-    if "://" in output.path:
+    remedy = f"Give another --output-path{'' if is_remote else f', such as {new}'}."
+    if is_remote:
         raise ConfigurationError(f"{output.path} is no folder of this machine", origin=ORIGIN, remedy=remedy)
     if not config.origins["checkpoint-path"].startswith("default"):
         remedy = f"{remedy[:-1]} and another --checkpoint-path."

@@ -207,8 +207,8 @@ def local_path(path: str) -> Path | None:
     """Return a path as this machine's own file system has it, None when it is another one's."""
     if path.startswith("file:"):
         return Path(unquote(urlsplit(path).path))
-    on_databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ  # where /x is dbfs:/x, but for volumes
-    return Path(path) if path.startswith("/Volumes/" if on_databricks else "/") else None
+    on_databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ  # /x is dbfs:/x there, but for volumes
+    return Path(path) if path.startswith("/") and path.startswith("/Volumes/") == on_databricks else None
 
 
 def absolute(path: str) -> str:

@@ -115,7 +115,7 @@ def _is_pattern(name: str) -> bool:
 
 def _require_local(path: str) -> None:
     """A misspelt local path is told at once; a remote one is told by Spark."""
-    if "://" in path or _is_pattern(path) or not path.startswith("/") or Path(path).exists():
+    if _is_pattern(path) or not path.startswith("/") or path.startswith("/Volumes/") or Path(path).exists():
         return
     raise ConfigurationError(
         f"{path!r} does not exist", origin="--source-path", remedy="Name a folder, a file or a pattern."

@@ -31,7 +31,46 @@ public final class QuickLocalFileSystem extends LocalFileSystem {
         super(new Raw());
     }
 
-    static final class Raw extends RawLocalFileSystem {
+    static class Raw extends RawLocalFileSystem {
+        private String[] roots = {};
+
+        public void initialize(URI uri, Configuration conf) throws IOException {
+            super.initialize(uri, conf);
+            roots = conf.get("devkit.paths", "").split("=|;"); // see devkit.databricks.paths
+        }
+
+        /** A path of Databricks, such as `/Volumes/…`, lies in its folder, unless this machine has such a path itself. */
+        public File pathToFile(Path path) {
+            File own = super.pathToFile(path);
+            File found = inFolder(path.toUri().getPath());
+            return found == null || isOfThisMachine(own.toPath()) ? own : found;
+        }
+
+        final File inFolder(String text) {
+            for (int i = 0; i + 1 < roots.length; i += 2) {
+                if ((text + "/").startsWith(roots[i])) {
+                    return new File(new File(URI.create(roots[i + 1])), (text + "/").substring(roots[i].length()));
+                }
+            }
+            return null;
+        }
+
+        static boolean isOfThisMachine(java.nio.file.Path path) {
+            return path.getNameCount() > 1 && Files.exists(path.getRoot().resolve(path.subpath(0, 2)));
+        }
+
+        /** Tells of a file by the path that was asked for, not by the one of its folder. */
+        public FileStatus getFileStatus(Path path) throws IOException {
+            FileStatus found = super.getFileStatus(path);
+            Path asked = makeQualified(path);
+            return found.getPath().equals(asked) ? found : new FileStatus(found.getLen(), found.isDirectory(), 1,
+                found.getBlockSize(), found.getModificationTime(), asked);
+        }
+
+        public FileStatus[] listStatus(Path path) throws IOException {
+            return pathToFile(path).isFile() ? new FileStatus[] {getFileStatus(path)} : super.listStatus(path);
+        }
+
         public void setPermission(Path path, FsPermission permission) throws IOException {
             short bits = permission.toShort();
             if (bits > 0777) {

@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from devkit import cache
+from devkit.databricks import here, paths
 from devkit.spark import catalog, jars, start_archive
 from devkit.spark.compiled_classes import compile_to_jar
 from devkit.spark.java import Java, find_java
@@ -146,6 +147,7 @@ def local_runtime(app_name: str, *, warm: bool, fast_start: bool) -> Iterator[No
             token stay in the environment, since pyspark asks for them whenever a session is asked for.
         fast_start: Take the levers that start quicker and run slower: for cells and tests.
     """
+    here.provide()
     if warm:
         _attach_to_warm_server()
         yield
@@ -231,7 +233,7 @@ def settings(
         "spark.master": "local[*]",
         "spark.driver.extraClassPath": prepared.class_path,
         "spark.executor.extraClassPath": prepared.class_path,
-        **(FILE_SYSTEM if own_workers else {}),
+        **(FILE_SYSTEM | paths.settings() if own_workers else {}),
         **from_profile,
         **catalog.settings(f"{from_profile[catalog.EXTENSIONS]},devkit.PlanRedaction"),
         **(start_archive.FAST_SETTINGS if fast_start else {}),

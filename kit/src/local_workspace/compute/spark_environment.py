@@ -4,8 +4,7 @@ It has Delta, the workspace's catalogs and a quick start (class-data sharing), a
 for: pyspark reads these variables when it starts its JVM.
 
 Paths mean what they mean on Databricks: ``/Volumes/…`` and ``/Workspace/…`` are the workspace's folders, ``dbfs:/…``
-and every other path without a scheme is in DBFS, and ``file:/…`` is this machine. Hadoop's mount tables do that.
-Source: https://hadoop.apache.org/docs/stable/hadoop-project-dist/hadoop-hdfs/ViewFs.html
+and every other path without a scheme is in DBFS, and ``file:/…`` is this machine; see `devkit.databricks.paths`.
 """
 
 from __future__ import annotations
@@ -15,12 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from devkit.databricks import paths
 from devkit.spark import catalog, local_session
 from devkit.spark.warm_up import GENERATED_CODE
+from local_workspace.server.paths import BARE, roots_of
 from local_workspace.server.state import State
 from spark_utils.session import LOG_VARIABLE
 
-FILE_SYSTEM: Final = "viewfs://workspace"  # what Spark puts before a path without a scheme
+FILE_SYSTEM: Final = "dbfs:"  # what Spark puts before a path without a scheme
 # Settings that only mean something on Databricks' own machines.
 NOT_HERE: Final = (
     "spark.master",
@@ -71,7 +72,7 @@ def own_settings(state: State, more: Mapping[str, str], folder: Path) -> dict[st
         "spark.master": "local[2]",
     }
     given = {key: value for key, value in more.items() if not key.startswith(NOT_HERE)}
-    return GENERATED_CODE | own | _mounts(state) | given
+    return GENERATED_CODE | own | _paths(state) | given
 
 
 def variables(state: State, folder: Path, more: Mapping[str, str], name: str) -> dict[str, str]:
@@ -88,26 +89,7 @@ def variables(state: State, folder: Path, more: Mapping[str, str], name: str) ->
     return {**found, LOG_VARIABLE: str(folder / "spark.log")}
 
 
-def _mounts(state: State) -> dict[str, str]:
-    """Return the mount tables: one for paths without a scheme, one for ``dbfs:``, which has no host."""
-    dbfs, volumes = state.path("dbfs").as_uri(), state.path("volumes").as_uri()
-    plain = {
-        "link./Volumes": volumes,
-        "link./Workspace": state.path("files").as_uri(),
-        f"link.{state.folder}": state.folder.as_uri(),  # a task's arguments carry paths of this machine
-        "linkFallback": dbfs,
-        "homedir": "/user",
-    }
-    tables = {"workspace": plain, "default": {"link./Volumes": volumes, "linkFallback": dbfs}}
-    mounts = {
-        f"spark.hadoop.fs.viewfs.mounttable.{table}.{key}": value
-        for table, links in tables.items()
-        for key, value in links.items()
-    }
-    return mounts | {
-        "spark.hadoop.fs.defaultFS": f"{FILE_SYSTEM}/",
-        "spark.hadoop.fs.dbfs.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
-        "spark.hadoop.fs.viewfs.overload.scheme.target.file.impl": "org.apache.hadoop.fs.LocalFileSystem",
-        "spark.delta.logStore.dbfs.impl": "io.delta.storage.LocalLogStore",
-        "spark.delta.logStore.viewfs.impl": "io.delta.storage.LocalLogStore",
-    }
+def _paths(state: State) -> dict[str, str]:
+    """Return where paths lie: those without a scheme are DBFS's, but a task's arguments carry paths of this machine."""
+    own = [("dbfs:/Workspace/", str(state.path("files"))), (f"dbfs:{state.folder}/", str(state.folder))]
+    return paths.settings([*own, *roots_of(state, but=BARE)]) | {"spark.hadoop.fs.defaultFS": f"{FILE_SYSTEM}/"}

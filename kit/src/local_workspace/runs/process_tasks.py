@@ -20,7 +20,7 @@ from local_workspace.errors import ApiError
 from local_workspace.runs import launching, libraries, states
 from local_workspace.runs.machines import Machine
 from local_workspace.runs.states import Code, Outcome
-from local_workspace.server.paths import is_remote, local_path, roots_of
+from local_workspace.server.paths import BARE, is_remote, local_path, roots_of
 from local_workspace.server.state import State
 from local_workspace.services.secrets import Secrets
 from local_workspace.services.workspace_objects import WorkspaceObjects
@@ -30,7 +30,6 @@ from spark_utils.errors import SparkUtilsError
 from spark_utils.session import LOG_VARIABLE
 
 # Paths that an ordinary argument of a program may well begin with, and that Spark would not take for the workspace's.
-BARE: Final = ("/Users/", "/Repos/", "/Shared/")
 RESULT_CHARACTERS: Final = 5 * 1024 * 1024
 NOT_HERE: Final = {"PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"}  # paths on a machine of Databricks'
 NO_SUBMIT: Final = "spark-submit tasks do not run on a cluster of standard access mode: give it a dedicated one"

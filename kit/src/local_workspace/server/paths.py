@@ -7,18 +7,16 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from devkit.databricks.paths import PREFIXES
 from local_workspace.errors import invalid
 from local_workspace.server.state import State
 
 LONGEST_NAME: Final = 255  # bytes, on every common file system
 
 # What a path of Databricks begins with, and the folder of the workspace that stands for it. The first that fits.
+BARE: Final = ("/Users/", "/Repos/", "/Shared/")  # outside of the workspace they may be folders of this machine
 ROOTS: Final = (
-    ("dbfs:/Volumes/", "volumes"),
-    ("/dbfs/Volumes/", "volumes"),
-    ("/Volumes/", "volumes"),
-    ("dbfs:/", "dbfs"),
-    ("/dbfs/", "dbfs"),
+    *PREFIXES,
     ("file:/Workspace/", "files"),
     ("/Workspace/", "files"),
     ("/Users/", "files/Users"),

@@ -6,14 +6,19 @@ and the wheel of a task is never shadowed.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-REMOTE_SCHEME = "dbfs:"
+from devkit.databricks.paths import local
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
 
 
 @dataclass
@@ -51,25 +56,47 @@ class Context:
         temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(self.folder / name)
 
-    def note_secret(self, scope: str, key: str, value: str) -> None:
-        """Remember a secret that was read, so that it is shown nowhere."""
-        self.secrets.add(value)
+    @property
+    def values(self) -> dict[str, dict[str, Any]]:
+        """The values that other tasks of the run left, by task and key."""
+        found: dict[str, dict[str, Any]] = self.request["values"]
+        return found
+
+    def leave_values(self, values: dict[str, Any]) -> None:
+        """Leave this task's values for other tasks."""
+        self.write("values.json", values)
+
+    @cached_property
+    def _client(self) -> WorkspaceClient:
+        """The official client, so that the workspace's own rules apply."""
+        from databricks.sdk import WorkspaceClient
+
+        host, token = os.environ["DATABRICKS_HOST"], os.environ["DATABRICKS_TOKEN"]
+        return WorkspaceClient(host=host, token=token, auth_type="pat")
+
+    def secret(self, scope: str, key: str) -> bytes:
+        """Return a secret; it is shown as ``[REDACTED]`` in the output from now on."""
+        content = base64.b64decode(self._client.secrets.get_secret(scope, key).value or "")
+        self.secrets.add(content.decode("utf-8", errors="replace"))
         self.secrets_read.append(f"{scope}/{key}")
         self.write("secrets.json", self.secrets_read)
+        return content
 
+    def secret_scopes(self) -> Iterator[str]:
+        """Return the names of the scopes."""
+        return (each.name or "" for each in self._client.secrets.list_scopes())
 
-def local(path: str, roots: list[tuple[str, str]]) -> str:
-    """Return where a path of the workspace lies on this machine, or the text as it is."""
-    for prefix, folder in roots:
-        if path.startswith(prefix):
-            return os.path.normpath(os.path.join(folder, path.removeprefix(prefix).lstrip("/")))  # noqa: PTH118 - text
-        if path == prefix.rstrip("/"):
-            return folder
-    return path
+    def secret_keys(self, scope: str) -> Iterator[str]:
+        """Return the keys of a scope."""
+        return (each.key or "" for each in self._client.secrets.list_secrets(scope))
 
 
 def local_arguments(arguments: list[str], roots: list[tuple[str, str]]) -> list[str]:
-    """Return command-line arguments with the workspace's paths in them replaced: whole ones and ``--name=path``."""
+    """Return command-line arguments with the workspace's paths in them replaced: whole ones and ``--name=path``.
+
+    ``abfss://`` stays: Spark knows whether the task signs in to the account.
+    """
+    roots = [(prefix, folder) for prefix, folder in roots if prefix != "abfss://"]
 
     def mapped(argument: str) -> str:
         name, equals, value = argument.partition("=")

@@ -16,9 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
 
+from devkit.databricks import names
+from devkit.databricks.dbutils import DBUtils, NotebookExit
 from local_workspace.task import pipeline, session
 from local_workspace.task.context import Context, local_arguments
-from local_workspace.task.dbutils import DBUtils, NotebookExit
 from local_workspace.task.notebook_runner import NotebookRunner
 from local_workspace.task.redaction import RedactingStream, redact
 
@@ -35,8 +36,8 @@ def main(folder: Path) -> int:
     request = context.request
     sys.path[:0] = request["libraries"]
     notebooks = NotebookRunner(context)
-    session.provide_dbutils(lambda: DBUtils(context, notebooks.run_other))
-    session.provide_runtime(notebooks.names())
+    names.provide_dbutils(lambda: DBUtils(context, notebooks.run_other))
+    names.provide_runtime(notebooks.names())
     runs: dict[str, Callable[[], str | None]] = {
         "notebook": notebooks.run_main,
         "python": lambda: _run_python(context),

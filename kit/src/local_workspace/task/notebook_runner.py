@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import html
-import importlib
 import importlib.metadata
 import io
 import json
@@ -18,60 +17,22 @@ import re
 import shlex
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
-from local_workspace.task import display, session
+from devkit.databricks import display
+from devkit.databricks.dbutils import DBUtils, NotebookExit
+from devkit.databricks.names import Namespace
+from local_workspace.task import session
 from local_workspace.task.context import Context
-from local_workspace.task.dbutils import DBUtils, NotebookExit
 from local_workspace.task.notebook_cells import Cell, cells_of, statements
 from local_workspace.task.redaction import redact
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 PARAMETER: Final = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
 REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][\w.-]*")
 SUFFIXES: Final = ("", ".py", ".ipynb", ".sql")
-
-
-def _sql_context(spark: SparkSession) -> object:
-    """Return the old entry point, which ``from databricks.sdk.runtime import *`` asks for, without its warning."""
-    from pyspark.sql import SQLContext
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return SQLContext(spark.sparkContext, spark)
-
-
-# What Databricks puts into each notebook; Spark is started when one of them is first asked for.
-OF_SPARK: Final[dict[str, Callable[[SparkSession], object]]] = {
-    "spark": lambda spark: spark,
-    "sc": lambda spark: spark.sparkContext,
-    "sql": lambda spark: spark.sql,
-    "table": lambda spark: spark.table,
-    "udf": lambda _: importlib.import_module("pyspark.sql.functions").udf,
-    "sqlContext": _sql_context,
-}
-CLASSIC: Final = ("sc", "sqlContext")
-
-
-class Namespace(dict[str, Any]):
-    """The names that the cells of a notebook share."""
-
-    def __missing__(self, name: str) -> Any:
-        """Make what comes from Spark at its first use."""
-        if name not in OF_SPARK:
-            raise KeyError(name)
-        self[name] = OF_SPARK[name](session.session())
-        return self[name]
-
-    def __contains__(self, name: object) -> bool:
-        """Return whether there is such a name, made already or not."""
-        return super().__contains__(name) or (name in OF_SPARK and not (name in CLASSIC and session.is_connect()))
 
 
 class NotebookRunner:
@@ -125,13 +86,14 @@ class NotebookRunner:
 
     def names(self) -> Namespace:
         """Return the names that a notebook begins with, and that ``databricks.sdk.runtime`` gives to modules."""
-        return Namespace(
-            __name__="__main__",
-            dbutils=DBUtils(self._context, self.run_other),
-            display=lambda value: self._show(*display.shown(value)),
-            displayHTML=lambda text: self._show("", str(text)),
-            getArgument=lambda name, default="": self._context.widgets.get(name, default),
-        )
+        names = {
+            "__name__": "__main__",
+            "dbutils": DBUtils(self._context, self.run_other),
+            "display": lambda value: self._show(*display.shown(value)),
+            "displayHTML": lambda text: self._show("", str(text)),
+            "getArgument": lambda name, default="": self._context.widgets.get(name, default),
+        }
+        return Namespace(session.session, names)
 
     def _cells(self, text: str, language: str, names: Namespace) -> None:
         for cell in cells_of(text, language):

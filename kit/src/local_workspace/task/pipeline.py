@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from local_workspace.task import session
 from local_workspace.task.context import Context
-from local_workspace.task.dbutils import Secrets
 
 EVENTS: Final = "events.jsonl"
 REFERENCE: Final = re.compile(r"\{\{\s*secrets/([\w.@-]+)/([\w.@-]+)\s*\}\}")
@@ -64,4 +63,4 @@ def run(context: Context) -> str:
 def _value(value: str, context: Context) -> str:
     """Return a parameter as the pipeline gets it: a secret for its reference, a folder of this machine for a path."""
     reference = REFERENCE.fullmatch(value.strip())
-    return Secrets(context).get(reference[1], reference[2]) if reference else context.local(value)
+    return context.secret(reference[1], reference[2]).decode() if reference else context.local(value)

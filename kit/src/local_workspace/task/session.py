@@ -10,8 +10,6 @@ import json
 import os
 import sys
 import time
-import types
-from collections.abc import Callable, Mapping
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -83,21 +81,3 @@ class _Server(MetaPathFinder):
             if "error" in answer:
                 raise RuntimeError(answer["error"])
             os.environ.update(answer["variables"])
-
-
-def provide_dbutils(make: Callable[[], object]) -> None:
-    """Let ``from pyspark.dbutils import DBUtils`` work, as it does on Databricks."""
-    module = types.ModuleType("pyspark.dbutils")
-    module.DBUtils = lambda *_: make()  # type: ignore[attr-defined]  # a module made here
-    sys.modules[module.__name__] = module
-
-
-def provide_runtime(names: Mapping[str, object]) -> None:
-    """Let ``from databricks.sdk.runtime import spark, dbutils, display`` give what the task has, as on Databricks.
-
-    The official SDK looks for a package ``dbruntime`` and takes each name that it knows from it.
-    """
-    module = types.ModuleType("dbruntime")
-    namespace = types.SimpleNamespace(get_namespace_globals=lambda: names)
-    module.UserNamespaceInitializer = types.SimpleNamespace(getOrCreate=lambda: namespace)  # type: ignore[attr-defined]
-    sys.modules[module.__name__] = module

@@ -1,23 +1,17 @@
 """A stand-in for Databricks' ``dbutils``: secrets, widgets, fs, notebook, jobs.taskValues, library.
 
-Secrets come from the workspace by the official client, so that its own rules apply.
+A `Place` says where secrets and folders are: a task of a local workspace (`local_workspace.task.context`), or a process
+of this machine (`devkit.databricks.here`). Only the standard library is imported: tasks begin with it.
 
 Source: https://docs.databricks.com/dev-tools/databricks-utils
 """
 
 from __future__ import annotations
 
-import base64
-import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-
-if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
-
-    from local_workspace.task.context import Context
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 MISSING: Any = object()
 
@@ -55,71 +49,98 @@ class SecretMetadata(NamedTuple):
     key: str
 
 
+class Place(Protocol):
+    """Where code runs that uses ``dbutils``."""
+
+    widgets: dict[str, str]
+
+    @property
+    def roots(self) -> list[tuple[str, str]]:
+        """What paths begin with, and the folders that stand for it."""
+
+    @property
+    def values(self) -> Mapping[str, Mapping[str, Any]] | None:
+        """The values that other tasks of the run left, by task and key; None outside of a job."""
+
+    def local(self, path: str) -> str:
+        """Return where a path lies on this machine; one that lies nowhere here stays as it is."""
+
+    def secret(self, scope: str, key: str) -> bytes:
+        """Return a secret."""
+
+    def secret_scopes(self) -> Iterable[str]:
+        """Return the names of the scopes."""
+
+    def secret_keys(self, scope: str) -> Iterable[str]:
+        """Return the keys of a scope."""
+
+    def leave_values(self, values: dict[str, Any]) -> None:
+        """Leave this task's values for other tasks."""
+
+
 class DBUtils:
-    """What a task calls ``dbutils``.
+    """``dbutils``.
 
     Args:
-        context: The task.
+        place: Where the code runs.
         run_notebook: Runs another notebook: path and arguments in, its result out.
     """
 
-    def __init__(self, context: Context, run_notebook: Callable[[str, dict[str, str]], str]) -> None:
-        self.secrets = Secrets(context)
-        self.widgets = Widgets(context)
-        self.fs = Files(context)
+    def __init__(self, place: Place, run_notebook: Callable[[str, dict[str, str]], str]) -> None:
+        self.secrets = Secrets(place)
+        self.widgets = Widgets(place)
+        self.fs = Files(place)
         self.notebook = Notebook(run_notebook)
-        self.jobs = Jobs(context)
+        self.jobs = Jobs(place)
         self.library = Library()
 
 
 class Secrets:
     """``dbutils.secrets``."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     def get(self, scope: str, key: str) -> str:
-        """Return a secret as text; it is shown as ``[REDACTED]`` in the output from now on."""
+        """Return a secret as text."""
         return self.getBytes(scope, key).decode("utf-8")
 
     def getBytes(self, scope: str, key: str) -> bytes:  # noqa: N802 - Databricks' own name
         """Return a secret as bytes."""
-        content = base64.b64decode(_client().secrets.get_secret(scope, key).value or "")
-        self._context.note_secret(scope, key, content.decode("utf-8", errors="replace"))
-        return content
+        return self._place.secret(scope, key)
 
     def listScopes(self) -> list[SecretScope]:  # noqa: N802 - Databricks' own name
         """Return the scopes."""
-        return [SecretScope(each.name or "") for each in _client().secrets.list_scopes()]
+        return [SecretScope(name) for name in self._place.secret_scopes()]
 
     def list(self, scope: str) -> list[SecretMetadata]:
         """Return the keys of a scope."""
-        return [SecretMetadata(each.key or "") for each in _client().secrets.list_secrets(scope)]
+        return [SecretMetadata(key) for key in self._place.secret_keys(scope)]
 
 
 class Widgets:
     """``dbutils.widgets``: the parameters of a notebook."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     def get(self, name: str) -> str:
         """Return a parameter."""
-        if name not in self._context.widgets:
+        if name not in self._place.widgets:
             raise ValueError(f"InputWidgetNotDefined: No input widget named {name} is defined")
-        return self._context.widgets[name]
+        return self._place.widgets[name]
 
     def getAll(self) -> dict[str, str]:  # noqa: N802 - Databricks' own name
         """Return all parameters."""
-        return dict(self._context.widgets)
+        return dict(self._place.widgets)
 
     def getArgument(self, name: str, default: str = "") -> str:  # noqa: N802 - Databricks' own name
         """Return a parameter or the default."""
-        return self._context.widgets.get(name, default)
+        return self._place.widgets.get(name, default)
 
     def text(self, name: str, defaultValue: str = "", label: str = "") -> None:  # noqa: N803, ARG002
         """Declare a parameter; what the task was given wins over the default."""
-        self._context.widgets.setdefault(name, str(defaultValue))
+        self._place.widgets.setdefault(name, str(defaultValue))
 
     def dropdown(self, name: str, defaultValue: str, choices: object = (), label: str = "") -> None:  # noqa: N803, ARG002
         """Declare a parameter with choices."""
@@ -130,11 +151,11 @@ class Widgets:
 
     def remove(self, name: str) -> None:
         """Forget a parameter."""
-        self._context.widgets.pop(name, None)
+        self._place.widgets.pop(name, None)
 
     def removeAll(self) -> None:  # noqa: N802 - Databricks' own name
         """Forget all parameters."""
-        self._context.widgets.clear()
+        self._place.widgets.clear()
 
 
 class Notebook:
@@ -155,25 +176,29 @@ class Notebook:
 class Jobs:
     """``dbutils.jobs``."""
 
-    def __init__(self, context: Context) -> None:
-        self.taskValues = TaskValues(context)
+    def __init__(self, place: Place) -> None:
+        self.taskValues = TaskValues(place)
 
 
 class TaskValues:
     """``dbutils.jobs.taskValues``: small values that tasks of one run leave for each other."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._own: dict[str, Any] = {}
 
     def set(self, key: str, value: Any) -> None:
         """Leave a value, which must be JSON."""
         self._own[key] = value
-        self._context.write("values.json", self._own)
+        self._place.leave_values(self._own)
 
-    def get(self, taskKey: str, key: str, default: Any = MISSING, debugValue: Any = MISSING) -> Any:  # noqa: N803, ARG002
-        """Return the value that another task left, or the default."""
-        values = self._context.request["values"].get(taskKey, {})
+    def get(self, taskKey: str, key: str, default: Any = MISSING, debugValue: Any = None) -> Any:  # noqa: N803
+        """Return the value that another task left, or the default; outside of a job the debug value."""
+        if self._place.values is None:
+            if debugValue is None:
+                raise TypeError("Must pass debugValue when calling get outside of a job context: it cannot be None")
+            return debugValue
+        values = self._place.values.get(taskKey, {})
         if key in values:
             return values[key]
         if default is MISSING:
@@ -185,14 +210,14 @@ class Library:
     """``dbutils.library``."""
 
     def restartPython(self) -> None:  # noqa: N802 - Databricks' own name
-        """Do nothing: ``%pip`` installs nothing here that a restart would load."""
+        """Do nothing: nothing is installed here that a restart would load."""
 
 
 class Files:
-    """``dbutils.fs`` on the folders of the workspace; a path without a scheme is one of DBFS."""
+    """``dbutils.fs`` on folders of this machine; a path without a scheme is one of DBFS."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     def ls(self, dir: str) -> list[FileInfo]:
         """Return what is in a folder."""
@@ -256,10 +281,10 @@ class Files:
 
     def _local(self, path: str, *, existing: bool = False) -> Path:
         known = path if ":" in path or path.startswith(("/Volumes/", "/Workspace/", "/dbfs/")) else f"dbfs:{path}"
-        found = self._context.local(known)
+        found = self._place.local(known)
         if found == known and not known.startswith("file:"):
-            known_roots = "dbfs:/, /Volumes/, /Workspace/ or file:/"
-            raise ValueError(f"The path {path!r} is not in the workspace: it must begin with {known_roots}")
+            beginnings = ", ".join(prefix for prefix, _ in self._place.roots)
+            raise ValueError(f"The path {path!r} has no folder here: it must begin with file:/ or {beginnings}")
         local = Path(found.removeprefix("file:"))
         if existing and not local.exists():
             raise FileNotFoundError(f"No such file or directory: {path}")
@@ -271,9 +296,3 @@ def _info(path: str, found: Path) -> FileInfo:
     end = "/" if found.is_dir() else ""
     size = 0 if found.is_dir() else about.st_size
     return FileInfo(path + end, found.name + end, size, int(about.st_mtime * 1000))
-
-
-def _client() -> WorkspaceClient:
-    from databricks.sdk import WorkspaceClient
-
-    return WorkspaceClient(host=os.environ["DATABRICKS_HOST"], token=os.environ["DATABRICKS_TOKEN"], auth_type="pat")

@@ -1,0 +1,53 @@
+"""`dbutils` and `display` without a workspace: in a job, a cell or a test of this machine."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.dbutils import RemoteDbUtils
+from pyspark.sql import SparkSession
+
+from devkit.databricks.here import display
+from spark_utils import ConfigurationError, get_dbutils
+
+
+def test_secrets_come_from_where_references_are_looked_up(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_SHOP__KEY", "sesame")
+    secrets = get_dbutils(spark).secrets
+    assert (secrets.get("shop", "key"), secrets.getBytes("shop", "key")) == ("sesame", b"sesame")
+    with pytest.raises(ConfigurationError, match=r"'none' of scope 'shop' was not found.*SECRET_SHOP__NONE"):
+        secrets.get("shop", "none")
+
+
+def test_widgets_have_their_defaults_and_task_values_their_debug_values(spark: SparkSession) -> None:
+    dbutils = get_dbutils(spark)
+    dbutils.widgets.text("day", "monday")
+    dbutils.jobs.taskValues.set("rows", 1)
+    assert dbutils.widgets.get("day") == "monday"
+    assert dbutils.jobs.taskValues.get("first", "rows", debugValue=7) == 7
+    with pytest.raises(TypeError, match="outside of a job"):
+        dbutils.jobs.taskValues.get("first", "rows", default=1)
+
+
+def test_display_shows_a_batch_and_what_a_stream_has(
+    each_spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    display(each_spark.range(30))
+    batch = capsys.readouterr().out
+    assert "20 rows, there are more" in batch
+    each_spark.range(3).write.format("delta").save("dbfs:/shown" + type(each_spark).__module__)
+    display(each_spark.readStream.format("delta").load("dbfs:/shown" + type(each_spark).__module__), [1])
+    streamed = capsys.readouterr().out
+    assert "3 rows" in streamed
+    assert streamed.endswith("[1]\n")
+
+
+def test_modules_get_them_by_the_official_sdk_while_a_clients_own_stay_remote(spark: SparkSession) -> None:
+    runtime = importlib.import_module("databricks.sdk.runtime")
+    assert runtime.display is display
+    assert runtime.spark.range(2).count() == 2
+    assert runtime.dbutils.fs.mkdirs("dbfs:/runtime")
+    client = WorkspaceClient(host="http://127.0.0.1:1", token="t", auth_type="pat")
+    assert isinstance(client.dbutils, RemoteDbUtils)
