@@ -24,7 +24,16 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
 }
 FENCE_OF_FILE = re.compile(r"^```(?P<language>\w+) +(?P<file>\S+)$", re.MULTILINE)
-LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+
+
+def on_config(config: Any) -> Any:
+    """Add the pages to the navigation that are known by looking."""
+    sections = {title: entries for section in config.nav for title, entries in section.items()}
+    sections["Reference"] += [f"reference/{group}.md" for group, _ in reference_groups()]
+    decisions = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    sections["How it is made"].append({"Decisions": [f"decisions/{name}" for name in decisions]})
+    return config
 
 
 def on_files(files: Files, *, config: Any) -> Files:

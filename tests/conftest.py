@@ -19,6 +19,7 @@ pytest_plugins = [
     "devkit.testing",
     "devkit.storage.testing_azurite",
     "local_pipelines.testing",
+    "local_workspace.testing",
 ]
 
 

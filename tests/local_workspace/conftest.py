@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,12 +10,6 @@ from local_workspace import Workspace
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
-
-
-@pytest.fixture
-def workspace() -> Iterator[Workspace]:
-    with Workspace() as started:
-        yield started
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from devkit.spark.connect_server import ConnectServer
 from tests.documentation.blocks import Block, blocks
 from tests.project import ROOT, copy_project
 
-PAGES = ("README.md", "docs/make-it-yours.md", "docs/deploy.md", "docs/pipelines.md")
+GUIDES = ("tutorial", "testing", "configure", "secrets", "databricks", "connect", "deploy", "pipelines")
+PAGES = ("README.md", *(f"docs/{guide}.md" for guide in GUIDES))
 BLOCKS = [(page, block) for page in PAGES for block in blocks(ROOT / page)]
 RUN_ELSEWHERE = {"make test\n"}  # this very test is a part of what that runs
 SHOWN = {  # what the output of a command must hold: regular expressions
@@ -22,7 +23,11 @@ SHOWN = {  # what the output of a command must hold: regular expressions
     "--malformed 1.0": ("truncated",),
     "devkit tables data/orders": (r"19\.98", r"customer\.id"),
     "devkit watch --once": ("worth", "1 of 2 events rejected: lossy_number 1"),
-    "--explain-config": (r"\{\{secrets/local-hub/connection-string\}\}",),
+    "tests/golden/orders.txt": (r"customer\.country +customer_country +string", "4 passed"),
+    "run_args_secret.conf": (r"\{\{secrets/shop/connection-string\}\}",),
+    "look.py": ("A-1", "1 row"),
+    "test_on_both.py": ("2 passed",),
+    "streaming_job.py --explain-config": (r"\{\{secrets/local-hub/connection-string\}\}",),
     "make pipeline": (
         "(?s)the first update.*is COMPLETED.*the second update.*is COMPLETED.*  bronze: 2000 rows",
         r"silver +streaming table  19\d\d rows  ← parsed",

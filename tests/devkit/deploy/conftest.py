@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,6 @@ from tests.devkit.deploy.kit import Deployer, Project
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "deploy")
-
-
-@pytest.fixture
-def workspace() -> Iterator[Workspace]:
-    with Workspace() as started:
-        yield started
 
 
 @pytest.fixture

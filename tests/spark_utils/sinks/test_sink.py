@@ -43,24 +43,6 @@ def test_good_rows_go_to_events_and_the_others_to_rejected_with_body_and_positio
     assert micros[0] == 123456
 
 
-def test_a_second_run_continues_where_the_first_stopped(bench: Bench) -> None:
-    bench.send("1", "x")
-    bench.run()
-    bench.send("2", "y")
-    bench.run()
-    assert (bench.offsets("events"), bench.offsets("rejected")) == ([0, 2], [1, 3])
-
-
-def test_a_batch_whose_commit_was_lost_is_neither_lost_nor_doubled(bench: Bench) -> None:
-    bench.send("1", "x")
-    bench.send("2", "y")
-    bench.run()
-    bench.forget_commit(1)
-    bench.send("3", "z")
-    bench.run()
-    assert (bench.offsets("events"), bench.offsets("rejected")) == ([0, 2, 4], [1, 3, 5])
-
-
 def test_a_batch_killed_between_its_two_writes_gets_the_missing_one(spark: SparkSession, tmp_path: Path) -> None:
     bench = Bench(spark, tmp_path)
     bench.send("1", "x")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from devkit.databricks import paths
 from devkit.databricks.dbutils import DBUtils
@@ -15,6 +15,9 @@ from spark_utils.session import get_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+_WIDGETS: Final[dict[str, str]] = {}  # one set for the process, as a notebook has
 
 
 class ThisMachine:
@@ -28,12 +31,12 @@ class ThisMachine:
 
     def __init__(self, roots: paths.Roots) -> None:
         self.roots = roots
-        self.widgets: dict[str, str] = {}
+        self.widgets = _WIDGETS
 
     def local(self, path: str) -> str:
         """Return where a path lies: in its folder, or where it says if this machine has such a path itself."""
         top = Path(*Path(path).parts[:3])
-        return path if path.startswith("/") and top.exists() else paths.local(path, self.roots)
+        return f"file:{path}" if path.startswith("/") and top.exists() else paths.local(path, self.roots)
 
     def secret(self, scope: str, key: str) -> bytes:
         """Return a secret from where references are looked up: the environment, `.env`, files of ours, the keyring.

@@ -31,7 +31,7 @@ public final class FolderFileSystem extends FilterFileSystem {
         fs.initialize(uri, conf);
         super.initialize(uri, conf);
         if (fs instanceof Folders && uri.getAuthority() != null && TOLD.add(uri.getAuthority())) {
-            System.err.println(uri + " lies in " + ((Folders) fs).pathToFile(new Path("/"))
+            System.err.println(uri.getScheme() + "://" + uri.getAuthority() + " lies in " + ((Folders) fs).pathToFile(new Path("/"))
                 + " here: this session signs in to no account");
         }
     }

@@ -71,6 +71,14 @@ public final class QuickLocalFileSystem extends LocalFileSystem {
             return pathToFile(path).isFile() ? new FileStatus[] {getFileStatus(path)} : super.listStatus(path);
         }
 
+        /** The folder of a root may not be there yet. */
+        protected boolean mkOneDirWithMode(Path path, File folder, FsPermission permission) throws IOException {
+            if (folder.getParentFile() != null) {
+                folder.getParentFile().mkdirs();
+            }
+            return super.mkOneDirWithMode(path, folder, permission);
+        }
+
         public void setPermission(Path path, FsPermission permission) throws IOException {
             short bits = permission.toShort();
             if (bits > 0777) {
