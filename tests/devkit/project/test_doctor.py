@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from devkit import cache
 from devkit.cli import main
 from devkit.hub import broker
 from devkit.project import doctor
 from devkit.project.doctor import Finding
+from devkit.spark import local_session
 from spark_utils.errors import RuntimeSetupError
 
 
@@ -35,7 +37,7 @@ def test_a_problem_comes_with_its_remedy_and_status_1(empty: Path, capsys: pytes
     said = capsys.readouterr().out
     assert "✗ 15 of 15 jars of Spark are not in" in said
     assert "→ devkit jars fetch --file" in said
-    assert "✓ a INT: 1 fields at" in said
+    assert "✓ a INT: 1 field at" in said
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,31 @@ def test_a_java_that_is_missing_is_a_problem(empty: Path, monkeypatch: pytest.Mo
     with pytest.raises(RuntimeSetupError, match="there is no Java at"):
         list(doctor.java())
     assert any("there is no Java at" in found.text and found.level == "problem" for found in doctor.examine())
+
+
+def test_only_the_start_archive_of_this_java_and_these_jars_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local_session.prepare()
+    for name in ("jars", "compiled"):
+        (tmp_path / name).symlink_to(cache.home() / name)
+    monkeypatch.setenv(cache.HOME_VARIABLE, str(tmp_path))
+    own = local_session.prepare().archive().path
+    own.parent.mkdir()
+    own.with_name("java17-0123456789abcdef.jsa").touch()
+    assert "none is written for this Java and these jars" in next(doctor.start()).text
+    own.touch()
+    own.with_name(f"{own.name}.complete").write_text(f"0 {own.stat().st_mtime_ns}\n")
+    assert next(doctor.start()).text == "instant start is written for this Java and these jars"
+
+
+@pytest.mark.parametrize(("count", "told"), [(0, "0 problems, 0 notes"), (1, "1 problem, 1 note")])
+def test_the_summary_counts_in_english(
+    count: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda: [Finding("problem", "x"), Finding("note", "y")] * count)
+    assert main(["doctor"]) == count
+    assert f"{told}, 0 in order" in capsys.readouterr().out
 
 
 def test_a_port_that_another_program_has_is_a_problem(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:

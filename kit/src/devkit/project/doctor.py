@@ -66,8 +66,13 @@ def _doctor(_arguments: argparse.Namespace) -> int:
         if finding.remedy:
             console.print(f"  → {finding.remedy}", style="dim", markup=False, soft_wrap=True)
     problems, notes = found.count("problem"), found.count("note")
-    console.print(f"{problems} problems, {notes} notes, {found.count('ok')} in order", style="bold")
+    told = f"{_counted(problems, 'problem')}, {_counted(notes, 'note')}, {found.count('ok')} in order"
+    console.print(told, style="bold")
     return 1 if problems else 0
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def examine() -> Iterator[Finding]:
@@ -143,17 +148,18 @@ def jars() -> Iterator[Finding]:
 
 def start() -> Iterator[Finding]:
     """Look at what makes Spark start: the archive of its classes, the warm server, and this machine's name."""
-    from devkit.spark.local_session import host_resolves
+    from devkit.spark import start_archive
+    from devkit.spark.jars import is_cached, read_lock
+    from devkit.spark.local_session import host_resolves, prepare
     from devkit.spark.server_state import running_server, shared_folder
 
-    written = any((cache.home() / "archives").glob("*.jsa"))
-    yield (
-        Finding("ok", "instant start is written")
-        if written
-        else Finding(
-            "note", "Spark starts without its archive of classes", "devkit warm writes it: a third of the time."
-        )
-    )
+    if not start_archive.is_on():
+        yield Finding("note", f"instant start is switched off by {start_archive.SWITCH_VARIABLE}")
+    elif all(map(is_cached, read_lock(_profile().lock))) and prepare().archive().is_whole():  # else it would fetch
+        yield Finding("ok", "instant start is written for this Java and these jars")
+    else:
+        text = "Spark starts without its archive of classes: none is written for this Java and these jars"
+        yield Finding("note", text, "devkit warm writes it: a third of the time.")
     state = running_server(shared_folder())
     yield Finding("ok", f"warm Spark {f'runs on port {state.port}' if state else 'is not running'}")
     if not host_resolves():
@@ -211,7 +217,7 @@ def job() -> Iterator[Finding]:
         return
     config = parse_arguments([])
     yield Finding("ok", f"{file}: the job's configuration is complete")
-    yield Finding("ok", f"{config.schema}: {len(load_schema(config.schema).fields)} fields at its root")
+    yield Finding("ok", f"{config.schema}: {_counted(len(load_schema(config.schema).fields), 'field')} at its root")
     for secret in config.given_secrets:
         if "secrets/local-hub/" in (secret.reference or "") and not connection_string_file().exists():
             yield Finding("note", "the local hub has no connection string yet", "devkit hub up makes one.")
