@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from devkit.cli import main
+from devkit.spark.jars import read_lock
+from devkit.spark.runtimes import FOLDER_VARIABLE, default_profile
 from spark_utils.configuration.show_config import ShownConfig
 
 EXPLAINED = {
@@ -54,6 +56,37 @@ def test_a_cluster_of_another_runtime_is_found_by_its_json(tmp_path: Path, capsy
     assert status == 1
     assert "spark_version: 17.3.x-scala2.13 there, 18 LTS here" in said
     assert "1 of 1 differences" in said
+
+
+def test_a_profile_from_a_clusters_json_has_nothing_unexplained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"spark.sql.caseSensitive": "true", "spark.sql.ansi.enabled": "false", "spark.executor.memory": "8g"}
+    dump, file = tmp_path / "cluster.json", tmp_path / "profiles" / "shop.conf"
+    dump.write_text(json.dumps({"spark_version": "17.3.x-scala2.13", "spark_conf": EXPLAINED | own}))
+    assert main(["runtime", "from-cluster", str(dump), str(file)]) == 0
+    assert "left as it is here: spark.sql.shuffle.partitions: 200 there, 4 here  # a few" in capsys.readouterr().out
+    monkeypatch.setenv(FOLDER_VARIABLE, str(file.parent))
+    assert main(["runtime", "diff", str(dump), "--runtime", "shop"]) == 0
+    profile = default_profile()
+    settings = {setting.key: setting.value for setting in profile.settings}
+    assert (profile.name, profile.databricks) == ("shop", "17.3 LTS")
+    assert (settings["spark.sql.caseSensitive"], settings["spark.sql.ansi.enabled"]) == ("true", "false")
+    assert not settings.keys() & {"spark.executor.memory", "spark.sql.hive.metastore.version"}
+    assert read_lock(profile.lock)
+    assert profile.constraints.is_file()
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("12.2.x-scala2.12", "no profile of the runtime '12.2.x-scala2.12'"), ("", "no spark_version")],
+)
+def test_a_cluster_of_a_runtime_without_a_profile_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str, said: str
+) -> None:
+    (tmp_path / "cluster.json").write_text(json.dumps({"spark_version": version, "spark_conf": EXPLAINED}))
+    assert main(["runtime", "from-cluster", str(tmp_path / "cluster.json"), str(tmp_path / "a" / "b.conf")]) == 1
+    assert said in capsys.readouterr().err
 
 
 def test_a_file_without_settings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

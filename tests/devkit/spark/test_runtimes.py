@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from devkit.cli import main
 from devkit.spark import jars, runtimes
 from devkit.spark.runtimes import (
     RuntimeProfile,
     default_profile,
     find_profile,
+    installed_profile,
     load_profile,
     load_profiles,
     profile_of_spark,
@@ -111,3 +114,24 @@ def test_a_folder_without_profiles_is_an_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv(runtimes.FOLDER_VARIABLE, str(tmp_path))
     with pytest.raises(RuntimeSetupError, match="no runtime profile"):
         load_profiles()
+
+
+def test_use_installs_the_spark_of_a_profile_and_fetches_its_jars(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # what is asked for is here already
+    profile = installed_profile()
+    assert main(["runtime", "use", profile.name]) == 0
+    told = f"{sys.prefix} has Spark {profile.spark} now; {len(profile.coordinates)} jars are in the cache\n"
+    assert capsys.readouterr().out == told
+
+
+def test_use_says_so_when_pip_cannot_install_what_a_profile_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv(runtimes.FOLDER_VARIABLE, str(tmp_path))
+    read(tmp_path, GOOD.replace("4.1.3", "0.0.1"))
+    (tmp_path / "some.constraints.txt").touch()
+    assert main(["runtime", "use", "some"]) == 1
+    assert "pip did not install pyspark[connect]==0.0.1 and delta-spark==4.4.0" in capfd.readouterr().err

@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 from devkit import cache
 from devkit.spark import jars
 from devkit.spark.runtime_diff import differences, read_dump
+from devkit.spark.runtime_from_cluster import write_profile
 from devkit.spark.runtimes import (
+    FOLDER_VARIABLE,
     LOCAL,
     SAME,
     RuntimeProfile,
@@ -40,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     diff.add_argument("dump", type=Path, metavar="DUMP", help="what show_config printed there, or the cluster's JSON")
     diff.add_argument("--runtime", metavar="NAME", help="the profile (default: that of the installed pyspark)")
     diff.set_defaults(run=_diff)
+    summary = "write the profile of a cluster: that of its runtime, with the cluster's own settings"
+    cluster = verbs.add_parser("from-cluster", help=summary, description=summary)
+    cluster.add_argument("dump", type=Path, metavar="CLUSTER", help="the cluster's JSON, or a job's new_cluster")
+    cluster.add_argument("file", type=Path, metavar="FILE", help="FOLDER/NAME.conf; the folder is the profile's own")
+    cluster.set_defaults(run=_from_cluster)
     summary = "print the spark-defaults.conf of a profile"
     defaults = verbs.add_parser("spark-defaults", help=summary, description=summary)
     defaults.add_argument("--runtime", metavar="NAME", help="the profile (default: the one marked as default)")
@@ -97,6 +104,15 @@ def _diff(arguments: argparse.Namespace) -> int:
     unexplained = [each for each in found if not each.explained]
     print(f"{len(unexplained)} of {len(found)} differences from {profile.name} are not explained")
     return 1 if unexplained else 0
+
+
+def _from_cluster(arguments: argparse.Namespace) -> int:
+    there = read_dump(arguments.dump)
+    profile = write_profile(there, arguments.file)
+    for each in differences(profile, there):
+        print(f"left as it is here: {each.key}: {each.there} there, {each.here} here  # {each.explained}")
+    print(f"wrote {profile.path}; to use it: export {FOLDER_VARIABLE}={profile.path.parent.resolve()}")
+    return 0
 
 
 def _spark_defaults(arguments: argparse.Namespace) -> int:

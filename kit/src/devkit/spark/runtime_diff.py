@@ -78,16 +78,21 @@ def _of_cluster(text: str) -> dict[str, str]:
 def differences(profile: RuntimeProfile, there: Mapping[str, str]) -> Iterator[Difference]:
     """Compare a dump with a profile, in the order of the names."""
     here = {setting.key: setting for setting in profile.settings}
-    version = re.match(r"(\d+)\.", there.get("spark_version", ""))
-    if version and version[1] != re.findall(r"\d+", profile.databricks)[0]:
+    if there.get("spark_version") and not is_runtime(there["spark_version"], profile):
         yield Difference("spark_version", there["spark_version"], profile.databricks)
     for key, value in sorted(there.items()):
         setting = here.get(key)
         ours = setting.value if setting else "not set"
         if (setting or key.startswith(COMPARED)) and ours != value:
             reason = setting.reason if setting else ""
-            yield Difference(key, value, ours, reason or _why_not(key))
+            yield Difference(key, value, ours, reason or explanation(key))
 
 
-def _why_not(key: str) -> str:
+def is_runtime(version: str, profile: RuntimeProfile) -> bool:
+    """Return whether a cluster's version of the runtime, such as ``18.0.x-scala2.13``, is a profile's."""
+    return version.partition(".")[0] == re.findall(r"\d+|$", profile.databricks)[0]
+
+
+def explanation(key: str) -> str:
+    """Return why a setting of a cluster cannot be had on one machine; empty when it can."""
     return next((why for pattern, why in CANNOT_BE_MIRRORED.items() if fnmatch(key, pattern)), "")
