@@ -2,16 +2,18 @@
 
 import stat
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from devkit.cli import main
 from devkit.hub.broker import LocalHub
+from devkit.hub.client import EventSender
 from devkit.hub.commands import connection_string_file
 from devkit.hub.generator import generate
-from devkit.hub.receiving import receive
-from devkit.hub.recording import RecordedEvent, read_events
+from devkit.hub.receiving import in_time, receive
+from devkit.hub.recording import RecordedEvent, read_events, recorded_line
 from devkit.processes import free_port
 
 
@@ -52,6 +54,77 @@ def test_a_recorded_file_is_sent_byte_for_byte(
         return sorted((event.key, event.body, event.headers) for event in events)
 
     assert content(received) == content(read_events(file))
+
+
+def test_a_recording_holds_the_newest_events_of_the_jobs_hub_and_replays_them_to_their_partitions(
+    started_hub: LocalHub, hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventSender(started_hub.connection_string(hub)) as sender:
+        for place, body in enumerate([b"old", b'{"a": 1}', b"", None, b"\xff\x00"]):
+            headers = [("kind", b"\x00\xff"), ("none", None)]
+            sender.send(body, key=b"one key for both", headers=headers, partition=place % 2)
+            sender.pause(0.005)  # so that each has a time of its own, in milliseconds
+    configuration = tmp_path / "configuration" / "run_args_streaming.conf"
+    configuration.parent.mkdir()
+    reference = "event-hubs-connection-string = {{secrets/local-hub/connection-string}}"
+    configuration.write_text(f"{reference}\nschema = a INT\noutput-path = out\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["hub", "record", "sample.recorded.jsonl", "--events", "4"]) == 0
+    text = Path("sample.recorded.jsonl").read_text()
+    assert started_hub.connection_string().partition("SharedAccessKey=")[2].partition(";")[0] not in text
+
+    def content(of: str) -> list[tuple[object, ...]]:
+        events = receive(started_hub.connection_string(), of)
+        return [(event.partition, event.key, event.body, event.headers) for event in events]
+
+    sent = [each for each in content(hub) if each[2] != b"old"]
+    assert main(["hub", "up", "--hub", f"{hub[:-1]}2", "--partitions", "2"]) == 0
+    assert main(["hub", "replay", "sample.recorded.jsonl", "--hub", f"{hub[:-1]}2", "--speed", "inf"]) == 0
+    assert content(f"{hub[:-1]}2") == sent
+    assert len(sent) == 4
+
+
+def test_a_replay_keeps_the_spacing_and_folds_partitions_that_are_not_there(
+    started_hub: LocalHub, hub: str, tmp_path: Path
+) -> None:
+    file, start = tmp_path / "spaced.recorded.jsonl", datetime(2026, 1, 1, tzinfo=UTC)
+    moments = (start, start + timedelta(seconds=0.4))
+    events = [RecordedEvent(b"", partition=5, offset=place, enqueued_time=at) for place, at in enumerate(moments)]
+    file.write_bytes(b"".join(map(recorded_line, events)))
+    assert main(["hub", "replay", str(file), "--hub", hub, "--speed", "2"]) == 0
+    first, second = receive(started_hub.connection_string(), hub)
+    assert first.partition == second.partition == 1
+    assert first.enqueued_time is not None
+    assert second.enqueued_time is not None
+    assert second.enqueued_time - first.enqueued_time >= timedelta(seconds=0.198)  # twice as fast, in milliseconds
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["record", "sample.ndjson"], "is not named *.recorded.jsonl"),
+        (["record", "sample.recorded.jsonl", "--events", "0"], "invalid events: 0"),
+        (["replay", "sample.recorded.jsonl", "--speed", "0"], "invalid speed: 0"),
+        (["replay", "sample.recorded.jsonl", "--hub", "none"], "there is no event hub 'none'"),
+    ],
+)
+def test_what_cannot_be_recorded_or_replayed_is_one_line(
+    started_hub: LocalHub, given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["hub", *given]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_events_of_several_partitions_go_by_time_and_each_partitions_in_its_own_order() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def event(partition: int, offset: int, seconds: int) -> RecordedEvent:
+        at = start + timedelta(seconds=seconds)
+        return RecordedEvent(b"", partition=partition, offset=offset, enqueued_time=at)
+
+    events = [event(0, 0, 1), event(0, 1, 0), event(0, 2, 5), event(1, 0, 2), event(1, 1, 3)]
+    places = [(each.partition, each.offset) for each in in_time(events)]
+    assert places == [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2)]
 
 
 def test_forever_ends_when_the_time_is_over_and_stays_below_the_rate(

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from devkit import cache
 from devkit.hub.broker import DEFAULT_HUB, DEFAULT_PARTITIONS, LocalHub
-from devkit.hub.client import Sendable
+from devkit.hub.client import EventSender, Sendable, list_hubs
 from devkit.hub.generator import DEFAULT_START, Shares, generate
-from devkit.hub.recording import RECORDED_SUFFIX, read_events, write_events
-from devkit.hub.sending import SendReport, open_sender, send_paced
+from devkit.hub.receiving import in_time, receive
+from devkit.hub.recording import RECORDED_SUFFIX, read_events, recorded_line, write_events
+from devkit.hub.sending import SendReport, open_sender, replay, send_paced
+from spark_utils.configuration.arguments import parse_arguments
 from spark_utils.configuration.secrets import Secret
 from spark_utils.errors import ConfigurationError
 from spark_utils.sources.event_hubs import ConnectionString, parse_connection_string
@@ -28,7 +30,7 @@ def connection_string_file() -> Path:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``up``, ``down``, ``status``, ``reset``, ``send`` and ``generate``."""
+    """Declare the verbs."""
     verbs = parser.add_subparsers(dest="hub_verb", required=True, metavar="VERB")
 
     def verb(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
@@ -45,6 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     status.add_argument("--show-connection-string", action="store_true", help="print it whole, key and all")
     verb("reset", run_reset, "drop all hubs and events; the key and the port stay")
     _add_send(verb("send", run_send, "send events of a file, or generated ones, to the local or a real hub"))
+    recorded = verb("record", run_record, "write the newest events of a hub to a file: bodies, keys, headers, times")
+    recorded.add_argument("file", type=Path, metavar="FILE", help=f"*{RECORDED_SUFFIX}, which keeps every byte")
+    recorded.add_argument("--events", type=int, default=1000, metavar="N", help="how many (default: %(default)s)")
+    _add_target(recorded, "that of the job's configuration")
+    job = "arguments of the job, after --, beside its configuration file"
+    recorded.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help=job)
+    replayed = verb("replay", run_replay, "send recorded events to the local hub again, as far apart as they came")
+    replayed.add_argument("file", type=Path, metavar="FILE", help=f"*{RECORDED_SUFFIX}")
+    replayed.add_argument("--speed", type=float, default=1.0, metavar="X", help="so many times faster; inf: at once")
+    replayed.add_argument("--hub", metavar="NAME", help=f"default: {DEFAULT_HUB}")
     generated = verb("generate", run_generate, "write generated events to a file")
     generated.add_argument("count", type=int, metavar="N", help="how many events")
     generated.add_argument(
@@ -65,13 +77,17 @@ def _add_send(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--forever", action="store_true", help="send generated events until Ctrl-C")
     parser.add_argument("--rate", type=float, metavar="EVENTS_PER_SECOND", help="default: as fast as possible")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after that time")
-    parser.add_argument("--hub", metavar="NAME", help=f"default: that of the connection string, or {DEFAULT_HUB}")
+    _add_target(parser, f"that of the connection string, or {DEFAULT_HUB}")
+    _add_generator(parser)
+
+
+def _add_target(parser: argparse.ArgumentParser, hub: str) -> None:
+    parser.add_argument("--hub", metavar="NAME", help=f"default: {hub}")
     parser.add_argument(
         "--connection-string",
         metavar="TEXT",
         help="of another hub, as a reference {{secrets/scope/key}}: a plain one shows in process lists",
     )
-    _add_generator(parser)
 
 
 def _add_generator(parser: argparse.ArgumentParser) -> None:
@@ -143,19 +159,61 @@ def run_send(arguments: argparse.Namespace) -> int:
     """Send events and report how many of each kind."""
     connection = _target(arguments)
     sender = open_sender(connection, arguments.hub or connection.hub or DEFAULT_HUB)
-    terminal = sys.stderr.isatty()
     report = send_paced(
-        sender,
-        _events(arguments),
-        rate=arguments.rate,
-        seconds=arguments.seconds,
-        progress=_draw if terminal else None,
+        sender, _events(arguments), rate=arguments.rate, seconds=arguments.seconds, progress=_progress()
     )
-    if terminal:
-        print(file=sys.stderr)
-    print(f"sent {report.sent:,} events to {sender.hub} in {report.seconds:.1f} s ({report.rate:,.0f}/s)")
-    _print_kinds(report.families())
+    _print_sent(report, sender.hub)
     return 0
+
+
+def run_record(arguments: argparse.Namespace) -> int:
+    """Write a sample of a hub to a file."""
+    _require_recorded(arguments.file)
+    _require_positive("events", arguments.events)
+    if arguments.connection_string:
+        connection, hub = _target(arguments), arguments.hub
+    else:
+        source = parse_arguments(arguments.arguments).source
+        given, hub = source.authentication, arguments.hub or source.event_hubs_name
+        if not isinstance(given, ConnectionString):
+            raise ConfigurationError(
+                "recording needs the connection string of a hub, and the job's configuration has none",
+                remedy="Give one as a reference: --connection-string '{{secrets/scope/key}}'.",
+            )
+        connection = given
+    name = hub or connection.hub or DEFAULT_HUB
+    events = in_time(receive(connection.text.reveal(), name, newest=arguments.events))[-arguments.events :]
+    arguments.file.parent.mkdir(parents=True, exist_ok=True)
+    arguments.file.write_bytes(b"".join(map(recorded_line, events)))
+    span = f", enqueued from {events[0].enqueued_time} to {events[-1].enqueued_time}" if events else ""
+    print(f"recorded {len(events):,} events of {name} to {arguments.file}{span}")
+    return 0
+
+
+def run_replay(arguments: argparse.Namespace) -> int:
+    """Send a recording to the local hub."""
+    _require_recorded(arguments.file)
+    _require_positive("speed", arguments.speed)
+    text, name = _local_hub().text.reveal(), arguments.hub or DEFAULT_HUB
+    partitions = list_hubs(text).get(name)
+    if partitions is None:
+        raise ConfigurationError(f"there is no event hub {name!r}", remedy=f"`devkit hub up --hub {name}` makes it.")
+    events, sender = read_events(arguments.file), EventSender(text, name)
+    _print_sent(replay(sender, events, partitions=partitions, speed=arguments.speed, progress=_progress()), name)
+    return 0
+
+
+def _require_positive(option: str, value: float) -> None:
+    if not value > 0:
+        raise ConfigurationError(f"invalid {option}: {value:g}", origin=f"--{option}", remedy="Give a number above 0.")
+
+
+def _require_recorded(file: Path) -> None:
+    if not file.name.endswith(RECORDED_SUFFIX):
+        raise ConfigurationError(
+            f"{file} is not named *{RECORDED_SUFFIX}, the format that keeps every byte, key, header and time",
+            remedy="Name it so; plain NDJSON is sent by `devkit hub send`.",
+        )
 
 
 def run_generate(arguments: argparse.Namespace) -> int:
@@ -173,6 +231,10 @@ def run_generate(arguments: argparse.Namespace) -> int:
 def _target(arguments: argparse.Namespace) -> ConnectionString:
     if arguments.connection_string:
         return parse_connection_string(Secret(arguments.connection_string, origin="--connection-string"))
+    return _local_hub()
+
+
+def _local_hub() -> ConnectionString:
     hub = LocalHub.shared()
     if not hub.status().running:
         raise ConfigurationError("the local event hub is not running", remedy="Start it with `devkit hub up`.")
@@ -201,6 +263,17 @@ def _start_and_seed(arguments: argparse.Namespace) -> tuple[datetime, int]:
 
 def _shares(arguments: argparse.Namespace) -> Shares:
     return Shares(arguments.malformed, arguments.drifting, arguments.lossy, arguments.duplicate_keys)
+
+
+def _progress() -> Callable[[SendReport], None] | None:
+    return _draw if sys.stderr.isatty() else None
+
+
+def _print_sent(report: SendReport, hub: str) -> None:
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    print(f"sent {report.sent:,} events to {hub} in {report.seconds:.1f} s ({report.rate:,.0f}/s)")
+    _print_kinds(report.families())
 
 
 def _draw(report: SendReport) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from devkit.hub.client import ANSWER_SECONDS, kafka_settings
@@ -16,8 +18,13 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition
 
 
-def receive(connection_string: str, hub: str) -> list[RecordedEvent]:
-    """Return every event that a hub holds now, in order of partition and offset.
+def receive(connection_string: str, hub: str, *, newest: int | None = None) -> list[RecordedEvent]:
+    """Return what a hub holds now, in order of partition and offset.
+
+    Args:
+        connection_string: Of the hub or its namespace.
+        hub: Its name.
+        newest: How many events of each partition at most, its newest; all by default.
 
     Raises:
         RuntimeSetupError: There is no such hub, or it does not answer.
@@ -27,13 +34,19 @@ def receive(connection_string: str, hub: str) -> list[RecordedEvent]:
     settings = kafka_settings(parse_connection_string(connection_string))
     consumer = Consumer(settings | {"group.id": "$Default", "enable.auto.commit": False, "fetch.wait.max.ms": 20})
     try:
-        return sorted(_drain(consumer, hub), key=lambda event: (event.partition, event.offset))
+        return sorted(_drain(consumer, hub, newest), key=lambda event: (event.partition, event.offset))
     finally:
         consumer.close()
 
 
-def _drain(consumer: Consumer, hub: str) -> Iterator[RecordedEvent]:
-    left = _unread(consumer, hub)
+def in_time(events: list[RecordedEvent]) -> list[RecordedEvent]:
+    """Return events of several partitions by their enqueued times, each partition's in its own order."""
+    partitions = [[*group] for _, group in groupby(events, key=lambda event: event.partition)]
+    return [*heapq.merge(*partitions, key=lambda event: event.enqueued_time or datetime.min.replace(tzinfo=UTC))]
+
+
+def _drain(consumer: Consumer, hub: str, newest: int | None) -> Iterator[RecordedEvent]:
+    left = _unread(consumer, hub, newest)
     consumer.assign(list(left))
     ends = {place.partition: end for place, end in left.items()}
     deadline = time.monotonic() + ANSWER_SECONDS
@@ -52,8 +65,8 @@ def _drain(consumer: Consumer, hub: str) -> Iterator[RecordedEvent]:
             del ends[event.partition]
 
 
-def _unread(consumer: Consumer, hub: str) -> dict[TopicPartition, int]:
-    """Return where each partition that holds anything starts, and its end."""
+def _unread(consumer: Consumer, hub: str, newest: int | None) -> dict[TopicPartition, int]:
+    """Return where reading each partition that holds anything starts, and its end."""
     from confluent_kafka import KafkaException, TopicPartition
 
     try:
@@ -61,6 +74,7 @@ def _unread(consumer: Consumer, hub: str) -> dict[TopicPartition, int]:
         found = {}
         for partition in topic.partitions:
             start, end = consumer.get_watermark_offsets(TopicPartition(hub, partition), timeout=ANSWER_SECONDS)
+            start = start if newest is None else max(start, end - newest)
             if end > start:
                 found[TopicPartition(hub, partition, start)] = end
     except KafkaException as error:

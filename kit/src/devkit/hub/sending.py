@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from devkit.hub.client import EventSender, Sendable
+from devkit.hub.recording import RecordedEvent
 from spark_utils.sources.event_hubs import ConnectionString
 
 REPORT_SECONDS = 1.0
-LOOK_EVERY = 64  # events between two looks at the clock when no rate is asked for
+LOOK_EVERY = 64  # events between two looks at the clock when they go as fast as possible
 
 
 class Sender(Protocol):
@@ -83,6 +84,7 @@ def send_paced(
     seconds: float | None = None,
     progress: Callable[[SendReport], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    send: Callable[[Any], None] | None = None,
 ) -> SendReport:
     """Send events until they or the time run out, or Ctrl-C, and wait until all are acknowledged.
 
@@ -93,18 +95,21 @@ def send_paced(
         seconds: How long at most.
         progress: Called about once a second.
         clock: The time in seconds, which only grows.
+        send: Sends one event; by default its key decides the partition.
 
     Returns:
         What was sent and acknowledged.
     """
+    look_every = LOOK_EVERY if rate is None and send is None else 1
+    send = send or (lambda event: sender.send(event.body, key=event.key, headers=event.headers))
     report = SendReport()
     started = clock()
     next_report = started + REPORT_SECONDS
     try:
         for number, event in enumerate(events, start=1):
-            sender.send(event.body, key=event.key, headers=event.headers)
+            send(event)
             report.kinds[kind_of(event)] += 1
-            if rate is None and number % LOOK_EVERY:
+            if number % look_every:
                 continue
             now = clock()
             if rate and (early := started + number / rate - now) > 0.001:
@@ -120,6 +125,42 @@ def send_paced(
     sender.flush()
     report.seconds = clock() - started
     return report
+
+
+def replay(
+    sender: EventSender,
+    events: Iterable[RecordedEvent],
+    *,
+    partitions: int,
+    speed: float = 1.0,
+    progress: Callable[[SendReport], None] | None = None,
+) -> SendReport:
+    """Send recorded events to the partitions they were in, as far apart as they were enqueued.
+
+    Args:
+        sender: Where to.
+        events: What to send; those without a time follow at once, those without a partition go where their key says.
+        partitions: How many the hub has: where they are fewer, some are put together.
+        speed: How much faster than recorded; infinite for as fast as possible.
+        progress: As for `send_paced`.
+    """
+    began = time.monotonic()
+
+    def when_due() -> Iterator[RecordedEvent]:
+        first = None
+        for event in events:
+            first = first or event.enqueued_time
+            if first and event.enqueued_time:
+                due = began + (event.enqueued_time - first).total_seconds() / speed
+                if (early := due - time.monotonic()) > 0.001:
+                    sender.pause(early)
+            yield event
+
+    def send(event: RecordedEvent) -> None:
+        place = None if event.partition is None else event.partition % partitions
+        sender.send(event.body, key=event.key, headers=event.headers, partition=place)
+
+    return send_paced(sender, when_due(), progress=progress, send=send)
 
 
 def kind_of(event: Sendable) -> str:

@@ -90,7 +90,7 @@ def differences(profile: RuntimeProfile, there: Mapping[str, str]) -> Iterator[D
 
 def is_runtime(version: str, profile: RuntimeProfile) -> bool:
     """Return whether a cluster's version of the runtime, such as ``18.0.x-scala2.13``, is a profile's."""
-    return version.partition(".")[0] == re.findall(r"\d+|$", profile.databricks)[0]
+    return bool(version.partition(".")[0] == re.findall(r"\d+|$", profile.databricks)[0])
 
 
 def explanation(key: str) -> str:
