@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from devkit.spark import catalog
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -42,7 +44,8 @@ def settings(roots: Iterable[tuple[str, str]] | None = None) -> dict[str, str]:
     """
     if roots is None:
         root = Path(os.environ.get(ROOT_VARIABLE) or Path("data", "files")).absolute()
-        roots = [(prefix, str(root / folder)) for prefix, folder in PREFIXES]
+        volumes = catalog.root().with_name("volumes")  # where SQL makes them, too
+        roots = [(prefix, str(volumes if folder == "volumes" else root / folder)) for prefix, folder in PREFIXES]
     found = {SETTING: ";".join(f"{prefix}={Path(folder).as_uri()}" for prefix, folder in roots)}
     for scheme in ("dbfs", "abfss"):
         found[f"spark.hadoop.fs.{scheme}.impl"] = "devkit.FolderFileSystem"

@@ -99,29 +99,6 @@ public final class QuickLocalFileSystem extends LocalFileSystem {
             }
         }
 
-        /** The folder of a volume for its path; whatever else lies beneath /Volumes, as on macOS, stays what it is. */
-        public File pathToFile(Path path) {
-            File file = super.pathToFile(path);
-            String root = getConf() == null ? null : getConf().get("devkit.volumes");
-            String[] parts = file.getPath().split("/", 6); // nothing, Volumes, catalog, schema, volume, the rest
-            if (root == null || parts.length < 5 || !"Volumes".equals(parts[1])) {
-                return file;
-            }
-            File volume = new File(root, parts[2] + "/" + parts[3] + "/" + parts[4]);
-            return !volume.isDirectory() ? file : parts.length == 5 ? volume : new File(volume, parts[5]);
-        }
-
-        /** What lies in a volume is told by the path that was asked for: Spark looks for its files beneath that. */
-        public FileStatus getFileStatus(Path path) throws IOException {
-            FileStatus found = super.getFileStatus(path);
-            return pathToFile(path).equals(super.pathToFile(path)) ? found : new FileStatus(found.getLen(),
-                found.isDirectory(), 1, found.getBlockSize(), found.getModificationTime(), makeQualified(path));
-        }
-
-        public FileStatus[] listStatus(Path path) throws IOException {
-            return pathToFile(path).isFile() ? new FileStatus[] {getFileStatus(path)} : super.listStatus(path);
-        }
-
         public FileStatus getFileLinkStatus(Path path) throws IOException {
             return Files.isSymbolicLink(pathToFile(path).toPath()) ? super.getFileLinkStatus(path) : getFileStatus(path);
         }
