@@ -84,6 +84,16 @@ def each_once(hub: EventHub) -> list[tuple[int, int]]:
     return sorted((event.partition, event.offset) for event in hub.receive())
 
 
+def spark_submit() -> tuple[dict[str, str], list[str]]:
+    """What `eval "$(devkit env)"; spark-submit src/streaming_job.py` has: variables, and a command."""
+    exports = subprocess.run([sys.executable, "-m", "devkit.cli", "env"], capture_output=True, text=True, check=True)
+    prepared = {}
+    for line in exports.stdout.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        prepared[name] = value.strip("'\"")
+    return prepared, [str(Path(sys.executable).with_name("spark-submit")), str(ROOT / "src" / "streaming_job.py")]
+
+
 def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
     session: dict[str, str], telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
 ) -> None:
@@ -91,25 +101,12 @@ def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
     assert first.wait() == 0, first.output
     assert written(spark, tmp_path) == each_once(telemetry)
     telemetry.send_events(generate(50, seed=8))
-    second = start(tmp_path, arguments(tmp_path), environment(telemetry) | session)
+    variables, command = (session, None) if session else spark_submit()  # classic: the same file, started otherwise
+    second = start(tmp_path, arguments(tmp_path), environment(telemetry) | variables, command)
     assert second.wait() == 0, second.output
     assert written(spark, tmp_path) == each_once(telemetry)
     lines = [json.loads(line) for line in second.output.splitlines() if line.startswith("{")]
     assert sum(line["events"] for line in lines) == 50
-
-
-def test_the_same_file_runs_by_spark_submit(
-    telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
-) -> None:
-    exports = subprocess.run([sys.executable, "-m", "devkit.cli", "env"], capture_output=True, text=True, check=True)
-    prepared = {}
-    for line in exports.stdout.splitlines():
-        name, _, value = line.removeprefix("export ").partition("=")
-        prepared[name] = value.strip("'\"")
-    submit = [str(Path(sys.executable).with_name("spark-submit")), str(ROOT / "src" / "streaming_job.py")]
-    job = start(tmp_path, arguments(tmp_path), environment(telemetry) | prepared, submit)
-    assert job.wait() == 0, job.output
-    assert written(spark, tmp_path) == each_once(telemetry)
 
 
 @pytest.mark.parametrize("session", ["connect"], indirect=True)
@@ -121,6 +118,8 @@ def test_the_entry_point_writes_both_tables_from_files(
     oracle.assert_exactly_once(oracle.positions(spark, str(tmp_path / "out")), sent=EVENTS)
 
 
+# On classic Spark: tests/spark_utils/streaming_utils/test_termination.py, by a script of its own.
+@pytest.mark.parametrize("session", ["connect"], indirect=True)
 def test_a_signal_to_end_lets_the_batch_finish_and_is_no_failure(
     session: dict[str, str], telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
 ) -> None:
@@ -152,13 +151,14 @@ def test_a_second_run_is_refused_until_the_first_has_ended_in_whatever_way(
     assert written(spark, tmp_path) == each_once(telemetry)
 
 
+@pytest.mark.parametrize("session", ["connect"], indirect=True)
 def test_a_wrong_key_is_one_line_without_the_key_and_exit_status_1(
-    telemetry: EventHub, tmp_path: Path, start: Start
+    session: dict[str, str], telemetry: EventHub, tmp_path: Path, start: Start
 ) -> None:
     wrong = "d3JvbmcgYnV0IHNlY3JldA=="
     key = telemetry.connection_string.split("SharedAccessKey=")[1].split(";")[0]
     connection = {"STREAMING_EVENT_HUBS_CONNECTION_STRING": telemetry.connection_string.replace(key, wrong)}
-    job = start(tmp_path, arguments(tmp_path), connection)
+    job = start(tmp_path, arguments(tmp_path), connection | session)
     assert job.wait() == 1
     assert "authentication" in job.output.lower()
     assert wrong not in job.output

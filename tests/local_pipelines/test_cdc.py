@@ -14,7 +14,7 @@ SCHEMA = "id int, a string, b int, op string, seq int"
 
 
 def test_any_order_of_arrival_gives_the_tables_of_the_model(pipeline: PipelineTester) -> None:
-    check(pipeline, *arrivals(seed=1, keys=150))
+    check(pipeline, *arrivals(seed=1, keys=60))
 
 
 def cdc(arguments: str, sequence: str = "seq") -> str:

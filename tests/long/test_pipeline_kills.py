@@ -10,4 +10,4 @@ from tests.local_pipelines.test_kills import kill_and_resume
 
 
 def test_twenty_killed_updates_go_on_exactly_where_they_were(spark: SparkSession, tmp_path: Path) -> None:
-    kill_and_resume(spark, tmp_path, range(2, 22))
+    kill_and_resume(spark, tmp_path, range(1, 21))

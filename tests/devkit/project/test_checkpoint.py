@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,15 +47,26 @@ class Job:
         assert_exactly_once(positions(self.spark, str(self.output)), self.sent)
 
 
-@pytest.fixture
-def job(spark: SparkSession, event_hub: EventHub, tmp_path: Path) -> Job:
+@pytest.fixture(scope="module")
+def run_twice(
+    spark: SparkSession, make_event_hub: Callable[..., EventHub], tmp_path_factory: pytest.TempPathFactory
+) -> Job:
     """A job that has run twice, with new events waiting."""
-    job = Job(spark, event_hub, tmp_path)
+    job = Job(spark, make_event_hub(partitions=2), tmp_path_factory.mktemp("job"))
     for _ in range(2):
         job.send()
         job.run()
     job.send()
     return job
+
+
+@pytest.fixture
+def job(run_twice: Job, tmp_path: Path) -> Job:
+    """A copy of what it has written, on the same hub."""
+    shutil.copytree(run_twice.output, tmp_path / "out")
+    copy = Job(run_twice.spark, run_twice.hub, tmp_path)
+    copy.sent = run_twice.sent
+    return copy
 
 
 def test_a_sound_checkpoint_is_shown_with_what_comes_next(job: Job, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import shutil
 import subprocess
@@ -28,9 +29,21 @@ def bench(spark: SparkSession, tmp_path: Path) -> Bench:
     return Bench(spark, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def two_batches(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A bench that has run twice, and a copy of its folder beside it."""
+    bench = with_two_batches(Bench(spark, tmp_path_factory.mktemp("guard") / "bench"))
+    shutil.copytree(bench.folder, bench.folder.with_name("kept"))
+    return bench
+
+
 @pytest.fixture
-def run_twice(bench: Bench) -> Bench:
-    return with_two_batches(bench)
+def run_twice(two_batches: Bench) -> Bench:
+    """The bench as it was after two batches, in the same place: a source of files remembers whole paths."""
+    shutil.rmtree(two_batches.folder)
+    shutil.copytree(two_batches.folder.with_name("kept"), two_batches.folder)
+    two_batches.spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    return dataclasses.replace(two_batches)
 
 
 @pytest.fixture
@@ -231,7 +244,7 @@ def newest(bench: Bench, folder: str) -> str:
     return max(Path(bench.checkpoint, folder).glob("[0-9]*"), key=lambda path: int(path.stem)).name
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_whatever_happens_to_files_of_a_checkpoint_each_event_is_there_once_or_the_run_is_refused(
     spark: SparkSession, tmp_path: Path, seed: int
 ) -> None:
