@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -12,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 from pyspark.sql import SparkSession
 
 from devkit.hub.client import kafka_settings
 from spark_utils import (
     CheckpointMismatchError,
     StreamFailedError,
+    attach_progress,
     await_termination,
     parse_arguments,
     read_stream,
     write_stream,
 )
+from spark_utils.configuration.values import StopAfter
 from spark_utils.sinks import hub_positions
 from spark_utils.sources.event_hubs import parse_connection_string
 from tests.job.oracle import assert_exactly_once, positions
@@ -73,19 +77,59 @@ def hub_with_five(each_spark: SparkSession, event_hub: EventHub, tmp_path: Path)
     return event_hub
 
 
-def make_anew(hub: EventHub, local_hub: LocalHub) -> None:
-    admin = AdminClient(kafka_settings(parse_connection_string(hub.connection_string)))
+def admin_of(hub: EventHub) -> AdminClient:
+    return AdminClient(kafka_settings(parse_connection_string(hub.connection_string)))
+
+
+def make_anew(hub: EventHub, local_hub: LocalHub, partitions: int = 2) -> None:
+    admin = admin_of(hub)
     admin.delete_topics([hub.name])[hub.name].result()
     while hub.name in admin.list_topics(timeout=10).topics:
         pass
-    local_hub.create_hub(hub.name, partitions=hub.partitions)
+    local_hub.create_hub(hub.name, partitions=partitions)
+
+
+def add_partition(hub: EventHub, local_hub: LocalHub, number: int) -> None:
+    admin = admin_of(hub)  # what it is asked for ends with it
+    admin.create_partitions([NewPartitions(hub.name, number + 1)])[hub.name].result()
+    while local_hub.create_hub(hub.name) <= number:  # it is there already, and this waits until it takes events
+        pass
+
+
+def test_added_partitions_are_told_and_read_from_their_first_event(
+    hub_with_five: EventHub,
+    local_hub: LocalHub,
+    each_spark: SparkSession,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    attach_progress(each_spark, io.StringIO())
+    running = start(each_spark, hub_with_five, tmp_path, "100 ms")
+    add_partition(hub_with_five, local_hub, 2)
+    hub_with_five.send([b"2"] * 3, partition=2)
+    await_termination(running, StopAfter(events=3))
+    add_partition(hub_with_five, local_hub, 3)
+    hub_with_five.send([b"3"] * 4, partition=3)
+    attach_progress(each_spark, io.StringIO())
+    await_termination(start(each_spark, hub_with_five, tmp_path, "available-now"))
+    assert_exactly_once(positions(each_spark, str(tmp_path / "output")), sent=12)
+    assert re.search(r"new partitions, which batch \d reads from their first event: 2 \(", caplog.text)
+    assert "from their first event: 3 (events 0 to 3)" in caplog.text
+
+
+def test_a_hub_made_anew_with_fewer_partitions_is_refused(
+    hub_with_five: EventHub, local_hub: LocalHub, each_spark: SparkSession, tmp_path: Path
+) -> None:
+    make_anew(hub_with_five, local_hub, partitions=1)
+    with pytest.raises(CheckpointMismatchError, match=r'no longer has partition 1 .batch 0 ends at 0.*\{"0": -2\}'):
+        start(each_spark, hub_with_five, tmp_path, "available-now")
 
 
 def test_events_that_retention_took_are_named_with_the_way_on(
     hub_with_five: EventHub, each_spark: SparkSession, tmp_path: Path
 ) -> None:
     hub_with_five.send([b"2"] * 4, partition=0)
-    admin = AdminClient(kafka_settings(parse_connection_string(hub_with_five.connection_string)))
+    admin = admin_of(hub_with_five)
     for answer in admin.delete_records([TopicPartition(hub_with_five.name, 0, 8)]).values():
         answer.result()
     way_on = """--accept-new-checkpoint --starting-position '{"0": -2, "1": 0}'"""

@@ -33,7 +33,14 @@ from spark_utils.errors import StreamFailedError
 from spark_utils.names import quote
 from spark_utils.parsing import rejected_rows
 from spark_utils.session import is_connect
-from spark_utils.sinks.checkpoints import batch_size, kafka_offsets, offset_lines, query_id_of, read_text
+from spark_utils.sinks.checkpoints import (
+    added_partitions,
+    batch_size,
+    kafka_offsets,
+    offset_lines,
+    query_id_of,
+    read_text,
+)
 from spark_utils.sinks.delta_tables import IdempotentWrite, Mark, compacting
 from spark_utils.sinks.locks import LOCK, Client, end_with
 from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, BatchCounts, Channel, collected_warnings
@@ -114,6 +121,12 @@ class BatchWriter:
     def _write(self, batch: DataFrame, batch_id: int, query_id: str) -> BatchCounts:
         spark = batch.sparkSession
         begin, end = self._offsets(spark, batch_id)
+        if added := added_partitions(begin, end):
+            spans = (f"{place} ({f'events 0 to {at - 1}' if at else 'no events yet'})" for place, at in added.items())
+            _log.warning(
+                "the event hub has new partitions, which batch %d reads from their first event: %s",
+                *(batch_id, ", ".join(spans)),
+            )
         known = batch_size(begin, end)
         rows = batch.count() if known is None else known
         mark = Mark(query_id, batch_id, self.source, begin, end, self.rejected)

@@ -107,6 +107,12 @@ def batch_size(begin: str, end: str) -> int | None:
     return sum(ends[place] - starts[place] for place in ends)
 
 
+def added_partitions(begin: str, end: str) -> dict[int, int]:
+    """Return the partitions that an event hub has gained between two offsets, and where each ends."""
+    starts, ends = kafka_offsets(begin), kafka_offsets(end)
+    return {place[1]: ends[place] for place in sorted(ends.keys() - starts.keys())} if starts and ends else {}
+
+
 def damage(checkpoint: Checkpoint) -> list[str]:
     """Name what is missing, empty or out of place; what Spark would overlook, or fail at with a page of Java.
 

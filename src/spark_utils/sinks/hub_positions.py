@@ -3,12 +3,14 @@
 Retention may have taken events that were not read yet. A hub that was made anew counts from 0 again: while it has less
 than the old one, Spark fails at its first batch; once it has more, Spark goes on at the old number and never reads what
 comes before. So the last event that was taken up is looked at: it cannot be younger than the batch that wrote it.
+Partitions that were added are left to Spark, which reads them from their first event; the batch that does so tells it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from spark_utils.sinks.delta_tables import Mark
 
 _CLOCKS_SECONDS = 5.0  # by which the clocks of hub and driver may differ
-_OTHER_PARTITIONS = "you must specify all TopicPartitions"
+_EXISTING = re.compile(r"Assigned: \w*Set\((?P<partitions>.*?)\)")  # Spark, asked for others than these
 _log = logging.getLogger(__name__)
 
 
@@ -48,13 +50,17 @@ def check_hub(spark: SparkSession, source: SourceOptions, mark: Mark) -> None:
     topic = next(iter(ends))[0]
     positions = {partition: end for (_, partition), end in ends.items()}
     given = {name: text for name, text in source_options(source).items() if not name.startswith(("starting", "max"))}
-    given["failOnDataLoss"] = "false"
+    given = {**given, "failOnDataLoss": "false"}
+    del given["subscribe"]  # partitions are named instead: those that were added do not matter here
     try:
         last = _events(spark, given, topic, {p: max(0, end - 1) for p, end in positions.items()}, positions).collect()
     except Exception as failure:
-        if _OTHER_PARTITIONS in str(failure):  # Spark itself reads added ones, and misses those that are gone
-            return
-        raise
+        if not (existing := _EXISTING.search(str(failure))):
+            raise
+        found = {int(name.rpartition("-")[2]) for name in filter(None, existing["partitions"].split(", "))}
+        missing = (f"partition {p} (batch {mark.batch} ends at {positions[p]})" for p in sorted({*positions} - found))
+        problem = f"the event hub was made anew: it no longer has {', '.join(missing)}"
+        raise _refusal(problem, mark, dict.fromkeys(found, -2)) from None
     if anew := {row.partition: row for row in last if row.seconds > mark.written + _CLOCKS_SECONDS}:
         place, row = min(anew.items())
         raise _refusal(
@@ -98,20 +104,16 @@ def _refusal(problem: str, mark: Mark, positions: Mapping[int, int]) -> Checkpoi
 
 def _earliest(spark: SparkSession, given: Mapping[str, str], topic: str, partitions: set[int]) -> dict[int, int]:
     """Return the first event of partitions; those without events are left out."""
-    frames = [_events(spark, _assigned(given, topic, p), topic, {p: -2}, {p: -1}).limit(1) for p in sorted(partitions)]
+    frames = [_events(spark, given, topic, {p: -2}, {p: -1}).limit(1) for p in sorted(partitions)]
     return {row.partition: row.offset for row in reduce(DataFrame.unionAll, frames).collect()} if frames else {}
-
-
-def _assigned(given: Mapping[str, str], topic: str, partition: int) -> dict[str, str]:
-    return {name: text for name, text in given.items() if name != "subscribe"} | {
-        "assign": json.dumps({topic: [partition]})
-    }
 
 
 def _events(
     spark: SparkSession, given: Mapping[str, str], topic: str, begin: Mapping[int, int], end: Mapping[int, int]
 ) -> DataFrame:
+    """Return the events of some partitions between two positions of each."""
     span = {"startingOffsets": json.dumps({topic: begin}), "endingOffsets": json.dumps({topic: end})}
+    span["assign"] = json.dumps({topic: sorted(begin)})
     events = spark.read.format("kafka").options(**given, **span).load()
     at = F.col("timestamp")
     return events.select("partition", "offset", at.cast("double").alias("seconds"), at.cast("string").alias("at"))

@@ -30,6 +30,7 @@ from spark_utils.sinks.delta_tables import check_layout, check_schema, create_ta
 from spark_utils.sinks.guard import Guard
 from spark_utils.sinks.hub_positions import check_hub
 from spark_utils.sinks.locks import LOCK, Client
+from spark_utils.users_code import send_users_modules
 
 _EVENTS_COMMENT = "Events that were parsed and transformed; the others are in the table rejected beside this one"
 _REJECTED_COMMENT = "Events that could not be parsed, each with its reason, raw body and position"
@@ -58,7 +59,7 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
 
     Both tables are created before the query starts, and compact their small files by themselves
     (``delta.autoOptimize.autoCompact``). By pyspark's public interface only, so on Spark Connect too: there the
-    three steps are pickled and run on the server, which must have the modules they come from.
+    three steps are pickled and run on the server, with your own modules that they use; it must have the packages.
 
     Args:
         raw: The streaming source frame: ``body``, ``key``, ``partition``, ``offset``, ``enqueued_time``, ``headers``.
@@ -124,6 +125,7 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
             client=client,
         )
         _warn_of_changed_files(checkpoint)
+        send_users_modules(spark)
         writer = raw.writeStream.foreachBatch(write_batch).option("checkpointLocation", folder)
         writer = writer.queryName(query_name) if query_name else writer
         query = writer.trigger(**options.trigger.options).start()

@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sysconfig
 import traceback
-from pathlib import Path
 
 from pyspark.errors import AnalysisException, PySparkException
 
 from spark_utils.errors import SparkUtilsError
 from spark_utils.redaction import mask_credentials
+from spark_utils.users_code import OUR_FOLDER, is_users_file
 
 _LONGEST = 600  # characters
 _NOISE = (
@@ -33,8 +32,6 @@ _PYTHON_ERROR = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*(?:Error|Exception)): (?P<
 _CARRIERS = ("Py4JJavaError", "PythonException")  # they carry another error's text
 _CALLED_FROM = re.compile(r"was called from\n(?P<file>.+?):(?P<line>\d+)$", re.M)  # Spark's query context
 _PYTHON_FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)', re.M)
-_OUR_FOLDER = str(Path(__file__).resolve().parents[1])
-_NOT_THE_USERS = (_OUR_FOLDER, sysconfig.get_path("stdlib"), "site-packages", "pyspark.zip", "py4j", "<")
 _CONTEXT_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 
 # What a failure of the source or the checkpoint means, and the way on; the first that is found in its text.
@@ -47,7 +44,13 @@ _REMEDIES = (
         ("KAFKA_DATA_LOSS", "offset was changed from", "data may have been lost", "OffsetOutOfRange"),
         "The event hub no longer has events that were not read yet (retention, or a hub made anew). To go on with what "
         "it has: move the checkpoint away and run once with --accept-new-checkpoint and the --starting-position that "
-        "'devkit checkpoint show OUTPUT_PATH' prints, with -2 for each partition that lost events.",
+        "'devkit checkpoint show OUTPUT_PATH' prints, with -2 for each partition that lost events "
+        "or was added.",
+    ),
+    (
+        ("you must specify all TopicPartitions",),
+        "--starting-position has to name each partition of the event hub, and no other: -2 is its earliest event, -1 "
+        "its end.",
     ),
     (
         ("ChecksumException", "Incomplete log file", "Malformed log file", "UNSUPPORTED_LOG_VERSION"),
@@ -108,7 +111,7 @@ def users_line(failure: BaseException) -> str | None:
     places = [_place(*site.rsplit(":", 1)) for site in map(_call_site, context or []) if ":" in site]
     places += [_place(*each) for each in reversed(found)]
     frames = [(frame.filename, str(frame.lineno)) for frame in traceback.extract_tb(failure.__traceback__)]
-    ours = [number for number, (file, _) in enumerate(frames) if file.startswith(_OUR_FOLDER)]
+    ours = [number for number, (file, _) in enumerate(frames) if file.startswith(OUR_FOLDER)]
     places += [_place(*each) for each in reversed(frames[ours[0] + 1 :] if ours else frames)]
     return next(filter(None, places), None)
 
@@ -133,7 +136,7 @@ def _call_site(context: object) -> str:
 
 
 def _place(file: str, line: str) -> str | None:
-    if any(file.startswith(part) or f"/{part}/" in file for part in _NOT_THE_USERS) or not line.isdigit():
+    if not is_users_file(file) or not line.isdigit():
         return None
     relative = os.path.relpath(file)
     return f"{file if relative.startswith('..') else relative}:{line}"

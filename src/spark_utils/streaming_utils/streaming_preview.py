@@ -33,6 +33,7 @@ from spark_utils.errors import ConfigurationError, SparkUtilsError, StreamFailed
 from spark_utils.session import is_connect
 from spark_utils.streaming_utils.failures import failure_sentence, root_cause, users_line
 from spark_utils.streaming_utils.preview import LiveFigures, Preview
+from spark_utils.users_code import send_users_modules
 
 POLL_SECONDS = 0.05
 _DRAINED = "Waiting for data to arrive"  # StreamExecution's status once everything available has been processed
@@ -197,6 +198,7 @@ def _start(df: DataFrame, keeper: Keeper) -> StreamingQuery:
     # watermark has passed it. A processing-time trigger, not availableNow: a stream that starts at the latest offset
     # has nothing yet. Without a checkpoint's location Spark makes a temporary one, and deletes it at the end.
     refusals = []
+    send_users_modules(df.sparkSession)
     with contextlib.suppress(PySparkException):  # not every session lets it be set
         df.sparkSession.conf.set("spark.sql.streaming.forceDeleteTempCheckpointLocation", "true")
     for mode in ("complete", "append", "update"):
@@ -219,6 +221,7 @@ def _holds_state(df: DataFrame) -> bool:
 
 def _preview_batch(df: DataFrame, rows: int) -> Preview:
     began = time.monotonic()
+    send_users_modules(df.sparkSession)
     seen = df.limit(rows + 1).collect()
     took = time.monotonic() - began
     return Preview(df.schema, seen[:rows], more=len(seen) > rows, seconds=took, zone=_session_zone(df))

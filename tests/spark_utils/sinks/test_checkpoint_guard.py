@@ -15,7 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_utils.errors import CheckpointMismatchError
-from spark_utils.sinks.checkpoints import batch_size, damage, read_checkpoint, read_local_checkpoint
+from spark_utils.sinks.checkpoints import added_partitions, batch_size, damage, read_checkpoint, read_local_checkpoint
 from spark_utils.sinks.guard import differences
 from spark_utils.sinks.write_stream import write_stream
 from tests.project import ROOT
@@ -331,13 +331,14 @@ def test_every_kind_of_damage_is_named(tmp_path: Path) -> None:
         path.write_text(before)
 
 
-def test_a_batch_size_is_read_from_kafka_offsets_and_from_nothing_else() -> None:
+def test_batch_size_and_added_partitions_are_read_from_kafka_offsets_and_from_nothing_else() -> None:
     two, more, files = '{"hub":{"0":10,"1":3}}', '{"hub":{"0":10,"1":3,"2":7}}', '{"logOffset":3}'
     assert batch_size('{"hub":{"0":5,"1":0}}', two) == 8
     assert batch_size(two, two) == 0
     assert [batch_size(two, more), batch_size(files, files), batch_size("", two), batch_size(two, f"{two}\n{two}")] == [
         None
     ] * 4
+    assert [added_partitions(two, more), added_partitions("", two), added_partitions(files, more)] == [{2: 7}, {}, {}]
 
 
 def test_differences_tell_what_was_absent() -> None:
