@@ -30,7 +30,7 @@ from spark_utils.sinks.delta_tables import check_layout, check_schema, create_ta
 from spark_utils.sinks.guard import Guard
 from spark_utils.sinks.hub_positions import check_hub
 from spark_utils.sinks.locks import LOCK, Client
-from spark_utils.users_code import send_users_modules
+from spark_utils.streaming_utils.users_code import send_users_modules
 
 _EVENTS_COMMENT = "Events that were parsed and transformed; the others are in the table rejected beside this one"
 _REJECTED_COMMENT = "Events that could not be parsed, each with its reason, raw body and position"
@@ -126,9 +126,8 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
         )
         _warn_of_changed_files(checkpoint)
         send_users_modules(spark)
-        writer = raw.writeStream.foreachBatch(write_batch).option("checkpointLocation", folder)
-        writer = writer.queryName(query_name) if query_name else writer
-        query = writer.trigger(**options.trigger.options).start()
+        writer = raw.writeStream.foreachBatch(write_batch).trigger(**options.trigger.options)
+        query = (writer.queryName(query_name) if query_name else writer).start(checkpointLocation=folder)
     threading.Thread(target=_at_the_end, args=(query, release), daemon=True).start()
     return query
 

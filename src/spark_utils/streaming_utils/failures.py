@@ -15,7 +15,7 @@ from pyspark.errors import AnalysisException, PySparkException
 
 from spark_utils.errors import SparkUtilsError
 from spark_utils.redaction import mask_credentials
-from spark_utils.users_code import OUR_FOLDER, is_users_file
+from spark_utils.streaming_utils.users_code import OUR_FOLDER, is_users_file
 
 _LONGEST = 600  # characters
 _NOISE = (

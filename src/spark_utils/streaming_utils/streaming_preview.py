@@ -33,7 +33,7 @@ from spark_utils.errors import ConfigurationError, SparkUtilsError, StreamFailed
 from spark_utils.session import is_connect
 from spark_utils.streaming_utils.failures import failure_sentence, root_cause, users_line
 from spark_utils.streaming_utils.preview import LiveFigures, Preview
-from spark_utils.users_code import send_users_modules
+from spark_utils.streaming_utils.users_code import send_users_modules
 
 POLL_SECONDS = 0.05
 _DRAINED = "Waiting for data to arrive"  # StreamExecution's status once everything available has been processed

@@ -12,7 +12,7 @@ from spark_utils.session import is_connect
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-OUR_FOLDER = str(Path(__file__).resolve().parent)
+OUR_FOLDER = str(Path(__file__).resolve().parents[1])
 _OTHERS = (OUR_FOLDER, sysconfig.get_path("stdlib"), "site-packages", "pyspark.zip", "py4j", "<")
 
 
