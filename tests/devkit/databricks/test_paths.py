@@ -10,12 +10,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from devkit.databricks.paths import PREFIXES, ROOT_VARIABLE, local, roots_of
+from devkit.spark import catalog
 from spark_utils import get_dbutils
 
 PLACES = {
     "dbfs:/shop-{}": "dbfs/shop-{}",
-    "/Volumes/main/default/shop-{}": "volumes/main/default/shop-{}",
-    "dbfs:/Volumes/main/default/shop-{}": "volumes/main/default/shop-{}",
+    "/Volumes/main/shop/shop-{}": "volumes/main/shop/shop-{}",
+    "dbfs:/Volumes/main/shop/shop-{}": "volumes/main/shop/shop-{}",
     "/dbfs/shop-{}": "dbfs/shop-{}",
     "abfss://lake@shop.dfs.core.windows.net/{}": "abfss/lake@shop.dfs.core.windows.net/{}",
 }
@@ -24,8 +25,9 @@ PLACES = {
 @pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest) -> tuple[str, Path]:
     """A path of Databricks that no other test has, and its folder."""
-    own, folder = uuid4().hex, Path(os.environ[ROOT_VARIABLE])
-    return request.param.format(own), folder / PLACES[request.param].format(own)
+    own, place = uuid4().hex, PLACES[request.param]
+    root = catalog.root().parent if place.startswith("volumes/") else Path(os.environ[ROOT_VARIABLE])
+    return request.param.format(own), root / place.format(own)
 
 
 def test_a_stream_writes_a_delta_table_and_its_checkpoint_there(
@@ -91,4 +93,4 @@ def test_a_path_without_a_scheme_is_of_dbfs_for_dbutils_and_one_without_a_folder
 
 def test_python_and_spark_have_the_same_roots(spark: SparkSession) -> None:
     assert [prefix for prefix, _ in roots_of(spark)] == [prefix for prefix, _ in PREFIXES]
-    assert local("/Volumes/a/../b", roots_of(spark)) == f"{os.environ[ROOT_VARIABLE]}/volumes/b"
+    assert local("/Volumes/a/../b", roots_of(spark)) == str(catalog.root().with_name("volumes") / "b")

@@ -1,12 +1,13 @@
 """Where paths of Databricks lie on this machine: one resolver, for Python here and for Spark in two classes of Java.
 
 ``dbfs:/a``, ``/dbfs/a``, ``/Volumes/CATALOG/SCHEMA/VOLUME/a`` and ``abfss://CONTAINER@ACCOUNT…/a`` lie beneath
-``data/files`` of the current folder, or where ``SPARK_DEVKIT_FILES`` says: in ``dbfs``, ``volumes`` and ``abfss``.
+``data/files`` of the current folder, or where ``SPARK_DEVKIT_FILES`` says: in ``dbfs`` and ``abfss``; volumes lie
+beside the tables, where SQL makes them (`devkit.spark.catalog`).
 Spark resolves them in Hadoop's file systems, so that every reader, writer and checkpoint takes them. Two things stay
 what they are: a path that this machine has itself (``/Volumes/DISK`` of a Mac), and ``abfss://`` in a session that
 was told how to sign in to an account. Tables by name have folders of their own: `devkit.spark.catalog`.
 
-Only the standard library is imported here: tasks of a local workspace begin with it.
+Nothing that is slow to import is imported here: tasks of a local workspace begin with it.
 """
 
 from __future__ import annotations
