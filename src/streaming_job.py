@@ -25,7 +25,6 @@ from spark_utils import (
     rejected_rows,
     write_stream,
 )
-from transformation import transform
 
 # %% Arguments: command line > environment > configuration/run_args_streaming.conf > default
 readable_errors()
@@ -35,6 +34,9 @@ schema = load_schema(config.schema)
 # %% Session: the cluster's own on Databricks, a prepared local one on a laptop
 spark = get_session("streaming-job", local=config.spark, fast_start=config.fast_start)
 configure_storage(spark, config.storage)
+
+# %% Your transformation, now that there is a session, which a `@F.udf("bigint")` at its head asks for
+from transformation import transform  # noqa: E402
 
 # %% Read: body, key, partition, offset, enqueued_time, headers
 raw = read_stream(spark, config.source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -116,6 +117,29 @@ def test_the_entry_point_writes_both_tables_from_files(
     job = start(tmp_path, from_files(tmp_path, tmp_path), session, ENTRY_POINT)
     assert job.wait() == 0, job.output
     oracle.assert_exactly_once(oracle.positions(spark, str(tmp_path / "out")), sent=EVENTS)
+
+
+WITH_A_FUNCTION = """
+from pyspark.sql import functions as F
+
+@F.udf("bigint")
+def larger(number):
+    return number + 100
+
+def transform(events):
+    return events.withColumn("larger", larger("partition"))
+"""
+
+
+def test_a_transformation_may_make_functions_at_its_head(
+    session: dict[str, str], spark: SparkSession, tmp_path: Path, start: Start
+) -> None:
+    job = Path(shutil.copy(ROOT / "src" / "streaming_job.py", tmp_path))
+    job.with_name("transformation.py").write_text(WITH_A_FUNCTION)
+    run = start(tmp_path, from_files(tmp_path, tmp_path), session, [sys.executable, str(job)])
+    assert run.wait() == 0, run.output
+    rows = spark.read.format("delta").load(str(tmp_path / "out" / "events")).where("larger = partition + 100")
+    assert rows.count() == oracle.positions(spark, str(tmp_path / "out")).events.total() > 0
 
 
 # On classic Spark: tests/spark_utils/streaming_utils/test_termination.py, by a script of its own.
