@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock
 
@@ -30,7 +31,7 @@ def exclusive(lock: Path) -> FileLock:
 def write_atomically(path: Path, text: str) -> None:
     """Write a small file so that a reader sees the old text or the new, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")  # threads of one process write too
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
@@ -38,8 +39,7 @@ def write_atomically(path: Path, text: str) -> None:
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, at no moment otherwise, and never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     temporary.replace(path)
