@@ -149,7 +149,7 @@ def test_a_continuous_pipeline_starts_by_itself_and_takes_what_is_new_until_it_i
         configuration={"raw": "/Volumes/main/shop/raw"},
     ).pipeline_id
     update = client.pipelines.get(pipeline).latest_updates[0].update_id
-    log = workspace.state().path("warehouse", "main", "shop", "followed", "_delta_log")
+    log = workspace.state().folder / "warehouse" / "main" / "shop" / "followed" / "_delta_log"
     reached(client, pipeline, update, lambda found: found.state.value == "RUNNING" and any(log.glob("*1.json")))
     commits = len([*log.glob("*.json")])
     client.files.upload("/Volumes/main/shop/raw/followed/2.csv", io.BytesIO(b"4,1\n"))

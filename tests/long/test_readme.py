@@ -14,7 +14,8 @@ from devkit.spark.connect_server import ConnectServer
 from tests.documentation.blocks import Block, blocks
 from tests.project import ROOT, copy_project
 
-GUIDES = ("tutorial", "testing", "configure", "secrets", "databricks", "connect", "deploy", "pipelines")
+# The sample pipeline comes first: the tutorial puts another transformation in the place of the sample's.
+GUIDES = ("pipelines", "tutorial", "testing", "configure", "secrets", "databricks", "connect", "deploy")
 PAGES = ("README.md", *(f"docs/{guide}.md" for guide in GUIDES))
 BLOCKS = [(page, block) for page in PAGES for block in blocks(ROOT / page)]
 RUN_ELSEWHERE = {"make test\n"}  # this very test is a part of what that runs
