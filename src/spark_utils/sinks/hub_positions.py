@@ -49,9 +49,9 @@ def check_hub(spark: SparkSession, source: SourceOptions, mark: Mark) -> None:
         return
     topic = next(iter(ends))[0]
     positions = {partition: end for (_, partition), end in ends.items()}
-    given = {name: text for name, text in source_options(source).items() if not name.startswith(("starting", "max"))}
-    given = {**given, "failOnDataLoss": "false"}
-    del given["subscribe"]  # partitions are named instead: those that were added do not matter here
+    left_out = ("starting", "max", "subscribe")  # partitions are named instead: added ones do not matter here
+    given = {name: text for name, text in source_options(source).items() if not name.startswith(left_out)}
+    given["failOnDataLoss"] = "false"
     try:
         last = _events(spark, given, topic, {p: max(0, end - 1) for p, end in positions.items()}, positions).collect()
     except Exception as failure:

@@ -1,4 +1,4 @@
-"""Which files are the user's own: not this library's, nor Python's, nor an installed package's."""
+"""The user's own files (not this library's, nor Python's, nor an installed package's), and how workers get them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_users_file(file: str) -> bool:
 def send_users_modules(spark: SparkSession) -> None:
     """Let functions of the user's modules go to the Python workers of a Spark Connect server as code.
 
-    By its name a worker would import a module there: none, or an older one, or another user's of the same name.
+    By its name a worker would import a module there: none, or the one it once imported, or another user's.
     """
     from pyspark import cloudpickle
 

@@ -63,7 +63,6 @@ def load_steps(file: Path, arguments: Sequence[str]) -> JobSteps:
             exec(code, names)  # noqa: S102 - the user's own job, as `python FILE` would run it
     except Exception as error:
         raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next) from None
-    _send_modules_by_value(file.parent)
     if missing := [name for name in STEPS if name not in names]:
         raise ConfigurationError(
             f"there is no {', '.join(missing)} above the call of write_stream",
@@ -111,14 +110,6 @@ def _forget_modules(folder: Path) -> None:
     for name in own_modules(folder):
         del sys.modules[name]
     importlib.invalidate_caches()
-
-
-def _send_modules_by_value(folder: Path) -> None:
-    """Let Python functions of the user's modules go to workers as code: a worker keeps what it once imported."""
-    from pyspark import cloudpickle
-
-    for name in own_modules(folder):
-        cloudpickle.register_pickle_by_value(sys.modules[name])  # type: ignore[no-untyped-call]
 
 
 @contextmanager
