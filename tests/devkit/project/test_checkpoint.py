@@ -17,7 +17,7 @@ from spark_utils.errors import CheckpointMismatchError
 from spark_utils.sinks.write_stream import write_stream
 from spark_utils.sources.read_stream import read_stream
 from tests.job.oracle import assert_exactly_once, positions
-from tests.spark_utils.sinks.sink_kit import Bench, parse, to_events
+from tests.spark_utils.sinks.sink_kit import Bench, forget_tables, parse, to_events
 
 
 class Job:
@@ -105,7 +105,7 @@ def test_rejected_rows_that_are_missing_are_written_by_the_repaired_checkpoint(j
     last = max((job.output / "rejected" / "_delta_log").glob("*.json"))
     for path in (last, last.with_name(f".{last.name}.crc"), last.with_suffix(".crc")):
         path.unlink(missing_ok=True)
-    job.spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    forget_tables(job.spark)
     shutil.rmtree(job.checkpoint)
     assert main(["checkpoint", "repair", str(job.output)]) == 0
     job.run()

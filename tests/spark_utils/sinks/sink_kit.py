@@ -116,11 +116,16 @@ class Bench:
         last.unlink()
         last.with_name(f".{last.name}.crc").unlink(missing_ok=True)
         last.with_suffix(".crc").unlink(missing_ok=True)
-        self.spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # a killed JVM has no cache either
+        forget_tables(self.spark)
 
     def versions(self, name: str) -> int:
         """Count the commits of a table."""
         return len(list(Path(self.output, name, "_delta_log").glob("*.json")))
+
+
+def forget_tables(spark: SparkSession) -> None:
+    """Let Delta forget what it knows of tables, as after a kill (classic Spark only): their files have changed."""
+    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
 
 
 def expect_observations(spark: SparkSession) -> None:

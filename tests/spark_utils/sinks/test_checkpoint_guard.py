@@ -19,7 +19,7 @@ from spark_utils.sinks.checkpoints import added_partitions, batch_size, damage, 
 from spark_utils.sinks.guard import differences
 from spark_utils.sinks.write_stream import write_stream
 from tests.project import ROOT
-from tests.spark_utils.sinks.sink_kit import Bench, parse, to_events
+from tests.spark_utils.sinks.sink_kit import Bench, forget_tables, parse, to_events
 
 HERE = {"source": "sb://here/telemetry", "schema": "number BIGINT"}
 
@@ -42,7 +42,7 @@ def run_twice(two_batches: Bench) -> Bench:
     """The bench as it was after two batches, in the same place: a source of files remembers whole paths."""
     shutil.rmtree(two_batches.folder)
     shutil.copytree(two_batches.folder.with_name("kept"), two_batches.folder)
-    two_batches.spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    forget_tables(two_batches.spark)
     return dataclasses.replace(two_batches)
 
 
@@ -185,7 +185,7 @@ def test_tables_from_before_there_were_marks_go_on(spark: SparkSession, tmp_path
             commit.write_text(commit.read_text().replace("userMetadata", "formerly").replace("spark_utils.", "other."))
             commit.with_name(f".{commit.name}.crc").unlink(missing_ok=True)
             commit.with_suffix(".crc").unlink(missing_ok=True)
-    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    forget_tables(spark)
     bench.run(identity=HERE)
     bench.run(identity=HERE)
     bench.send("1", "x1")
@@ -269,7 +269,7 @@ def assert_once_or_refused(bench: Bench, choose: random.Random, damages: int) ->
             expected = [0, 2, 4]
         else:
             expected = [0, 2, 4, 6]
-        bench.spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+        forget_tables(bench.spark)
         assert (bench.offsets("events"), bench.offsets("rejected")) == (expected, [each + 1 for each in expected]), done
 
 
