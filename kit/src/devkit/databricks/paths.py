@@ -45,7 +45,7 @@ def settings(roots: Iterable[tuple[str, str]] | None = None) -> dict[str, str]:
     """
     if roots is None:
         root = Path(os.environ.get(ROOT_VARIABLE) or Path("data", "files")).absolute()
-        volumes = catalog.root().with_name("volumes")  # where SQL makes them, too
+        volumes = catalog.volumes()
         roots = [(prefix, str(volumes if folder == "volumes" else root / folder)) for prefix, folder in PREFIXES]
     found = {SETTING: ";".join(f"{prefix}={Path(folder).as_uri()}" for prefix, folder in roots)}
     for scheme in ("dbfs", "abfss"):

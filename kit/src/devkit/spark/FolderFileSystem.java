@@ -8,12 +8,9 @@ import java.util.Collections;
 import java.util.HashSet;
 import java.util.Set;
 import org.apache.hadoop.conf.Configuration;
-import org.apache.hadoop.fs.DelegateToFileSystem;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.FilterFileSystem;
-import org.apache.hadoop.fs.FsServerDefaults;
 import org.apache.hadoop.fs.Path;
-import org.apache.hadoop.fs.local.LocalConfigKeys;
 import org.apache.hadoop.util.ReflectionUtils;
 
 /**
@@ -61,21 +58,9 @@ public final class FolderFileSystem extends FilterFileSystem {
     }
 
     /** The same behind Hadoop's other interface, `FileContext`. */
-    public static final class Abstract extends DelegateToFileSystem {
+    public static final class Abstract extends QuickLocalFileSystem.Delegate {
         Abstract(URI uri, Configuration conf) throws IOException, URISyntaxException {
-            super(uri, new FolderFileSystem(), conf, uri.getScheme(), false);
-        }
-
-        public int getUriDefaultPort() {
-            return -1;
-        }
-
-        public FsServerDefaults getServerDefaults(Path path) throws IOException {
-            return LocalConfigKeys.getServerDefaults();
-        }
-
-        public FsServerDefaults getServerDefaults() throws IOException {
-            return LocalConfigKeys.getServerDefaults();
+            super(uri, new FolderFileSystem(), conf);
         }
     }
 }

@@ -12,6 +12,7 @@ import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.ChecksumFs;
 import org.apache.hadoop.fs.DelegateToFileSystem;
 import org.apache.hadoop.fs.FileStatus;
+import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.FsServerDefaults;
 import org.apache.hadoop.fs.LocalFileSystem;
 import org.apache.hadoop.fs.Path;
@@ -111,9 +112,10 @@ public final class QuickLocalFileSystem extends LocalFileSystem {
         }
     }
 
-    static final class RawAbstract extends DelegateToFileSystem {
-        RawAbstract(URI uri, Configuration conf) throws IOException, URISyntaxException {
-            super(uri, new Raw(), conf, uri.getScheme(), false);
+    /** A file system behind that interface, with what Hadoop takes by default for one of this machine. */
+    static class Delegate extends DelegateToFileSystem {
+        Delegate(URI uri, FileSystem behind, Configuration conf) throws IOException, URISyntaxException {
+            super(uri, behind, conf, uri.getScheme(), false);
         }
 
         public int getUriDefaultPort() {
@@ -126,6 +128,12 @@ public final class QuickLocalFileSystem extends LocalFileSystem {
 
         public FsServerDefaults getServerDefaults() throws IOException {
             return LocalConfigKeys.getServerDefaults();
+        }
+    }
+
+    static final class RawAbstract extends Delegate {
+        RawAbstract(URI uri, Configuration conf) throws IOException, URISyntaxException {
+            super(uri, new Raw(), conf);
         }
 
         public boolean isValidName(String name) {

@@ -157,7 +157,7 @@ class CatalogObjects(Service):
         names = self._catalogs.find_volume(request.path["full_name"])
         folder = self._catalogs.volume_folder(*names)
         shutil.rmtree(folder)
-        folder.with_name(f".{folder.name}.json").unlink(missing_ok=True)
+        _note(folder).unlink(missing_ok=True)
         self.volumes.pop(".".join(names), None)
         return None
 
@@ -169,10 +169,15 @@ class CatalogObjects(Service):
 
     def _volume(self, names: Name) -> Json:
         folder = self._catalogs.volume_folder(*names)
-        note = folder.with_name(f".{folder.name}.json")  # of CREATE VOLUME … COMMENT
+        note = _note(folder)
         kept = (json.loads(note.read_text("utf-8")) if note.is_file() else {}) | self.volumes.get(".".join(names), {})
         found = self._catalogs.about("VOLUME", names, folder, kept)
         return found | {"volume_type": "MANAGED", "storage_location": folder.as_uri()}
+
+
+def _note(volume: Path) -> Path:
+    """Return the file that keeps what `CREATE VOLUME … COMMENT` says of a volume."""
+    return volume.with_name(f".{volume.name}.json")
 
 
 def _columns(metadata: Json) -> list[Json]:

@@ -25,9 +25,9 @@ final class Folders {
     static final String DEFAULT = "default";
 
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final String VIEW = ".view.json";
+    static final String VIEW = ".view.json";
     private static final String EXTERNAL = ".external.json";
-    private static final String FUNCTION = ".function.json";
+    static final String FUNCTION = ".function.json";
 
     private final File catalog;
 
@@ -139,31 +139,26 @@ final class Folders {
     }
 
     View view(Identifier ident) {
-        File file = file(ident, VIEW);
-        return file.isFile() ? new View(read(file), file) : null;
-    }
-
-    void setView(Identifier ident, Map view) {
-        checked(ident.name());
-        write(file(ident, VIEW), view);
-    }
-
-    boolean dropView(Identifier ident) {
-        return file(ident, VIEW).delete();
+        return kept(ident, VIEW);
     }
 
     View function(Identifier ident) {
-        File file = file(ident, FUNCTION);
+        return kept(ident, FUNCTION);
+    }
+
+    private View kept(Identifier ident, String kind) {
+        File file = file(ident, kind);
         return file.isFile() ? new View(read(file), file) : null;
     }
 
-    void setFunction(Identifier ident, Map function) {
+    /** Keep a view or a function; the kind is {@link #VIEW} or {@link #FUNCTION}. */
+    void keep(Identifier ident, String kind, Map content) {
         checked(ident.name());
-        write(file(ident, FUNCTION), function);
+        write(file(ident, kind), content);
     }
 
-    boolean dropFunction(Identifier ident) {
-        return file(ident, FUNCTION).delete();
+    boolean forget(Identifier ident, String kind) {
+        return file(ident, kind).delete();
     }
 
     List functions(String schema) {

@@ -170,11 +170,11 @@ final class Statement implements UnboundProcedure, BoundProcedure {
         checking.sql("SET CATALOG " + View.quoted(view.get("catalog")));
         checking.sql("USE " + View.quoted(view.get("schema")));
         checking.sql((String) view.get("query")).schema();
-        folders.setView(ident, view);
+        folders.keep(ident, Folders.VIEW, view);
     }
 
     private void dropView(Map said) {
-        if (!in(said).dropView(ident(said)) && !isTrue(said, "quiet")) {
+        if (!in(said).forget(ident(said), Folders.VIEW) && !isTrue(said, "quiet")) {
             throw new IllegalArgumentException("view '" + ident(said) + "' does not exist");
         }
     }
@@ -201,7 +201,7 @@ final class Statement implements UnboundProcedure, BoundProcedure {
         String whole = "function '" + said.get("catalog") + "." + ident + "'";
         boolean exists = folders.function(ident) != null;
         if ("drop function".equals(statement)) {
-            if (!folders.dropFunction(ident) && !isTrue(said, "quiet")) {
+            if (!folders.forget(ident, Folders.FUNCTION) && !isTrue(said, "quiet")) {
                 throw new IllegalArgumentException(whole + " does not exist");
             }
         } else if (isTrue(said, "table")) {
@@ -215,7 +215,7 @@ final class Statement implements UnboundProcedure, BoundProcedure {
         } else {
             Map function = (Map) said.get("function");
             SessionTables.function(SparkSession.active(), (String) said.get("catalog"), ident, new View(function, new File("")));
-            folders.setFunction(ident, function); // its body resolves
+            folders.keep(ident, Folders.FUNCTION, function); // its body resolves
         }
     }
 

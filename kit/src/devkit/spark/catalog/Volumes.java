@@ -14,7 +14,7 @@ import org.apache.spark.sql.connector.read.Scan;
  * <p>A comment stands in {@code .NAME.json} beside the folder.
  */
 final class Volumes {
-    static final String ROOT = "spark.hadoop.devkit.volumes"; // where Hadoop's file system finds it, too
+    static final String ROOT = "spark.devkit.volumes"; // paths find it by a setting of their own, devkit.databricks.paths
 
     private final Folders catalog;
 

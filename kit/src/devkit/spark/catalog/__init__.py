@@ -16,13 +16,18 @@ SOURCES: Final = sorted(Path(__file__).parent.glob("*.java"))
 ROOT_VARIABLE: Final = "SPARK_DEVKIT_TABLES"
 CATALOG: Final = "main"
 ROOT_SETTING: Final = "spark.devkit.tables"
-VOLUMES_SETTING: Final = "spark.hadoop.devkit.volumes"
+VOLUMES_SETTING: Final = "spark.devkit.volumes"
 EXTENSIONS: Final = "spark.sql.extensions"
 
 
 def root() -> Path:
     """Return the folder of all catalogs: ``SPARK_DEVKIT_TABLES``, else ``data/tables`` beneath the current folder."""
     return Path(os.environ.get(ROOT_VARIABLE) or Path("data", "tables")).absolute()
+
+
+def volumes() -> Path:
+    """Return the folder of the volumes of every catalog, beside that of the tables."""
+    return root().with_name("volumes")
 
 
 def settings(extensions: str) -> dict[str, str]:
@@ -34,7 +39,7 @@ def settings(extensions: str) -> dict[str, str]:
     return {
         EXTENSIONS: f"{extensions},devkit.catalog.CatalogExtension",
         ROOT_SETTING: str(root()),
-        VOLUMES_SETTING: str(root().with_name("volumes")),
+        VOLUMES_SETTING: str(volumes()),
         f"spark.sql.catalog.{CATALOG}": "devkit.catalog.FolderCatalog",
         "spark.sql.defaultCatalog": CATALOG,
     }
