@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from spark_utils.errors import ConfigurationError
+from spark_utils.errors import ConfigurationError, RuntimeSetupError
 from spark_utils.redaction import looks_secret_name
 
 ENTRY_POINT_GROUP, DBUTILS_GROUP = "spark_utils.local_runtime", "spark_utils.local_dbutils"
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # Whoever starts a local Spark says where its log is: to the processes it starts, or to the session.
 LOG_VARIABLE, LOG_SETTING = "SPARK_DEVKIT_LOG", "spark.devkit.log"
 
+NO_ANSWER = "StatusCode.UNAVAILABLE"  # of a Spark Connect server
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 _starting = threading.Lock()  # of two threads at a time one starts a JVM, and the other finds it
 
@@ -48,7 +50,8 @@ def get_session(
     Raises:
         ConfigurationError: A key of `config` looks like a secret's, or the session that runs already has another
             value that cannot be changed any more.
-        RuntimeSetupError: Java, a jar or a runtime profile is not as it must be.
+        RuntimeSetupError: Java, a jar or a runtime profile is not as it must be, or no server answers at a
+            ``SPARK_REMOTE`` of this machine.
     """
     from pyspark.sql import SparkSession  # here: the kit knows this module before it starts a JVM, or without one
 
@@ -56,12 +59,15 @@ def get_session(
     _refuse_secrets(wanted)
     session = SparkSession.getActiveSession()
     if session is None:
-        builder = SparkSession.builder.appName(app_name).config(map={**wanted})
         with _starting, nullcontext() if _is_given() else _local_runtime(app_name, local, fast_start):
+            builder = SparkSession.builder
+            if "SPARK_REMOTE" not in os.environ:  # what is set by a builder there, a server is asked for at once
+                builder = builder.appName(app_name).config(map={**wanted})
             session = builder.getOrCreate()
-    _apply(session, wanted)
     if is_connect(session) and _client(session).host in _THIS_MACHINE:
         limit_retries(session, 4)  # a server here that gives no answer for some seconds has ended
+        _require_answer(session)
+    _apply(session, wanted)
     return session
 
 
@@ -98,6 +104,21 @@ def limit_retries(session: SparkSession, times: int) -> None:
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     _client(session).set_retry_policies([DefaultPolicy(max_retries=times)])
+
+
+def _require_answer(session: SparkSession) -> None:
+    try:
+        session.version  # noqa: B018 - the server tells it
+    except Exception as failure:
+        if NO_ANSWER not in str(failure):
+            raise
+        limit_retries(session, 0)  # pyspark asks it for more while this process ends
+        address = urlsplit(os.environ.get("SPARK_REMOTE", "")).netloc or _client(session).host
+        raise RuntimeSetupError(
+            f"no Spark Connect server answers at {address}",
+            origin="SPARK_REMOTE",
+            remedy="Start it, or unset SPARK_REMOTE: then Spark is started here.",
+        ) from None
 
 
 def _client(session: SparkSession) -> Any:

@@ -41,7 +41,11 @@ class Job:
     def __init__(self, folder: Path, hub: EventHub, server: ConnectServer | None = None) -> None:
         self.folder, self.server = folder, server
         self.log = folder / "output.log"
-        self.environment = {**os.environ, "STREAMING_EVENT_HUBS_CONNECTION_STRING": hub.connection_string}
+        self.environment = {
+            **os.environ,
+            "STREAMING_EVENT_HUBS_CONNECTION_STRING": hub.connection_string,
+            "PYTHONFAULTHANDLER": "1",  # one that hangs tells where: see `kill`
+        }
 
     def start(self, events_per_trigger: int, trigger: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "src/streaming_job.py", "--schema", "number BIGINT", "--fast-start", "true"]
@@ -56,7 +60,12 @@ class Job:
         if victim != "client" and self.server:
             self.server.kill()
         if victim == "server":
-            assert process.wait(PATIENCE) != 0, self.log.read_text()[-3000:]
+            try:
+                assert process.wait(PATIENCE) != 0, self.log.read_text()[-3000:]
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)
+                process.wait()
+                raise AssertionError(f"it went on without its server:\n{self.log.read_text()[-9000:]}") from None
         else:
             kill_group(process)
 

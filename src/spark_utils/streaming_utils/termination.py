@@ -24,7 +24,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import SparkUtilsError, StreamFailedError
 from spark_utils.redaction import mask_credentials
-from spark_utils.session import limit_retries, log_file
+from spark_utils.session import NO_ANSWER, limit_retries, log_file
 from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, Channel
 from spark_utils.streaming_utils.failures import (
     error_line,
@@ -39,7 +39,6 @@ _LOOK_SECONDS = 0.25  # how often the wait looks up, while nothing is asked
 _NEAR_SECONDS = 0.02  # and while the batch that runs is being finished
 _LISTENERS_SECONDS = 30.0  # a listener that hangs must not keep the job from ending
 _SHUT_DOWN = ("SparkContext was shut down", "Cannot call methods on a stopped SparkContext")
-_NO_ANSWER = "StatusCode.UNAVAILABLE"  # of a Spark Connect server
 _log = logging.getLogger(__name__)
 
 
@@ -96,7 +95,7 @@ def await_termination(
             listeners = 0.0
             if request.asked and _is_gone(failure):
                 _log.warning("Spark was stopped too, before the batch was committed; the next start repeats it")
-            elif _NO_ANSWER in str(failure):
+            elif NO_ANSWER in str(failure):
                 raise _server_lost(query) from failure
             else:
                 raise

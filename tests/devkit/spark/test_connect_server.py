@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from devkit.cli import main
+from devkit.processes import free_port
 from devkit.spark.connect_server import ConnectServer
 from spark_utils.errors import RuntimeSetupError
 
@@ -30,7 +31,7 @@ def run_program(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **variables, "GRPC_VERBOSITY": "NONE"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=200,  # pyspark by itself would ask a server that has gone for ten minutes
         check=False,
     )
 
@@ -64,6 +65,14 @@ def test_who_does_not_know_the_token_is_refused(connect_server: ConnectServer, t
     done = run_program({"SPARK_REMOTE": state.remote} | ({"SPARK_CONNECT_AUTHENTICATE_TOKEN": token} if token else {}))
     assert done.returncode != 0
     assert "UNAUTHENTICATED" in done.stderr or "token" in done.stderr
+
+
+def test_a_program_whose_server_is_not_there_says_so_at_once() -> None:
+    port = free_port()
+    done = run_program({"SPARK_REMOTE": f"sc://localhost:{port}/;token=unseen"})
+    assert done.returncode == 1
+    assert f"no Spark Connect server answers at localhost:{port} (from SPARK_REMOTE)" in done.stderr
+    assert "unseen" not in done.stderr
 
 
 def test_the_server_listens_on_loopback_only_and_shows_its_token_to_nobody(connect_server: ConnectServer) -> None:
