@@ -123,4 +123,18 @@ def test_a_volume_is_a_folder_of_files_and_tasks(client: WorkspaceClient) -> Non
     with pytest.raises(NotFound, match=r"Volume 'main\.default\.kept' does not exist"):
         client.volumes.read("main.default.kept")
     with pytest.raises(BadRequest, match="external volume"):
-        client.volumes.create("main", "default", "far", VolumeType.EXTERNAL, storage_location="abfss://a@b/c")
+        client.volumes.create("main", "default", "far", VolumeType.EXTERNAL)
+
+
+def test_an_external_volume_is_a_link_whose_files_outlive_it(client: WorkspaceClient) -> None:
+    place = "abfss://lake@account.dfs.core.windows.net/far"
+    client.volumes.create("main", "default", "far", VolumeType.EXTERNAL, storage_location=place)
+    client.files.upload("/Volumes/main/default/far/a.txt", io.BytesIO(b"kept"))
+    told = client.volumes.update("main.default.far", new_name="farther")
+    assert (told.volume_type, told.storage_location) == (VolumeType.EXTERNAL, place)
+    client.volumes.delete("main.default.farther")
+    client.volumes.create("main", "default", "again", VolumeType.EXTERNAL, storage_location=place)
+    download = client.files.download("/Volumes/main/default/again/a.txt").contents
+    assert download is not None
+    assert download.read() == b"kept"
+    client.volumes.delete("main.default.again")

@@ -25,7 +25,7 @@ from local_workspace.sql.session import column
 
 Json = dict[str, Any]
 Name = tuple[str, str, str]
-NO_STORAGE: Final = "An external volume needs cloud storage, which the local workspace has none of: make a managed one"
+LOCATION: Final = "A storage_location is what an external volume needs, and a managed one cannot have"
 
 
 class CatalogObjects(Service):
@@ -112,16 +112,25 @@ class CatalogObjects(Service):
 
     # ---- Volumes
 
-    @route("POST", f"{API}/volumes", differs=f"{KEPT_HERE}; external ones are refused")
+    @route("POST", f"{API}/volumes", differs=KEPT_HERE)
     def create_volume(self, request: Request) -> object:
-        """Make a managed volume, whose files are beneath ``/Volumes/CATALOG/SCHEMA/NAME``."""
-        if request.typed(VolumeInfo).volume_type is VolumeType.EXTERNAL:
-            raise invalid(NO_STORAGE)
+        """Make a volume beneath ``/Volumes/CATALOG/SCHEMA/NAME``; an external one is a link to its folder here."""
+        volume = request.typed(VolumeInfo)
+        if (volume.volume_type is VolumeType.EXTERNAL) != bool(volume.storage_location):
+            raise invalid(LOCATION)
         catalog, schema = self._catalogs.find_schema(
             f"{request.required('catalog_name')}.{request.required('schema_name')}"
         )
         names = (catalog, schema, new_name(request, "Volume", self._catalogs.volumes(catalog, schema)))
-        self._catalogs.volume_folder(*names).mkdir(parents=True)
+        folder = self._catalogs.volume_folder(*names)
+        if volume.storage_location:
+            place = self._folder(volume.storage_location)
+            for needed in (place, folder.parent):
+                needed.mkdir(parents=True, exist_ok=True)
+            folder.symlink_to(place)
+            _note(folder).write_text(json.dumps({"location": volume.storage_location}), "utf-8")
+        else:
+            folder.mkdir(parents=True)
         return self._changed(names, request)
 
     @route("GET", f"{API}/volumes", differs=KEPT_HERE)
@@ -146,17 +155,20 @@ class CatalogObjects(Service):
         if request.json.get("new_name"):
             name = new_name(request, "Volume", self._catalogs.volumes(*names[:2]), field="new_name")
             renamed = (*names[:2], name)
-            self._catalogs.volume_folder(*names).rename(self._catalogs.volume_folder(*renamed))
+            before, after = self._catalogs.volume_folder(*names), self._catalogs.volume_folder(*renamed)
+            before.rename(after)
+            if _note(before).is_file():
+                _note(before).rename(_note(after))
             self.volumes[".".join(renamed)] = self.volumes.pop(".".join(names), {})
             names = renamed
         return self._changed(names, request)
 
     @route("DELETE", f"{API}/volumes/<full_name>")
     def delete_volume(self, request: Request) -> object:
-        """Delete a volume with its files."""
+        """Delete a volume with its files; those of an external one stay."""
         names = self._catalogs.find_volume(request.path["full_name"])
         folder = self._catalogs.volume_folder(*names)
-        shutil.rmtree(folder)
+        folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)
         _note(folder).unlink(missing_ok=True)
         self.volumes.pop(".".join(names), None)
         return None
@@ -172,7 +184,9 @@ class CatalogObjects(Service):
         note = _note(folder)
         kept = (json.loads(note.read_text("utf-8")) if note.is_file() else {}) | self.volumes.get(".".join(names), {})
         found = self._catalogs.about("VOLUME", names, folder, kept)
-        return found | {"volume_type": "MANAGED", "storage_location": folder.as_uri()}
+        location = kept.get("location")
+        kind = "EXTERNAL" if location else "MANAGED"
+        return found | {"volume_type": kind, "storage_location": location or folder.as_uri()}
 
 
 def _note(volume: Path) -> Path:

@@ -256,10 +256,21 @@ def test_information_schema_is_a_schema_that_nobody_writes_to(each_spark: SparkS
     schemata = "SELECT schema_name FROM main.information_schema.schemata WHERE created <= now() OR created IS NULL"
     assert ("default",) in rows(each_spark.sql, schemata)
     assert ("information_schema",) in rows(each_spark.sql, "SHOW SCHEMAS IN main")
-    assert len(rows(each_spark.sql, "SHOW TABLES IN main.information_schema")) == 5
+    assert len(rows(each_spark.sql, "SHOW TABLES IN main.information_schema")) == 6
     for statement in ("CREATE TABLE main.information_schema.t (id INT)", "DROP SCHEMA main.information_schema CASCADE"):
         with pytest.raises(AnalysisException, match="SCHEMA_NOT_FOUND"):
             each_spark.sql(statement)
+
+
+def test_the_information_schema_of_system_tells_of_all_catalogs(spark: SparkSession) -> None:
+    spark.sql("CREATE CATALOG other")
+    spark.sql("CREATE TABLE other.default.t (id INT)")
+    spark.sql("CREATE TABLE main.default.told (id INT)")
+    tables = "SELECT table_catalog FROM system.information_schema.tables WHERE table_name IN ('t', 'told')"
+    assert {("main",), ("other",)} <= set(rows(spark.sql, tables))
+    assert ("other",) in rows(spark.sql, "SELECT catalog_name FROM system.information_schema.catalogs")
+    spark.sql("DROP TABLE main.default.told")
+    spark.sql("DROP CATALOG other CASCADE")
 
 
 def test_a_volume_is_created_told_of_read_by_its_path_and_dropped(each_spark: SparkSession) -> None:
@@ -278,9 +289,17 @@ def test_a_volume_is_created_told_of_read_by_its_path_and_dropped(each_spark: Sp
     assert (rows(sql, "SHOW VOLUMES"), Path(told.storageLocation).exists()) == ([], False)
 
 
-def test_an_external_volume_is_refused_with_its_reason(spark: SparkSession, schema: Schema) -> None:
-    with pytest.raises(PySparkException, match="external volume needs cloud storage"):
-        spark.sql("CREATE EXTERNAL VOLUME far LOCATION 'abfss://lake@account/far'").collect()
+def test_an_external_volume_is_a_link_whose_files_outlive_it(spark: SparkSession, schema: Schema) -> None:
+    place = f"abfss://lake@account/{schema}"
+    spark.range(3).write.json(f"{place}/numbers")
+    spark.sql(f"CREATE EXTERNAL VOLUME far LOCATION '{place}' COMMENT 'away'")
+    assert spark.read.json(f"/Volumes/main/{schema}/far/numbers").count() == 3
+    (told,) = spark.sql("DESCRIBE VOLUME far").collect()
+    assert (told.volumeType, told.storageLocation, told.comment) == ("EXTERNAL", place, "away")
+    spark.sql("DROP VOLUME far")
+    assert spark.read.json(f"{place}/numbers").count() == 3
+    with pytest.raises(PySparkException, match="needs EXTERNAL and LOCATION"):
+        spark.sql("CREATE EXTERNAL VOLUME far").collect()
 
 
 def test_volumes_go_with_their_schema(spark: SparkSession) -> None:
@@ -312,8 +331,16 @@ def test_a_function_whose_body_is_wrong_is_not_kept(spark: SparkSession, schema:
     with pytest.raises(AnalysisException, match="missing"):
         spark.sql("CREATE FUNCTION wrong(a INT) RETURNS INT RETURN a + missing").collect()
     assert not spark.catalog.functionExists(f"main.{schema}.wrong")
-    with pytest.raises(PySparkException, match="gives a table"):
-        spark.sql("CREATE FUNCTION many() RETURNS TABLE (a INT) RETURN SELECT 1").collect()
+
+
+def test_a_function_that_gives_a_table_is_kept_and_read(each_spark: SparkSession) -> None:
+    sql = each_spark.sql
+    sql("CREATE OR REPLACE FUNCTION main.default.twin(n INT) RETURNS TABLE (a INT) RETURN SELECT explode(array(n, -n))")
+    assert rows(sql, "SELECT a FROM main.default.twin(3)") == [(3,), (-3,)]
+    assert rows(sql, "SELECT n, u.a FROM VALUES (1), (2) AS t(n), LATERAL Twin(n) AS u WHERE u.a > 1") == [(2, 2)]
+    sql("DROP FUNCTION twin")
+    with pytest.raises(AnalysisException, match="TABLE_VALUED_FUNCTION"):
+        sql("SELECT * FROM twin(3)").collect()
 
 
 READER = """

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.apache.spark.SparkThrowable;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedFunctionName;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedIdentifier;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedNamespace;
@@ -89,8 +90,24 @@ final class CatalogParser implements InvocationHandler {
             Object parsed = method.invoke(spark, arguments);
             return isStatement && session.conf().contains(ROOT) ? ofFolders((LogicalPlan) parsed) : parsed;
         } catch (InvocationTargetException error) {
-            throw error.getCause();
+            String text = isStatement ? withOneName((String) arguments[0], error.getCause()) : null;
+            if (text == null) {
+                throw error.getCause();
+            }
+            return invoke(proxy, method, new Object[] {text});
         }
+    }
+
+    /** The text with the name of a table function in one part, of which Spark's parser takes no more; null for another error. */
+    private static String withOneName(String text, Throwable error) {
+        String condition = error instanceof SparkThrowable ? ((SparkThrowable) error).getCondition() : null;
+        if (condition == null || !condition.endsWith("INVALID_TABLE_VALUED_FUNC_NAME")) {
+            return null;
+        }
+        int start = ((SparkThrowable) error).getQueryContext()[0].startIndex();
+        int end = text.indexOf('(', start);
+        String name = text.substring(start, end).replaceAll("[`\\s]", "");
+        return text.substring(0, start) + View.quoted(name) + text.substring(end);
     }
 
     /**
@@ -164,9 +181,8 @@ final class CatalogParser implements InvocationHandler {
     private String translatedVolume(String plain) throws Exception {
         Matcher found = CREATE_VOLUME.matcher(plain);
         if (found.matches()) {
-            String external = found.group(1) != null || found.group(4) != null ? "true" : null;
-            return callOfVolume(found.group(3), "create volume", "quiet", flag(found.group(2)), "external", external,
-                "comment", found.group(6));
+            return callOfVolume(found.group(3), "create volume", "quiet", flag(found.group(2)), "external",
+                flag(found.group(1)), "location", found.group(5), "comment", found.group(6));
         }
         found = DROP_VOLUME.matcher(plain);
         if (found.matches()) {
@@ -283,12 +299,14 @@ final class CatalogParser implements InvocationHandler {
         Map function = new HashMap();
         function.put("parameters", plan.inputParamText().isDefined() ? plan.inputParamText().get() : "");
         function.put("returns", plan.returnTypeText());
-        function.put("query", plan.exprText().isDefined() ? plan.exprText().get() : "(" + plan.queryText().get() + ")");
+        String query = plan.exprText().isDefined() ? (String) plan.exprText().get() : (String) plan.queryText().get();
+        function.put("query", plan.exprText().isDefined() || plan.isTableFunc() ? query : "(" + query + ")");
+        function.put("table", plan.isTableFunc() ? "TABLE" : "");
         function.put("comment", orNull(plan.comment()));
         function.put("catalog", session.sessionState().catalogManager().currentCatalog().name());
         function.put("schema", String.join(".", session.sessionState().catalogManager().currentNamespace()));
         return callIn(name, "create function", "function", function, "replace", String.valueOf(plan.replace()), "quiet",
-            String.valueOf(plan.ignoreIfExists()), "table", String.valueOf(plan.isTableFunc()));
+            String.valueOf(plan.ignoreIfExists()));
     }
 
     private String showViews(ShowViews plan) {

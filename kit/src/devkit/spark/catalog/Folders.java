@@ -47,6 +47,18 @@ final class Folders {
         return catalog.getName();
     }
 
+    /** The folders of every catalog beside this one, and of this one. */
+    List catalogs() {
+        List found = new ArrayList();
+        File[] listed = list(root());
+        for (int i = 0; i < listed.length; i++) {
+            if (listed[i].isDirectory() && isName(listed[i].getName())) {
+                found.add(new Folders(listed[i]));
+            }
+        }
+        return found;
+    }
+
     // ---- Schemas
 
     List schemas() {

@@ -1,20 +1,23 @@
 package devkit.catalog;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.apache.spark.sql.catalyst.FunctionIdentifier;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedFunction;
+import org.apache.spark.sql.catalyst.analysis.UnresolvedTableValuedFunction;
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.catalyst.rules.Rule;
 import org.apache.spark.sql.catalyst.trees.TreeNode;
 import org.apache.spark.sql.classic.SparkSession;
 import org.apache.spark.sql.connector.catalog.Identifier;
 import scala.Function1;
+import scala.Product;
 import scala.jdk.javaapi.CollectionConverters;
 import scala.runtime.AbstractPartialFunction;
 
 /**
- * Lets queries call the SQL functions of a catalog of folders, by one, two or three names.
+ * Lets queries call the SQL functions of a catalog of folders, of values and of tables, by one, two or three names.
  *
  * <p>Only the session catalog can hold such a function, so each call is given the name that {@link SessionTables} has made
  * it known by there. A function of Spark's own and one of the session go before one of the same single name.
@@ -27,14 +30,26 @@ final class FunctionRule extends Rule {
     }
 
     public TreeNode apply(TreeNode plan) {
-        return session.conf().contains(CatalogParser.ROOT) ? ((LogicalPlan) plan).resolveExpressions(new Calls()) : plan;
+        if (!session.conf().contains(CatalogParser.ROOT)) {
+            return plan;
+        }
+        Calls calls = new Calls();
+        return ((LogicalPlan) ((LogicalPlan) plan).resolveExpressions(calls)).resolveOperators(calls);
     }
 
-    private String nameInSession(UnresolvedFunction call) {
-        List parts = CollectionConverters.asJava(call.nameParts());
+    private String nameInSession(Object call) {
+        boolean isTable = call instanceof UnresolvedTableValuedFunction;
+        if (!isTable && (!(call instanceof UnresolvedFunction) || ((UnresolvedFunction) call).isInternal())) {
+            return null;
+        }
+        List parts = CollectionConverters.asJava(
+            isTable ? ((UnresolvedTableValuedFunction) call).name() : ((UnresolvedFunction) call).nameParts());
+        if (isTable) {
+            parts = Arrays.asList(String.join(".", parts).split("\\.")); // CatalogParser makes them one
+        }
         int count = parts.size();
         String name = (String) parts.get(count - 1);
-        if (count > 3 || call.isInternal() || count == 1 && isSessions(name)) {
+        if (count > 3 || count == 1 && isSessions(name, isTable)) {
             return null;
         }
         String catalog = count == 3 ? (String) parts.get(0) : session.sessionState().catalogManager().currentCatalog().name();
@@ -48,28 +63,29 @@ final class FunctionRule extends Rule {
         return function == null ? null : SessionTables.function(session, catalog, ident, function);
     }
 
-    private boolean isSessions(String name) {
+    private boolean isSessions(String name, boolean isTable) {
         FunctionIdentifier plain = new FunctionIdentifier(name);
-        return session.sessionState().functionRegistry().functionExists(plain);
+        return isTable ? session.sessionState().tableFunctionRegistry().functionExists(plain)
+            : session.sessionState().functionRegistry().functionExists(plain);
     }
 
     private final class Calls extends AbstractPartialFunction {
-        public boolean isDefinedAt(Object expression) {
-            return expression instanceof UnresolvedFunction && nameInSession((UnresolvedFunction) expression) != null;
+        public boolean isDefinedAt(Object node) {
+            return nameInSession(node) != null;
         }
 
-        public Object applyOrElse(Object expression, Function1 otherwise) {
-            String name = expression instanceof UnresolvedFunction ? nameInSession((UnresolvedFunction) expression) : null;
+        public Object applyOrElse(Object node, Function1 otherwise) {
+            String name = nameInSession(node);
             if (name == null) {
-                return otherwise.apply(expression);
+                return otherwise.apply(node);
             }
-            List arguments = new ArrayList(CollectionConverters.asJava(((UnresolvedFunction) expression).productIterator().toSeq()));
+            List arguments = new ArrayList(CollectionConverters.asJava(((Product) node).productIterator().toSeq()));
             List parts = new ArrayList();
             parts.add("spark_catalog");
             parts.add("default");
             parts.add(name);
             arguments.set(0, CollectionConverters.asScala(parts).toSeq());
-            return ((UnresolvedFunction) expression).makeCopy(arguments.toArray());
+            return ((TreeNode) node).makeCopy(arguments.toArray());
         }
     }
 }

@@ -21,13 +21,15 @@ import org.apache.spark.sql.types.StructType;
 import org.apache.spark.sql.util.CaseInsensitiveStringMap;
 
 /**
- * A relation of a catalog's {@code information_schema}, made of the folders whenever it is read.
+ * A relation of a catalog's {@code information_schema}, made of the folders whenever it is read; that of the catalog
+ * {@code system} tells of all catalogs.
  *
  * <p>Columns that only a metastore could fill are left out.
  * Source: https://docs.databricks.com/sql/language-manual/sql-ref-information-schema.html
  */
 final class InformationSchema implements Table, SupportsRead {
     static final String NAME = "information_schema";
+    static final String SYSTEM = "system";
     static final String USER = System.getProperty("user.name");
 
     private static final Map RELATIONS = new LinkedHashMap();
@@ -35,6 +37,7 @@ final class InformationSchema implements Table, SupportsRead {
     static {
         String named = "table_catalog STRING, table_schema STRING, table_name STRING, ";
         String times = "created TIMESTAMP, created_by STRING, last_altered TIMESTAMP, last_altered_by STRING";
+        RELATIONS.put("catalogs", "catalog_name STRING, catalog_owner STRING, comment STRING, " + times);
         RELATIONS.put("schemata",
             "catalog_name STRING, schema_name STRING, schema_owner STRING, comment STRING, " + times);
         RELATIONS.put("tables", named + "table_type STRING, is_insertable_into STRING, data_source_format STRING, "
@@ -94,6 +97,18 @@ final class InformationSchema implements Table, SupportsRead {
 
     private Rows rows() {
         Rows rows = new Rows((String) RELATIONS.get(relation));
+        List catalogs = SYSTEM.equals(folders.name()) ? folders.catalogs() : Collections.singletonList(folders);
+        for (int i = 0; i < catalogs.size(); i++) {
+            new InformationSchema((Folders) catalogs.get(i), relation).addTo(rows);
+        }
+        return rows;
+    }
+
+    private void addTo(Rows rows) {
+        if ("catalogs".equals(relation)) {
+            add(rows, new Object[] {folders.name()}, null, folders.schema(Folders.DEFAULT).getParentFile());
+            return;
+        }
         List schemas = folders.schemas();
         for (int i = 0; i < schemas.size(); i++) {
             String schema = (String) schemas.get(i);
@@ -109,15 +124,15 @@ final class InformationSchema implements Table, SupportsRead {
                 }
             }
         }
-        return rows;
     }
 
     private void addVolumes(Rows rows, String schema) {
         List volumes = new Volumes(folders).folders(schema);
         for (int i = 0; i < volumes.size(); i++) {
             File volume = (File) volumes.get(i);
-            Object[] known = {folders.name(), schema, volume.getName(), "MANAGED", volume.getPath()};
-            add(rows, known, Volumes.commentOf(volume), volume);
+            Map told = Volumes.told(volume);
+            Object[] known = {folders.name(), schema, volume.getName(), told.get("type"), told.get("location")};
+            add(rows, known, told.get("comment"), volume);
         }
     }
 

@@ -137,10 +137,10 @@ final class Statement implements UnboundProcedure, BoundProcedure {
 
     private Scan showCatalogs(String pattern) {
         Rows rows = new Rows("catalog STRING");
-        File[] folders = Folders.list(catalog.root());
-        for (int i = 0; i < folders.length; i++) {
-            String name = folders[i].getName();
-            if (folders[i].isDirectory() && !name.startsWith("_") && !name.startsWith(".") && isLike(name, pattern)) {
+        List catalogs = catalog.catalogs();
+        for (int i = 0; i < catalogs.size(); i++) {
+            String name = ((Folders) catalogs.get(i)).name();
+            if (isLike(name, pattern)) {
                 rows.add(new Object[] {name});
             }
         }
@@ -204,8 +204,6 @@ final class Statement implements UnboundProcedure, BoundProcedure {
             if (!folders.forget(ident, Folders.FUNCTION) && !isTrue(said, "quiet")) {
                 throw new IllegalArgumentException(whole + " does not exist");
             }
-        } else if (isTrue(said, "table")) {
-            throw new IllegalArgumentException(whole + " gives a table, which is not kept here: make it TEMPORARY, or a view");
         } else if (!folders.hasSchema((String) said.get("schema"))) {
             throw new IllegalArgumentException("schema '" + said.get("catalog") + "." + said.get("schema") + "' does not exist");
         } else if (exists && !isTrue(said, "replace")) {

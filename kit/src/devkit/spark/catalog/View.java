@@ -41,6 +41,8 @@ final class View {
         creating.sql("SET CATALOG " + quoted(content.get("catalog")));
         creating.sql("USE " + quoted(content.get("schema")));
         String returns = (String) content.get("returns");
+        boolean isTable = "TABLE".equals(content.get("table"));
+        returns = isTable ? "TABLE" + (returns.isEmpty() ? "" : " (" + returns + ")") : returns;
         creating.sql("CREATE OR REPLACE FUNCTION " + name + " (" + content.get("parameters") + ")"
             + (returns.isEmpty() ? "" : " RETURNS " + returns) + " RETURN " + content.get("query"));
     }

@@ -1,17 +1,24 @@
 package devkit.catalog;
 
 import java.io.File;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.FilterFileSystem;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.RawLocalFileSystem;
 import org.apache.spark.sql.classic.SparkSession;
 import org.apache.spark.sql.connector.read.Scan;
 
 /**
  * The volumes of a catalog: folders {@code VOLUMES/CATALOG/SCHEMA/NAME}, which the paths {@code /Volumes/…} mean.
  *
- * <p>A comment stands in {@code .NAME.json} beside the folder.
+ * <p>An external one is a link to where its location lies here. Comment and location stand in {@code .NAME.json} beside it.
  */
 final class Volumes {
     static final String ROOT = "spark.devkit.volumes"; // paths find it by a setting of their own, devkit.databricks.paths
@@ -44,17 +51,18 @@ final class Volumes {
             Folders.delete(folder);
             comment(folder).delete();
         } else {
+            Map told = told(folder);
             return new Rows("name STRING, catalog STRING, database STRING, owner STRING, storageLocation STRING,"
                 + " volumeType STRING, comment STRING").add(new Object[] {folder.getName(), catalog.name(), schema,
-                InformationSchema.USER, folder.getPath(), "MANAGED", commentOf(folder)});
+                InformationSchema.USER, told.get("location"), told.get("type"), told.get("comment")});
         }
         return null;
     }
 
     private void create(File folder, Map said, boolean isQuiet, String whole) {
-        if (said.get("external") != null) {
-            throw new IllegalArgumentException("an external volume needs cloud storage, which is not here: make "
-                + whole + " a managed one, without EXTERNAL and LOCATION");
+        String location = (String) said.get("location");
+        if ("true".equals(said.get("external")) != (location != null)) {
+            throw new IllegalArgumentException("an external volume needs EXTERNAL and LOCATION: " + whole);
         }
         if (folder.isDirectory()) {
             if (!isQuiet) {
@@ -63,11 +71,33 @@ final class Volumes {
             return;
         }
         Folders.checked(folder.getName());
-        folder.mkdirs();
-        if (said.get("comment") != null) {
+        if (location == null) {
+            folder.mkdirs();
+        } else {
+            link(folder, new Path(location), whole);
+        }
+        if (said.get("comment") != null || location != null) {
             Map content = new HashMap();
             content.put("comment", said.get("comment"));
+            content.put("location", location);
             Folders.write(comment(folder), content);
+        }
+    }
+
+    private static void link(File folder, Path location, String whole) {
+        try {
+            FileSystem files = location.getFileSystem(SparkSession.active().sessionState().newHadoopConf());
+            FileSystem raw = files instanceof FilterFileSystem ? ((FilterFileSystem) files).getRawFileSystem() : files;
+            if (!(raw instanceof RawLocalFileSystem)) {
+                throw new IllegalArgumentException("the volume " + whole + " cannot lie at " + location
+                    + ", which is no folder of this machine: read its files by their own path");
+            }
+            File target = ((RawLocalFileSystem) raw).pathToFile(location).getAbsoluteFile();
+            target.mkdirs();
+            folder.getParentFile().mkdirs();
+            Files.createSymbolicLink(folder.toPath(), target.toPath());
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
         }
     }
 
@@ -95,8 +125,12 @@ final class Volumes {
         return found;
     }
 
-    static Object commentOf(File folder) {
-        return Folders.read(comment(folder)).get("comment");
+    /** Comment, location and type of a volume. */
+    static Map told(File folder) {
+        Map told = Folders.read(comment(folder));
+        told.put("type", told.get("location") == null ? "MANAGED" : "EXTERNAL");
+        told.putIfAbsent("location", folder.getPath());
+        return told;
     }
 
     private static File comment(File folder) {

@@ -40,6 +40,6 @@ def settings(extensions: str) -> dict[str, str]:
         EXTENSIONS: f"{extensions},devkit.catalog.CatalogExtension",
         ROOT_SETTING: str(root()),
         VOLUMES_SETTING: str(volumes()),
-        f"spark.sql.catalog.{CATALOG}": "devkit.catalog.FolderCatalog",
+        **dict.fromkeys((f"spark.sql.catalog.{name}" for name in (CATALOG, "system")), "devkit.catalog.FolderCatalog"),
         "spark.sql.defaultCatalog": CATALOG,
     }
