@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -103,12 +104,20 @@ def check(pipeline: PipelineTester, events: list[Event], batches: list[list[Even
         pipeline.given("raw", batch, SCHEMA)
         result = pipeline.run(source)
         assert result.state == "COMPLETED", result.errors
-    tables = {name: pipeline.rows(name) for name in result.flows}
-    for key in {event.id for event in events}:
-        own = [event for event in events if event.id == key]
+    tables: dict[str, dict[int, list[Row]]] = {name: defaultdict(list) for name in result.flows}
+    for name, rows in tables.items():
+        for row in pipeline.rows(name):
+            rows[row[0]].append(row)
+    of_keys = defaultdict(list)
+    for event in events:
+        of_keys[event.id].append(event)
+    for key, own in of_keys.items():
         expected = {f"scd2{suffix}": history(own, ignore_nulls=bool(suffix)) for suffix in ("", "_partial")}
         expected |= {name.replace("2", "1"): latest(rows) for name, rows in expected.items()}
         expected["bitemporal"] = bitemporal(own)
         for name, rows in expected.items():
-            found = [row for row in tables[name] if row[0] == key]
-            assert in_order(found) == in_order(rows), (name, own, [[e for e in b if e.id == key] for b in batches])
+            assert in_order(tables[name][key]) == in_order(rows), (
+                name,
+                own,
+                [[e for e in b if e.id == key] for b in batches],
+            )

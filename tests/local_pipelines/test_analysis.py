@@ -210,17 +210,31 @@ def v():
 
 CALLS = ("df.collect()", "df.toPandas()", "df.first()", "df.write.save('x')", "df.write.saveAsTable('x')")
 CALLS += ("df.write.parquet('x')", "df.writeStream.start('x')", "df.writeStream.toTable('x')", "df.show()")
+CALLS += ("df.writeTo('x')", "DeltaTable.forPath(spark, '{path}').delete()")
 
 
 def test_every_call_that_computes_or_writes_is_refused(pipeline: PipelineTester) -> None:
-    code = ["import dlt"]
-    for number, call in enumerate(CALLS):
+    code = ["import dlt", "from delta.tables import DeltaTable"]
+    for number, call in enumerate(call.format(path=pipeline.path("events")) for call in CALLS):
         read = "spark.readStream" if "Stream" in call else "spark.read"
         code.append(f"@dlt.table\ndef t{number}():\n    df = {read}.table('events')\n    {call}\n    return df")
     pipeline.given("events", [(1,)], "id int")
     found = problems(pipeline, pipeline.file("calls.py", "\n".join(code)))
-    names = [call.split("(")[0].rsplit(".")[-1] for call in CALLS]
+    names = [call.split(".")[-1].split("(")[0] for call in CALLS]
     assert [message.split("() is")[0].split()[-1] for message in found.values()] == names
+
+
+def test_a_statement_in_a_query_function_is_refused_and_not_run(pipeline: PipelineTester) -> None:
+    pipeline.given("events", [(1,)], "id int")
+    table = f"delta.`{pipeline.path('events')}`"
+    statements = (f"INSERT INTO {table} VALUES (2)", f"WITH w AS (SELECT 2 AS id) INSERT INTO {table} SELECT * FROM w")
+    statements += ("SET a.b = c", f"DELETE FROM {table}", "CREATE VOLUME main.default.mine")
+    code = [f'@dlt.table\ndef t{number}(): return spark.sql("{each}")' for number, each in enumerate(statements)]
+    found = problems(pipeline, pipeline.file("statements.py", "\n".join(["import dlt", *code])))
+    assert [message.partition("statement '")[2].split()[0] for message in found.values()] == [
+        *("INSERT", "WITH", "SET", "DELETE", "CREATE")
+    ]
+    assert pipeline.rows("events") == [(1,)]
 
 
 def test_what_is_declared_twice_is_refused(pipeline: PipelineTester) -> None:

@@ -109,6 +109,22 @@ def test_columns_to_update_sets_explicit_nulls_and_keeps_the_rest(pipeline: Pipe
     assert pipeline.rows("target") == [(1, None, 7)]
 
 
+def test_lists_say_whose_nulls_are_ignored(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "lists.py",
+        """import dlt
+for name in ("column_list", "except_column_list"):
+    dlt.create_streaming_table(name)
+    flow = {f"ignore_null_updates_{name}": ["a"], "except_column_list": ["seq"], "flow_name": f"of_{name}"}
+    dlt.create_auto_cdc_flow(name, "raw", ["id"], "seq", **flow)
+""",
+    )
+    pipeline.given("raw", [(1, "x", 5, 1), (1, None, None, 2)], "id int, a string, b int, seq int")
+    assert set(pipeline.run(source).flows) == {"of_column_list", "of_except_column_list"}
+    assert pipeline.rows("column_list") == [(1, "x", None)]
+    assert pipeline.rows("except_column_list") == [(1, None, 5)]
+
+
 def test_bitemporal_history_keeps_what_was_known_when(pipeline: PipelineTester) -> None:
     flow = "except_column_list=['seq', 'known'], stored_as_scd_type='bitemporal', system_sequence_by='known'"
     source = pipeline.file("bitemporal.py", cdc(flow))

@@ -187,6 +187,51 @@ def to_mine():
     assert pipeline.spark.read.json(f"{pipeline.folder}/json").count() == 4
 
 
+def test_a_quarantine_is_one_line_and_no_row_is_lost(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "quarantine.py",
+        """
+import dlt
+from spark_utils.pipelines import DLTMetaMixin, broken_rows
+RULES = {"positive": "v > 0", "known": "k is not null"}
+@dlt.table
+@dlt.expect_all_or_drop(RULES)
+def good():
+    return spark.read.table("raw")
+@dlt.table
+def quarantine():
+    return broken_rows(spark.read.table("raw"), RULES)
+output = {"func_name": "configured", "source": {"table": "raw"}, "steps": [{"broken_rows": RULES}]}
+DLTMetaMixin(spark, {"dlt": [output]})
+""",
+    )
+    pipeline.given("raw", [(1, "a", 5), (2, None, -1), (3, "b", None)], "id int, k string, v int")
+    assert pipeline.run(source).state == "COMPLETED"
+    assert pipeline.rows("good") == [(1, "a", 5)]
+    broken = [(2, None, -1, ["positive", "known"]), (3, "b", None, ["positive"])]
+    assert pipeline.rows("quarantine") == pipeline.rows("configured") == broken
+
+
+def test_flows_that_do_not_need_each_other_run_side_by_side(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "parallel.py",
+        """
+import threading
+from pyspark import pipelines as dp
+both = threading.Barrier(2)
+for name in ("left", "right"):
+    @dp.foreach_batch_sink(name=name)
+    def handler(df, batch_id):
+        both.wait(timeout=300)
+    @dp.append_flow(target=name, name=f"to_{name}")
+    def rows():
+        return spark.readStream.table("events")
+""",
+    )
+    pipeline.given("events", EVENTS, COLUMNS)
+    assert pipeline.run(source).state == "COMPLETED"
+
+
 def test_a_refresh_of_some_leaves_the_others(pipeline: PipelineTester) -> None:
     source = pipeline.file("medallion.py", MEDALLION)
     pipeline.given("events", EVENTS, COLUMNS)
@@ -270,6 +315,40 @@ def last():
     assert pipeline.rows("last") == [(1, 1)]
     assert not Path(pipeline.path("lake.shop.copy")).exists()
     assert (pipeline.storage / "private/lake/shop/copy/_delta_log").is_dir()
+
+
+def test_a_target_and_its_flow_have_settings_of_their_own(pipeline: PipelineTester) -> None:
+    heard = pipeline.folder / "heard"
+    source = pipeline.file(
+        "settings.py",
+        f"""
+from pyspark import pipelines as dp
+from pyspark.sql import functions as F
+@dp.on_event_hook(max_allowable_consecutive_failures=0)
+def hook(event):
+    with open({str(heard)!r}, "a") as file:
+        file.write(event["event_type"] + " ")
+    raise ValueError
+dp.create_streaming_table(
+    "t", expect_all_or_fail={{"known": "id > 0"}}, private=True, cluster_by_auto=True, row_filter="ROW FILTER f ON (id)"
+)
+@dp.append_flow(target="t", spark_conf={{"spark.sql.session.timeZone": "Asia/Tokyo"}})
+def rows():
+    return spark.readStream.table("raw").select("id", F.current_timezone().alias("zone"))
+@dp.materialized_view
+def zones():
+    return spark.read.table("t").select("zone")
+""",
+    )
+    pipeline.given("raw", [(1,)], "id int")
+    with pytest.warns(UserWarning, match="'t': a row filter needs Unity Catalog"):
+        result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    assert (pipeline.rows("zones"), Path(pipeline.path("t")).exists()) == ([("Asia/Tokyo",)], False)
+    assert heard.read_text(encoding="utf-8") == "create_update "
+    pipeline.given("raw", [(-1,)], "id int")
+    with pytest.warns(UserWarning, match="row filter"):
+        assert "known" in pipeline.run(source).errors["rows"]
 
 
 def test_parameters_are_given_and_taken_back(pipeline: PipelineTester) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from devkit.testing import EventHub
 from local_pipelines import DefinitionError
 from local_pipelines.testing import PipelineTester
+from spark_utils.sources.event_hubs import kafka_options, parse_connection_string
 
 
 def test_a_pipeline_of_sql_and_python_together(pipeline: PipelineTester) -> None:
@@ -52,6 +54,47 @@ CREATE MATERIALIZED VIEW whole AS SELECT a FROM read_files('{pipeline.folder}/in
         assert result.state == "COMPLETED", result.errors
     assert pipeline.rows("typed") == [(1, "x")]
     assert pipeline.rows("whole") == [(1,)]
+
+
+def test_a_query_names_tables_in_every_way_of_spark_sql(pipeline: PipelineTester) -> None:
+    pipeline.given("events", [(1, 5), (2, 7)], "id int, v int")
+    pipeline.spark.sql("CREATE OR REPLACE FUNCTION main.default.above(n INT) RETURNS TABLE (a INT) RETURN SELECT n + 1")
+    python = pipeline.file(
+        "queries.py",
+        """import dlt
+@dlt.table
+def by_frame():
+    return spark.sql("select v from {rows} where id = {id}", rows=dlt.read("events"), id=1)
+@dlt.table
+def by_argument():
+    return spark.sql("select v from identifier('events') where id = :id", args={"id": 2})
+""",
+    )
+    sql = pipeline.file(
+        "queries.sql",
+        """CREATE MATERIALIZED VIEW by_function WITH ROW FILTER main.default.f ON (a)
+AS SELECT u.a FROM by_frame, LATERAL main.default.above(v) AS u JOIN range(3) r ON r.id = 2;""",
+    )
+    with pytest.warns(UserWarning, match="'by_function': a row filter needs Unity Catalog"):
+        result = pipeline.run(python, sql)
+    assert result.state == "COMPLETED", result.errors
+    found = [pipeline.rows(name) for name in ("by_frame", "by_argument", "by_function")]
+    assert found == [[(5,)], [(7,)], [(6,)]]
+
+
+def test_a_hub_is_read_by_read_kafka(pipeline: PipelineTester, event_hub: EventHub) -> None:
+    event_hub.send([b"one", b"two"])
+    options = kafka_options(parse_connection_string(event_hub.connection_string)) | {"startingOffsets": "earliest"}
+    servers = options.pop("kafka.bootstrap.servers")
+    arguments = ", ".join(f"`{key}` => '{value}'" for key, value in options.items())
+    sql = pipeline.file(
+        "hub.sql",
+        f"""CREATE STREAMING TABLE bodies AS SELECT CAST(value AS STRING) AS body
+FROM STREAM read_kafka(bootstrapServers => '{servers}', {arguments});""",
+    )
+    result = pipeline.run(sql)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("bodies") == [("one",), ("two",)]
 
 
 @pytest.mark.parametrize(

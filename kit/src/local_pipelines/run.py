@@ -146,7 +146,7 @@ class _Update:
         self._definitions, self._analysis, self._selection = definitions, analysis, selection
         self._spark, self._storage, self._result = spark, storage, result
         self._cancelled = cancelled or threading.Event()
-        hooks = [*definitions.hooks, *([listener] if listener else [])]
+        hooks = {**definitions.hooks, **({listener: 0} if listener else {})}
         origin = {
             "cloud": "local",
             "pipeline_name": definitions.name,

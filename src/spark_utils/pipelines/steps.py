@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_utils.flattening.applying import flatten
@@ -31,6 +31,21 @@ from spark_utils.schemas.loading import load_schema
 SOURCES: Final = ("stream", "table", "sql", "format")
 SCHEMA_FILES: Final = (".json", ".ddl", ".sql")
 OF_FORMAT: Final = ("path", "schema", "options", "batch")
+
+
+def broken_rows(df: DataFrame, rules: Mapping[str, str | Column]) -> DataFrame:
+    """Return the rows that break a rule, for a quarantine: those that `expect_all_or_drop` of the same rules drops.
+
+    Args:
+        df: Any rows.
+        rules: Conditions by name, SQL text or BOOLEAN; what is not true is broken, null included.
+
+    Returns:
+        The rows with a column more, ``broken_rules ARRAY<STRING>``: the names of what they break.
+    """
+    conditions = {name: F.expr(rule) if isinstance(rule, str) else rule for name, rule in rules.items()}
+    broken = [F.when(~F.coalesce(rule, F.lit(False)), F.lit(name)) for name, rule in conditions.items()]
+    return df.withColumn("broken_rules", F.array_compact(F.array(*broken))).where(F.size("broken_rules") > 0)
 
 
 def _schema(value: str, folder: Path) -> Any:
@@ -51,6 +66,7 @@ STEPS: Final[Mapping[str, tuple[Any, Callable[..., DataFrame]]]] = {
     "parse": (parse, lambda df, folder, value: _parse(df, folder, **value)),
     "good_rows": (None, lambda df, _, __: good_rows(df)),
     "rejected_rows": (None, lambda df, _, __: rejected_rows(df)),
+    "broken_rows": (dict, lambda df, _, value: broken_rows(df, value)),
     "flatten": (flatten_plan, lambda df, folder, value: _flatten(df, folder, **(value or {}))),
     "select": (list, lambda df, _, value: df.selectExpr(*value)),
     "where": (str, lambda df, _, value: df.where(value)),

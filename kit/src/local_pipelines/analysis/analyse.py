@@ -27,7 +27,6 @@ from local_pipelines.declaring.python_source import place_of, reason_of
 from local_pipelines.errors import DefinitionError, Place, Problem
 from local_pipelines.flows import reads
 from local_pipelines.flows.resolving import Resolver
-from local_pipelines.sql.versions import VersionedSnapshots
 from local_pipelines.storage import Storage, schema_of
 
 DEEP = 10_000  # of Python's stack: each dataset that another one reads is analysed within the other's query
@@ -301,8 +300,8 @@ class _Analyser:
         return plan
 
     def _first_snapshot(self, flow: Flow) -> Any:
-        if isinstance(flow.cdc.next_snapshot, VersionedSnapshots):
-            return flow.cdc.next_snapshot.shape()
+        if flow.cdc.shape is not None:
+            return flow.cdc.shape()
         with reads.outside():
             stored = None if flow.target in self._full_refresh else self._stored_target(flow)
             if stored is not None:

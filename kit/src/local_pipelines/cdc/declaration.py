@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 
 from local_pipelines.declaring.model import split_name
 
@@ -163,6 +163,7 @@ class SnapshotSpec:
         next_snapshot: ``function(latest_version or None) -> (frame, version) or None``; none for a source by name.
         tracked: See `CdcSpec`.
         untracked: See `CdcSpec`.
+        shape: Gives an empty snapshot of a `next_snapshot` that is made of queries, which read as a flow's query does.
     """
 
     keys: tuple[str, ...]
@@ -170,6 +171,7 @@ class SnapshotSpec:
     next_snapshot: Callable[[Any], Any] | None
     tracked: tuple[str, ...] | None = None
     untracked: tuple[str, ...] | None = None
+    shape: Callable[[], DataFrame] | None = None
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> tuple[SnapshotSpec | None, list[str]]:
@@ -190,4 +192,4 @@ class SnapshotSpec:
             problems.append(f"source must be a dataset's name or a function, not {source!r}")
         if problems:
             return None, problems
-        return cls(keys, scd, source if callable(source) else None, tracked, untracked), []
+        return cls(keys, scd, source if callable(source) else None, tracked, untracked, given.get("shape")), []

@@ -20,7 +20,6 @@ from local_pipelines.errors import PipelineError
 from local_pipelines.flows import reads
 from local_pipelines.flows.expectations import Meter
 from local_pipelines.flows.results import MARK
-from local_pipelines.sql.versions import VersionedSnapshots
 from local_pipelines.storage import FlowState, is_table, write_whole
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def run_snapshots(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
         return
     while not runner.stopping.is_set():
         before = last_version(state)
-        if isinstance(spec.next_snapshot, VersionedSnapshots):
+        if spec.shape is not None:
             given: Any = runner.query(plan, meter, before)
         else:
             with reads.outside():

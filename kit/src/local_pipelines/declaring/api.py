@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ from pyspark.sql.types import StructType
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.declaring.model import Action, Dataset, Expectation, Flow, Kind, ReplaceSpec, Sink
-from local_pipelines.declaring.registry import calling_place, current, rules_of, view_name
+from local_pipelines.declaring.registry import calling_place, current, rules_of, unfiltered, view_name
 from local_pipelines.errors import PipelineError
 from local_pipelines.flows import reads
 from spark_utils.names import suggestion
@@ -111,7 +110,7 @@ def _dataset(call: str, kind: Kind, name: object, options: Mapping[str, Any]) ->
     if partitions and clusters:
         registry.problem(f"{call}: partition_cols and cluster_by exclude each other")
     if options.get("row_filter"):
-        warnings.warn(f"'{name}': row_filter needs Unity Catalog and is not enforced here", stacklevel=4)
+        unfiltered(name)
     return Dataset(
         name=full,
         said=name,
@@ -392,6 +391,8 @@ def read_stream(name: str) -> DataFrame:
     return reads.table(name, stream=True)
 
 
-def on_event_hook(function: Any = None, max_allowable_consecutive_failures: int | None = None) -> Any:  # noqa: ARG001
-    """Hand each event of the log to a function, as a dictionary."""
-    return _decorate("on_event_hook", function, current().definitions.hooks.append)
+@checked
+def on_event_hook(function: Any = None, max_allowable_consecutive_failures: int | None = None) -> Any:
+    """Hand each event of the log to a function, as a dictionary, until it has failed more often than this in a row."""
+    hooks, allowed = current().definitions.hooks, max_allowable_consecutive_failures
+    return _decorate("on_event_hook", function, lambda hook: hooks.update({hook: allowed}))

@@ -198,7 +198,7 @@ class Definitions:
         datasets: By name.
         flows: By name.
         sinks: By name.
-        hooks: Functions that get each event of the log as a dictionary.
+        hooks: Functions that get each event of the log, each with how many times it may fail in a row, none for ever.
     """
 
     name: str = "pipeline"
@@ -208,7 +208,7 @@ class Definitions:
     datasets: dict[TableName, Dataset] = field(default_factory=dict)
     flows: dict[str, Flow] = field(default_factory=dict)
     sinks: dict[str, Sink] = field(default_factory=dict)
-    hooks: list[Callable[[dict[str, Any]], Any]] = field(default_factory=list)
+    hooks: dict[Callable[[dict[str, Any]], Any], int | None] = field(default_factory=dict)
 
     def table_name(self, text: str) -> TableName:
         """Return a name in three levels; a ``LIVE.`` prefix stands for the pipeline's own schema."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -214,6 +215,11 @@ def rules_of(rules: object, action: Action) -> list[Expectation]:
         else:
             registry.problem(f"the condition of expectation {name!r} must be SQL text or a Column, not {condition!r}")
     return found
+
+
+def unfiltered(said: str) -> None:
+    """Warn that a dataset shows every row here."""
+    warnings.warn(f"'{said}': a row filter needs Unity Catalog and is not enforced here", stacklevel=5)
 
 
 def view_name(said: str) -> TableName:

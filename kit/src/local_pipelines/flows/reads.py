@@ -14,11 +14,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.classic.dataframe import DataFrame as ClassicDataFrame
 from pyspark.sql.conf import RuntimeConfig
 from pyspark.sql.group import GroupedData
 from pyspark.sql.readwriter import DataFrameReader, DataFrameWriter
+from pyspark.sql.sql_formatter import SQLStringFormatter
 from pyspark.sql.streaming.readwriter import DataStreamReader, DataStreamWriter
 
 from local_pipelines.declaring.registry import holding
@@ -28,9 +30,11 @@ CLOUD_FILES = "cloudFiles"
 FORBIDDEN: dict[type, tuple[str, ...]] = {
     ClassicDataFrame: (
         *("collect", "count", "toPandas", "toLocalIterator", "head", "first", "take", "tail", "show", "isEmpty"),
-        *("foreach", "foreachPartition", "checkpoint", "localCheckpoint"),
+        *("foreach", "foreachPartition", "checkpoint", "localCheckpoint", "toArrow"),
+        *("writeTo", "mergeInto"),
     ),
     DataFrameWriter: ("save", "saveAsTable", "insertInto", "parquet", "json", "csv", "orc", "text", "jdbc"),
+    DeltaTable: ("merge", "delete", "update"),
     DataStreamWriter: ("start", "toTable"),
     GroupedData: ("pivot",),
     RuntimeConfig: ("set", "unset"),
@@ -134,7 +138,12 @@ def _answer_reads(replace: Callable[[type, str, Callable[[Any], Any]], None]) ->
             answer = _reads.get()
             if answer is None:
                 return original(self, sqlQuery, args, **kwargs)
-            return answer.sql(sqlQuery, lambda text: original(self, text, args, **kwargs))
+            formatter = SQLStringFormatter(self)  # Spark's parser, which finds the tables, cannot read `{frame}`
+            try:
+                query = formatter.format(sqlQuery, **kwargs) if kwargs else sqlQuery
+                return answer.sql(query, lambda text: original(self, text, args))
+            finally:
+                formatter.clear()
 
         return sql
 

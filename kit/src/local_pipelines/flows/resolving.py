@@ -62,16 +62,20 @@ class Resolver(ABC):
     def sql(self, text: str, original: Callable[[str], DataFrame]) -> DataFrame:
         """Return the frame of a query."""
 
-        def files(arguments: str, stream: bool) -> DataFrame:
-            path, settings = sql_arguments.read_files(arguments)
+        def function(name: str, arguments: str, stream: bool) -> DataFrame:
             with reads.outside():
+                if name == "read_kafka":
+                    reader: Any = self.spark.readStream if stream else self.spark.read
+                    frame: DataFrame = reader.format("kafka").options(**sql_arguments.read_kafka(arguments)).load()
+                    return frame
+                path, settings = sql_arguments.read_files(arguments)
                 return cloud_files.read(self.spark, path, settings, stream=stream)
 
         def run(query: str) -> DataFrame:
             with reads.outside():
                 return original(query)
 
-        return relations.query_of(text, self.spark, self._named, files, run)
+        return relations.query_of(text, self.spark, self._named, function, run)
 
     def _named(self, name: str, stream: bool) -> DataFrame | None:
         if len(split_name(name)) == 1 and self.definitions.find(name) is None and not stream:

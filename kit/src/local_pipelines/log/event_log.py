@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ class EventLog:
     Args:
         storage: Where it lies.
         origin: What every event of this update carries, such as ``pipeline_name`` and ``update_id``.
-        hooks: Get every event as a dictionary; one that fails is not asked again in this update.
+        hooks: Get every event as a dictionary, but those of hooks' failures; each with how many times it may fail in a
+            row before this update asks it no more, none for ever.
         hide: Masks secrets in messages and errors.
     """
 
@@ -44,14 +46,15 @@ class EventLog:
         self,
         storage: Storage,
         origin: Mapping[str, Any],
-        hooks: Sequence[Callable[[dict[str, Any]], Any]] = (),
+        hooks: Mapping[Callable[[dict[str, Any]], Any], int | None] | None = None,
         hide: Callable[[str], str] = str,
     ) -> None:
         self._hide = hide
         self._file = storage.root / "event_log.jsonl"
         self._table = storage.root / "event_log"
         self._origin = dict(origin)
-        self._hooks = list(hooks)
+        self._hooks = dict(hooks or {})
+        self._failures = Counter[Any]()
         self._writing = threading.Lock()
         self._cut_torn_line()
         self._ids = {event["id"] for event in read_events(self._file)}
@@ -106,14 +109,18 @@ class EventLog:
             self._ids.add(event_id)
             self._written.append(json.loads(line))
             self._next += 1
-        self._tell_hooks(event)
+        if event_type != "hook_progress":
+            self._tell_hooks(event)
 
     def _tell_hooks(self, event: dict[str, Any]) -> None:
-        for hook in list(self._hooks):
+        for hook, allowed in list(self._hooks.items()):
             try:
                 hook(event)
+                self._failures[hook] = 0
             except Exception as error:
-                self._hooks.remove(hook)
+                self._failures[hook] += 1
+                if allowed is not None and self._failures[hook] > allowed:
+                    self._hooks.pop(hook, None)
                 self.write("hook_progress", f"event hook failed: {error}", level="WARN", error=error)
 
     def to_table(self, spark: SparkSession) -> None:

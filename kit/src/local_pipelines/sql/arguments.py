@@ -1,4 +1,4 @@
-"""The arguments of SQL's table functions: ``read_files('path', format => 'json', schema => '…')``."""
+"""The arguments of table functions: ``read_files('path', format => 'json')``, ``read_kafka(subscribe => 'topic')``."""
 
 from __future__ import annotations
 
@@ -31,10 +31,8 @@ def read_files(arguments: str) -> tuple[str, dict[str, Any]]:
     schema: str | None = None
     for position, (_, _, tokens) in enumerate(split_at_commas(arguments)):
         texts = [token.text for token in tokens]
-        if len(tokens) >= 3 and texts[1] == "=>":
-            key, value = texts[0].lower(), _value(tokens[2:])
-        elif len(tokens) >= 4 and texts[1:3] == ["=", ">"]:
-            key, value = texts[0].lower(), _value(tokens[3:])
+        if (pair := _pair(tokens)) is not None:
+            key, value = pair[0].lower(), pair[1]
         elif position == 0:
             path = _value(tokens)
             continue
@@ -57,6 +55,26 @@ def read_files(arguments: str) -> tuple[str, dict[str, Any]]:
     return path, {"options": options, "schema": schema}
 
 
+def read_kafka(arguments: str) -> dict[str, str]:
+    """Return the options of Spark's Kafka source that the arguments of ``read_kafka`` mean."""
+    options = {}
+    for _, _, tokens in split_at_commas(arguments):
+        pair = _pair(tokens)
+        if pair is None:
+            raise PipelineError(f"read_kafka: cannot read the argument '{' '.join(token.text for token in tokens)}'")
+        options["kafka.bootstrap.servers" if pair[0].lower() == "bootstrapservers" else pair[0]] = pair[1]
+    return options
+
+
+def _pair(tokens: list[Token]) -> tuple[str, str] | None:
+    """Return name and value of ``name => value``; Databricks' tokens may hold the arrow in two."""
+    texts = [token.text for token in tokens]
+    for arrow in (["=>"], ["=", ">"]):
+        if texts[1 : 1 + len(arrow)] == arrow and len(texts) > 1 + len(arrow):
+            return texts[0], _value(tokens[1 + len(arrow) :])
+    return None
+
+
 def _options(given: dict[str, str]) -> dict[str, str]:
     own = {"format", *OF_AUTO_LOADER}
     return {(f"cloudfiles.{key.lower()}" if key.lower() in own else key.lower()): value for key, value in given.items()}
@@ -71,4 +89,4 @@ def _value(tokens: list[Token]) -> str:
         return tokens[0].text
     if len(tokens) == 1 and tokens[0].text.lower() in ("true", "false"):
         return tokens[0].text.lower()
-    raise PipelineError(f"read_files: a literal is expected, not '{' '.join(token.text for token in tokens)}'")
+    raise PipelineError(f"a literal is expected, not '{' '.join(token.text for token in tokens)}'")

@@ -8,6 +8,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from local_pipelines.analysis.schemas import split_at_commas
 from local_pipelines.declaring.model import Action, Dataset, Expectation, split_name
+from local_pipelines.declaring.registry import unfiltered
 from local_pipelines.errors import PipelineError, Place
 from local_pipelines.sql.relations import closing
 
@@ -166,12 +167,15 @@ def table_clauses(cursor: Cursor, dataset: Dataset) -> None:
             dataset.properties = _properties(cursor.parenthesised())
         elif cursor.take("PARTITIONED", "BY"):
             dataset.partition_columns = tuple(cursor.names_in_parentheses())
-        elif cursor.take("CLUSTER", "BY", "AUTO"):
-            continue
         elif cursor.take("CLUSTER", "BY"):
-            dataset.cluster_columns = tuple(cursor.names_in_parentheses())
+            dataset.cluster_columns = () if cursor.take("AUTO") else tuple(cursor.names_in_parentheses())
         elif cursor.take("LOCATION"):
             dataset.path = cursor.string()
+        elif cursor.take("WITH", "ROW", "FILTER"):
+            unfiltered(dataset.said)
+            cursor.name()
+            cursor.need(None, "ON")
+            cursor.parenthesised()
         elif cursor.take("USING"):
             cursor.name()
         else:

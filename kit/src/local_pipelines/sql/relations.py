@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlglot
+from py4j.java_gateway import is_instance_of  # type: ignore[import-untyped]  # ships no types
 from pyspark.sql import DataFrame, SparkSession
 from sqlglot.tokenizer_core import Token, TokenType
 
 from local_pipelines.errors import PipelineError
 
+FUNCTIONS = {"read_files", "read_kafka"}  # of Databricks alone
+IN_QUOTES = [TokenType.L_PAREN, TokenType.STRING, TokenType.R_PAREN]
 _numbers = itertools.count(1)
 
 
@@ -52,7 +55,7 @@ def query_of(
     text: str,
     spark: SparkSession,
     table: Callable[[str, bool], DataFrame | None],
-    files: Callable[[str, bool], DataFrame],
+    function: Callable[[str, str, bool], DataFrame],
     run: Callable[[str], DataFrame],
 ) -> DataFrame:
     """Return the frame of a query whose tables are a pipeline's.
@@ -61,8 +64,11 @@ def query_of(
         text: The query.
         spark: The session.
         table: Gives the frame of a name, as a stream or not; nothing for a name to be left to Spark.
-        files: Gives the frame of the arguments of ``read_files``.
+        function: Gives the frame of one of `FUNCTIONS` with the text of its arguments, as a stream or not.
         run: Spark's own ``sql``.
+
+    Raises:
+        PipelineError: It is no query, or names a table that is not found.
     """
     views: list[str] = []
 
@@ -73,7 +79,7 @@ def query_of(
         return name
 
     try:
-        text = _spell_out_streams(text, lambda name: view_of(_wanted(name, table(name, True))), files, view_of)
+        text = _spell_out_streams(text, lambda name: view_of(_wanted(name, table(name, True))), function, view_of)
         for relation in sorted(relations(text, spark), key=lambda found: found.start, reverse=True):
             if relation.name.strip("`") in views:
                 continue
@@ -95,10 +101,10 @@ def _wanted(name: str, frame: DataFrame | None) -> DataFrame:
 def _spell_out_streams(
     text: str,
     stream: Callable[[str], str],
-    files: Callable[[str, bool], DataFrame],
+    function: Callable[[str, str, bool], DataFrame],
     view_of: Callable[[DataFrame], str],
 ) -> str:
-    """Replace ``STREAM(name)``, ``STREAM name`` and ``read_files(…)``, which open Spark cannot read."""
+    """Replace what open Spark cannot read, ``STREAM(name)`` and `FUNCTIONS`, and ``IDENTIFIER('name')`` by the name."""
     tokens = tokens_of(text)
     changes: list[tuple[int, int, str]] = []
     index = 0
@@ -109,18 +115,21 @@ def _spell_out_streams(
         nxt = tokens[index + 1] if index + 1 < len(tokens) else None
         if word == "STREAM" and nxt is not None and after_from:
             last, inner = _stream_argument(tokens, index)
-            if tokens[inner].text.lower() == "read_files":
+            name = tokens[inner].text.lower()
+            if name in FUNCTIONS:
                 end = closing(tokens, inner + 1)
                 arguments = text[tokens[inner + 1].end + 1 : tokens[end].start]
-                changes.append((token.start, tokens[last].end + 1, view_of(files(arguments, True))))
+                changes.append((token.start, tokens[last].end + 1, view_of(function(name, arguments, True))))
             else:
                 names = text[tokens[inner].start : _name_end(tokens, inner) + 1]
                 changes.append((token.start, tokens[last].end + 1, stream(names)))
             index = last
-        elif word == "READ_FILES" and nxt is not None and nxt.token_type is TokenType.L_PAREN:
+        elif word == "IDENTIFIER" and [t.token_type for t in tokens[index + 1 : index + 4]] == IN_QUOTES:
+            changes.append((token.start, tokens[index + 3].end + 1, tokens[index + 2].text))
+        elif word.lower() in FUNCTIONS and nxt is not None and nxt.token_type is TokenType.L_PAREN:
             end = closing(tokens, index + 1)
             arguments = text[nxt.end + 1 : tokens[end].start]
-            changes.append((token.start, tokens[end].end + 1, view_of(files(arguments, False))))
+            changes.append((token.start, tokens[end].end + 1, view_of(function(word.lower(), arguments, False))))
             index = end
         index += 1
     for start, end, replacement in reversed(changes):
@@ -132,7 +141,7 @@ def _stream_argument(tokens: list[Token], index: int) -> tuple[int, int]:
     """Return the index of the last token of a ``STREAM …``, and of the first one of what it names."""
     if tokens[index + 1].token_type is TokenType.L_PAREN:
         return closing(tokens, index + 1), index + 2
-    if tokens[index + 1].text.lower() == "read_files":
+    if tokens[index + 1].text.lower() in FUNCTIONS:
         return closing(tokens, index + 2), index + 1
     last = index + 1
     while last + 2 < len(tokens) and tokens[last + 1].token_type is TokenType.DOT:
@@ -150,7 +159,19 @@ def _name_end(tokens: list[Token], first: int) -> int:
 def relations(text: str, spark: SparkSession) -> list[Relation]:
     """Return the tables that a query names; names of its own ``WITH`` are none."""
     plan = spark._jsparkSession.sessionState().sqlParser().parsePlan(text)
+    _refuse_statement(plan, text, spark)
     return list(_relations(plan, frozenset()))
+
+
+def _refuse_statement(plan: Any, text: str, spark: SparkSession) -> None:
+    """Refuse what writes or changes the session: Spark would run it at once, an analysis too."""
+    while plan.getClass().getSimpleName() == "UnresolvedWith":
+        plan = plan.child()
+    kind, package = plan.getClass().getSimpleName(), "org.apache.spark.sql.catalyst.plans.logical"
+    kinds = (f"{package}.{name}" for name in ("Command", "ParsedStatement", "Call"))
+    if not kind.startswith(("Show", "Describe")) and any(is_instance_of(spark._sc._gateway, plan, k) for k in kinds):
+        said = " ".join(token.text for token in tokens_of(text)[:3])
+        raise PipelineError(f"the statement '{said} …' is not allowed here", remedy="Give a query.")
 
 
 def _relations(plan: Any, hidden: frozenset[str]) -> Iterator[Relation]:

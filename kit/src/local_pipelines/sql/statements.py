@@ -187,6 +187,7 @@ class _Statements:
             if text is None:
                 raise PipelineError("WITH VERSION needs FROM SNAPSHOT (a query)")
             source = VersionedSnapshots(self._spark_sql, text, cursor.parenthesised())
+            given["shape"] = source.shape
         given |= {"target": target, "source": source, "stored_as_scd_type": "1", "ignore_null_updates": False}
         while not cursor.at_end():
             if snapshot and cursor.next_words(1).upper().split()[0] not in OF_SNAPSHOTS:
