@@ -66,7 +66,7 @@ if config.preview:
     print(preview_stream(raw.transform(to_parsed).transform(to_events), rows=config.preview))
 
 # %% Write: two Delta tables, exactly once
-attach_progress(spark, about=f"{config.source.identity} → {config.output.path}")
+attach_progress(spark, config)
 query = write_stream(
     raw,
     parse=to_parsed,

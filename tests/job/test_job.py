@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from devkit.hub.generator import Shares, generate
 from devkit.hub.recording import write_events
+from devkit.live import reading
 from devkit.testing import EventHub
 from spark_utils.errors import CheckpointMismatchError
 from spark_utils.sinks.locks import LOCK
@@ -108,6 +109,10 @@ def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
     assert written(spark, tmp_path) == each_once(telemetry)
     lines = [json.loads(line) for line in second.output.splitlines() if line.startswith("{")]
     assert sum(line["events"] for line in lines) == 50
+    runs = [run for run in reading.runs() if run["output"] == str(tmp_path / "out")]  # as `devkit page` knows them
+    assert [(run["state"], run["last"]["total_events"]) for run in runs] == [("stopped", 50), ("stopped", EVENTS)]
+    assert runs[0]["last"]["behind"] == {f"{telemetry.name}-{partition}": 0 for partition in (0, 1)}
+    assert all(bool(run["ui"]) == (not session) for run in runs)  # a Spark Connect server has its own
 
 
 @pytest.mark.parametrize("session", ["connect"], indirect=True)

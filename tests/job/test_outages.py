@@ -103,14 +103,14 @@ def test_added_partitions_are_told_and_read_from_their_first_event(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    attach_progress(each_spark, io.StringIO())
+    attach_progress(each_spark, stream=io.StringIO())
     running = start(each_spark, hub_with_five, tmp_path, "100 ms")
     add_partition(hub_with_five, local_hub, 2)
     hub_with_five.send([b"2"] * 3, partition=2)
     await_termination(running, StopAfter(events=3))
     add_partition(hub_with_five, local_hub, 3)
     hub_with_five.send([b"3"] * 4, partition=3)
-    attach_progress(each_spark, io.StringIO())
+    attach_progress(each_spark, stream=io.StringIO())
     await_termination(start(each_spark, hub_with_five, tmp_path, "available-now"))
     assert_exactly_once(positions(each_spark, str(tmp_path / "output")), sent=12)
     assert re.search(r"new partitions, which batch \d reads from their first event: 2 \(", caplog.text)

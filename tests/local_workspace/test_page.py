@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from databricks.sdk.service.jobs import NotebookTask, SparkPythonTask, Task, TaskDependency
 from databricks.sdk.service.workspace import ImportFormat
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from local_workspace import Workspace
 from local_workspace.server.state import Identity
@@ -24,17 +23,6 @@ EVIL = "Orders <script>document.title = 'owned'</script><img src=x onerror=alert
 BROKEN = "# Databricks notebook source\nraise ValueError('no <b>rows</b> today')"
 FINE = "# Databricks notebook source\nprint('counted 7 rows')\ndbutils.notebook.exit('seven')"
 SLOW = "import time\nprint('waiting', flush=True)\ntime.sleep(600)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no browser to show the page in: install Chromium (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from databricks.sdk.service.jobs import (
 )
 from databricks.sdk.service.workspace import ImportFormat
 
+from devkit.live import reading
 from local_workspace import Workspace
 from tests.local_workspace.run_kit import finished, logs, put, python, reached, results, start
 from tests.local_workspace.test_notebooks import cells, put_notebook
@@ -96,6 +97,8 @@ def test_the_streaming_jobs_wheel_writes_tables_that_a_notebook_with_the_same_wh
     exported = client.jobs.export_run(run.tasks[1].run_id).views[0].content
     assert "the secret is [REDACTED]" in exported
     assert ">best<br>" in exported
+    (told,) = [each for each in reading.runs() if each["output"].endswith("/shop/orders")]
+    assert (told["state"], told["last"]["total_events"]) == ("stopped", 3)  # for `devkit page`
     made = client.clusters.get(run.tasks[0].cluster_instance.cluster_id)
     assert made.state.value == "TERMINATED"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -10,6 +11,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
+
+from spark_utils.errors import RuntimeSetupError
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.05
@@ -88,6 +91,24 @@ def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def refuse_taken(port: int) -> None:
+    """Refuse a loopback port that a server cannot have.
+
+    Raises:
+        RuntimeSetupError: Another program listens there, or it is none.
+    """
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger do not matter
+        try:
+            probe.bind((LOOPBACK, port))
+        except (OSError, OverflowError) as error:
+            taken = getattr(error, "errno", None) == errno.EADDRINUSE
+            raise RuntimeSetupError(
+                f"cannot bind port {port}: {'it is used by another program' if taken else error}",
+                remedy="Stop that program, or choose another port by --port.",
+            ) from None
 
 
 def accepts_connections(port: int) -> bool:

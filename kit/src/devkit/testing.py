@@ -27,6 +27,7 @@ from devkit.hub.client import EventSender
 from devkit.hub.generator import DEFAULT_START, EVENT_INTERVAL, Event
 from devkit.hub.receiving import receive
 from devkit.hub.recording import RECORDED_SUFFIX, RecordedEvent, recorded_line
+from devkit.live import journal
 from devkit.spark import catalog
 from devkit.spark.connect_server import ConnectServer, connect_mode
 from spark_utils import (
@@ -254,6 +255,7 @@ def _tables_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(catalog.ROOT_VARIABLE, str(tmp_path_factory.mktemp("tables")))
         patch.setenv(paths.ROOT_VARIABLE, str(tmp_path_factory.mktemp("run") / "files"))
+        patch.setenv(journal.FOLDER_VARIABLE, str(tmp_path_factory.mktemp("streams")))
         yield
 
 

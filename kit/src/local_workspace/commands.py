@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from devkit.processes import refuse_taken
 from spark_utils.errors import ConfigurationError
 
 DEFAULT_PORT: Final = 8090
-HOST: Final = "127.0.0.1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,11 +55,11 @@ def run_up(arguments: argparse.Namespace) -> int:
     """Serve until a signal says stop.
 
     Raises:
-        ConfigurationError: The port is taken.
+        RuntimeSetupError: The port is taken.
     """
     from local_workspace import Options, Workspace
 
-    _refuse_taken(arguments.port)
+    refuse_taken(arguments.port)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -131,19 +129,3 @@ def _kept_token(folder: Path) -> str:
     if not file.is_file():
         cache.write_private(file, f"dapi-local-{secrets.token_hex(16)}\n")
     return file.read_text(encoding="utf-8").strip()
-
-
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            problem = f"cannot bind port {port}: {'it is used by another program' if taken else error}"
-            remedy = "Choose another one, or --port 0 for a free one."
-            raise ConfigurationError(problem, origin="--port", remedy=remedy) from None
-        except OverflowError:
-            raise ConfigurationError(
-                f"invalid port: {port}", origin="--port", remedy="Give a port from 0 to 65535; 0 takes a free one."
-            ) from None

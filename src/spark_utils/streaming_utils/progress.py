@@ -20,8 +20,9 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import entry_points
 from threading import Event, Thread
 from typing import TextIO
 
@@ -35,8 +36,15 @@ from pyspark.sql.streaming.listener import (
     StreamingQueryProgress,
 )
 
+from spark_utils.configuration.settings import StreamingConfig
 from spark_utils.session import is_connect
 from spark_utils.streaming_utils.channel import BatchCounts, Channel
+
+# Entry points of what else wants to know, given the session and the configuration: an `Observer`.
+OBSERVERS_GROUP = "spark_utils.stream_observers"
+# Told of a run, by its id, and what happened: `started`, `ended` (with `exception`), or a batch: the keys of a JSON
+# line, and `spark`, Spark's own progress as JSON.
+Observer = Callable[[str, Mapping[str, object]], None]
 
 _log = logging.getLogger(__name__)
 _CLEAR_LINE = "\r\x1b[2K"
@@ -100,7 +108,9 @@ def summarize(
     )
 
 
-def attach_progress(spark: SparkSession, stream: TextIO | None = None, *, about: str = "") -> ProgressListener:
+def attach_progress(
+    spark: SparkSession, config: StreamingConfig | None = None, *, stream: TextIO | None = None
+) -> ProgressListener:
     """Report every batch of the session's queries on a text stream, until they end.
 
     This is the job's edge: writing to the stream is its purpose. A terminal gets one line that is renewed, anything
@@ -109,10 +119,13 @@ def attach_progress(spark: SparkSession, stream: TextIO | None = None, *, about:
 
     Args:
         spark: The session whose queries are reported.
+        config: The job's; a terminal is told from where to where it goes, and the kit, where it is installed, keeps
+            the batches for `devkit page`.
         stream: Where to; standard error by default.
-        about: What a terminal is told when a query starts: from where to where.
     """
-    listener = ProgressListener(spark, stream or sys.stderr, about)
+    about = f"{config.source.identity} → {config.output.path}" if config else ""
+    found = entry_points(group=OBSERVERS_GROUP) if config else ()
+    listener = ProgressListener(spark, stream or sys.stderr, about, [each.load()(spark, config) for each in found])
     spark.streams.addListener(listener)
     _listening.add(listener)
     return listener
@@ -134,9 +147,11 @@ def wait_until_told(run_id: object, seconds: float) -> None:
 class ProgressListener(StreamingQueryListener):
     """Writes a line for each micro-batch; made by :func:`attach_progress`."""
 
-    def __init__(self, spark: SparkSession, stream: TextIO, about: str = "") -> None:
+    def __init__(
+        self, spark: SparkSession, stream: TextIO, about: str = "", observers: Sequence[Observer] = ()
+    ) -> None:
         super().__init__()
-        self._spark, self._about = spark, about
+        self._spark, self._about, self._observers = spark, about, observers
         self._uncounted: set[str] = set()  # runs with a batch of which the rejected events are not known
         self._stream = stream
         self._latest: dict[str, BatchProgress | None] = {}
@@ -153,6 +168,7 @@ class ProgressListener(StreamingQueryListener):
         _watched[run] = Event()
         if self._about and self._is_terminal:
             self._write(f"{self._about}\n")
+        self._observe(run, {"started": event.timestamp, "query": self._names[run]})
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802 - Spark's name
         """Report a batch; a trigger without new events is none."""
@@ -168,6 +184,8 @@ class ProgressListener(StreamingQueryListener):
         if record.rejected is None:
             self._uncounted.add(run)
         self._write(f"{_CLEAR_LINE}{record.as_line()}" if self._is_terminal else f"{record.as_json()}\n")
+        if self._observers:
+            self._observe(run, {**asdict(record), "spark": progress.json})
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802 - Spark's name
         """Say that nothing new came."""
@@ -184,6 +202,7 @@ class ProgressListener(StreamingQueryListener):
             self._write(f"{end}\n" if event.exception is None else "\n")
         elif known is None and event.exception is None:
             self._write(f"{json.dumps({'query': name, 'events': 0, 'note': '0 new events'})}\n")
+        self._observe(run, {"ended": time.time(), "exception": event.exception})
         self._latest.pop(run, None)
         if self._latest:
             self._told(run)
@@ -197,6 +216,10 @@ class ProgressListener(StreamingQueryListener):
         _listening.discard(self)
         self._spark.streams.removeListener(self)
         self._told(run)
+
+    def _observe(self, run: str, happened: Mapping[str, object]) -> None:
+        for observer in self._observers:
+            observer(run, happened)
 
     def _told(self, run: str | None) -> None:
         if run in _watched:

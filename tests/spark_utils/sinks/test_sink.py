@@ -110,7 +110,7 @@ def test_a_partition_column_with_many_values_is_named_in_a_warning(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     expect_observations(bench.spark)
-    listener = attach_progress(bench.spark, io.StringIO())
+    listener = attach_progress(bench.spark, stream=io.StringIO())
     bench.send(*(str(number) for number in range(MAX_PARTITION_VALUES + 50)))
     bench.run(partition_by="number")
     listener.wait_until_idle(PATIENCE)

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.listener import QueryIdleEvent
 
+from spark_utils.configuration.settings import OutputOptions, SourceOptions, StreamingConfig
 from spark_utils.streaming_utils.progress import BatchProgress, ProgressListener, attach_progress
 from tests.spark_utils.sinks.sink_kit import Bench, expect_observations
 
@@ -44,7 +45,8 @@ def run(spark: SparkSession, folder: Path, stream: io.StringIO) -> None:
 
 
 def run_again(bench: Bench, stream: io.StringIO) -> None:
-    listener = attach_progress(bench.spark, stream, about="here → there")
+    config = StreamingConfig(source=SourceOptions(kind="files", path="here"), output=OutputOptions(path="there"))
+    listener = attach_progress(bench.spark, config, stream=stream)
     bench.run(query_name="numbers")
     listener.wait_until_idle(30)
 
@@ -67,7 +69,7 @@ def test_a_terminal_is_told_from_where_to_where_one_line_that_is_renewed_and_the
     expect_observations(each_spark)
     run(each_spark, tmp_path, stream := Terminal())
     start, *shown, last = stream.getvalue().split("\r\x1b[2K")
-    assert start == "here → there\n"
+    assert start == "files here → there\n"
     assert len(shown) == 2
     assert last.startswith("batch 2  5 events")
     assert "3 rejected" in last

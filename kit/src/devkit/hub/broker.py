@@ -13,9 +13,7 @@ it again. The shipped one, of ``devkit hub up``, is ``LocalHub.shared()``.
 from __future__ import annotations
 
 import shutil
-import socket
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +29,7 @@ from devkit.processes import (
     accepts_connections,
     free_port,
     is_running,
+    refuse_taken,
     resident_bytes,
     spawn_detached,
     terminate,
@@ -216,7 +215,7 @@ class LocalHub:
     def _spawn(self, state: HubState | None) -> HubState:
         kafka = kafka_java.prepare()
         port = self._port or (state.port if state else free_port())
-        _require_free(port)
+        refuse_taken(port)
         state = state or HubState.create(port)
         state.port = port
         properties = server_properties(state, data=self._data, controller_port=free_port())
@@ -247,15 +246,3 @@ class LocalHub:
         return RuntimeSetupError(
             f"{problem}{last}", origin=str(self.log), remedy="`devkit hub reset` starts with an empty hub."
         )
-
-
-def _require_free(port: int) -> None:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger do not matter
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise RuntimeSetupError(
-                f"cannot bind port {port}: {error.strerror}",
-                remedy="Another program listens there: stop it, or choose another with `devkit hub up --port`.",
-            ) from None

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib import resources
 from typing import Any, Final
 
 from werkzeug import exceptions as http
@@ -19,6 +18,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request as HttpRequest
 from werkzeug.wrappers import Response
 
+from devkit.live.server import PAGE_HEADERS, page_file
 from local_workspace.errors import ApiError
 from local_workspace.server.faults import ERROR_CODES, Fault, Faults
 from local_workspace.server.routing import Reply, Request, Route, encode, routes_of
@@ -26,14 +26,6 @@ from local_workspace.server.state import Service, State
 
 logger = logging.getLogger(__name__)
 LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
-PAGE_TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
-PAGE_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 # What a handler comes to when a part of a request is of a type or a size that it cannot be.
 WRONG_INPUT: Final = (AttributeError, OverflowError, RecursionError, TypeError, ValueError)
 WRONG_PATH: Final = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
@@ -217,11 +209,10 @@ def _page(http_request: HttpRequest) -> Reply | None:
     if http_request.method != "GET" or not (is_link or http_request.path.startswith("/page/")):
         return None
     name = "index.html" if is_link else http_request.path.removeprefix("/page/")
-    kind = PAGE_TYPES.get(name.rpartition(".")[2])
-    file = resources.files("local_workspace").joinpath("page", name)
-    if kind is None or "/" in name or not file.is_file():
+    file = page_file(name, "local_workspace", "devkit.live")
+    if file is None:
         raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Page {http_request.path} does not exist")
-    return Reply(file.read_bytes(), content_type=f"{kind}; charset=utf-8", headers=PAGE_HEADERS)
+    return Reply(file[0], content_type=file[1], headers=PAGE_HEADERS)
 
 
 def _hang_up(environ: dict[str, Any]) -> None:

@@ -1,0 +1,129 @@
+"""What the page shows: the runs that were told of, and what the latest commits of their tables hold.
+
+Tables are read by their logs and files, without Spark, so that no stream is slowed:
+https://github.com/delta-io/delta/blob/master/PROTOCOL.md#add-file-and-remove-file
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
+
+from devkit.live import journal
+
+COMMITS: Final = 200  # of a table, as many as are looked at
+ROWS: Final = 20
+
+
+class Commit(NamedTuple):
+    """What a batch added to a table: when, in milliseconds since 1970, and the files."""
+
+    time: int
+    files: tuple[Path, ...]
+    partitions: tuple[tuple[tuple[str, str | None], ...], ...]  # of each file: columns that it does not hold itself
+
+
+def runs() -> list[dict[str, Any]]:
+    """Return the runs that are known, those that go on and the latest first: what they are, and their last batch."""
+    found = [run for file in journal.folder().glob("*.jsonl") if (run := _run(file.stem))]
+    for run in found:
+        run["last"] = (run.pop("batches") or [None])[-1]
+        del run["config"]
+    return sorted(found, key=lambda run: (run["state"] == "running", run["started"]), reverse=True)
+
+
+def run_of(run_id: str) -> dict[str, Any] | None:
+    """Return a run with its batches, its configuration and what its tables hold; None when it is not known."""
+    run = _run(run_id)
+    if run is None:
+        return None
+    from spark_utils.sinks.checkpoints import local_path  # it imports pyspark, which takes a second
+
+    output, ui = local_path(run["folder"]), run["ui"] if run["state"] == "running" else None
+    return run | {
+        "ui": ui and f"{ui}/StreamingQuery/statistics/?id={run_id}",
+        "reasons": reasons(output / "rejected", run["started"]) if output else [],
+        "rows": newest_rows(output / "events") if output else None,
+    }
+
+
+def _run(run_id: str) -> dict[str, Any] | None:
+    file = journal.folder() / f"{run_id}.jsonl"
+    try:
+        about, *told = _lines(file, file.stat().st_mtime_ns)
+    except (OSError, ValueError):
+        return None
+    end = told.pop() if told and "ended" in told[-1] else None
+    if end is None:
+        state = "running" if journal.is_alive(about) else "killed"
+    else:
+        state = "failed" if end["exception"] else "stopped"
+    return {**about, "run": run_id, "state": state, "error": end and end["exception"], "batches": told}
+
+
+@lru_cache(maxsize=2 * journal.KEPT_RUNS)
+def _lines(file: Path, _changed: int) -> list[dict[str, Any]]:
+    """Read a run's file; a line that is being written has no end yet."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def reasons(table: Path, since: str) -> list[tuple[int, dict[str, int]]]:
+    """Return when each latest commit since a time (ISO 8601) was, and how many events of each reason it added."""
+    began = datetime.fromisoformat(since).timestamp() * 1000
+    return [(each.time, _reasons(each.files)) for each in [*commits(table)][::-1] if each.time >= began]
+
+
+def newest_rows(table: Path) -> dict[str, Any] | None:
+    """Return rows of the latest commit that has any: ``columns``, ``rows`` as text, and ``of``, how many it has."""
+    from pyarrow import parquet
+
+    for commit in commits(table):
+        with suppress(OSError):  # cleaned up meanwhile
+            files = [parquet.ParquetFile(file) for file in commit.files]
+            for file, partition in zip(files, commit.partitions, strict=True):
+                if not file.metadata.num_rows:
+                    continue
+                rows = [row | dict(partition) for row in next(file.iter_batches(ROWS)).to_pylist()]
+                return {
+                    "columns": [*rows[0]],
+                    "rows": [[None if cell is None else str(cell) for cell in row.values()] for row in rows],
+                    "of": sum(each.metadata.num_rows for each in files),
+                    "time": commit.time,
+                }
+    return None
+
+
+def commits(table: Path) -> Iterator[Commit]:
+    """Yield the latest commits of a table that added rows, the newest first; not those that only rewrote files."""
+    for log in sorted((table / "_delta_log").glob("[0-9]*.json"), reverse=True)[:COMMITS]:
+        with suppress(OSError):  # cleaned up meanwhile
+            commit = _commit(table, log, log.stat().st_mtime_ns)
+            if commit.files:
+                yield commit
+
+
+@lru_cache(maxsize=8 * COMMITS)
+def _commit(table: Path, log: Path, _changed: int) -> Commit:
+    actions = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    times = [action["commitInfo"]["timestamp"] for action in actions if "commitInfo" in action]
+    added = [action["add"] for action in actions if action.get("add", {}).get("dataChange")]
+    files = tuple(table / unquote(each["path"]) for each in added)
+    return Commit(max(times, default=0), files, tuple(tuple(each["partitionValues"].items()) for each in added))
+
+
+@lru_cache(maxsize=8 * COMMITS)
+def _reasons(files: tuple[Path, ...]) -> dict[str, int]:
+    from pyarrow import parquet
+
+    count: Counter[str] = Counter()
+    for file in files:
+        with suppress(OSError):
+            count.update(parquet.ParquetFile(file).read(["reason"])["reason"].to_pylist())
+    return dict(count)
