@@ -164,6 +164,8 @@ def _refuse_secrets(config: Mapping[str, object]) -> None:
 def _apply(session: SparkSession, wanted: Mapping[str, str]) -> None:
     different = []
     for key, value in wanted.items():
+        if key == "spark.ui.enabled":
+            continue  # whether a session that runs has a page is for who started it to say
         found = session.conf.get(key, None)
         if found != value and session.conf.isModifiable(key):
             session.conf.set(key, value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +13,6 @@ from spark_utils.session import get_session
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """One local session, quick to start, in UTC, with few partitions and no UI, shared by a whole test run."""
-    config = {} if "SPARK_REMOTE" in os.environ else {"spark.ui.enabled": "false"}  # a server has its own
-    session = get_session("tests", fast_start=True, config=config)
+    session = get_session("tests", fast_start=True, config={"spark.ui.enabled": "false"})
     yield session
     session.stop()

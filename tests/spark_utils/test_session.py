@@ -103,6 +103,10 @@ def test_a_secret_is_refused_before_anything_can_show_it(spark: SparkSession, ke
     assert "canary" not in str(caught.value)
 
 
+def test_whether_a_running_session_has_a_page_is_not_asked(connect: SparkSession) -> None:
+    assert get_session(config={"spark.ui.enabled": "false"}) is connect
+
+
 def test_the_environment_is_as_it_was_once_the_session_runs(spark: SparkSession) -> None:
     assert not {"SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "SPARK_DEVKIT_LOG"} & set(os.environ)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -244,8 +243,7 @@ print("survived with", reader.faults, "faults")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_number_ends_the_process(seed: int) -> None:
     """Arrow's reader ends the process on long exponents in a decimal column, so it must not see them."""
-    count = os.environ.get("FUZZED_BODIES", "4000")
-    command = [sys.executable, "-c", LONG_EXPONENTS, str(seed), count]
+    command = [sys.executable, "-c", LONG_EXPONENTS, str(seed), "4000"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "survived with 0 faults\n", f"status {done.returncode}: {done.stderr[-2000:]}"
 

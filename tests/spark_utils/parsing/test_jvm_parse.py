@@ -30,7 +30,7 @@ from spark_utils.parsing.jvm import java_reader
 from spark_utils.parsing.jvm.engine import compile_explanation
 from spark_utils.parsing.jvm.java_reader import FUNCTION
 from spark_utils.parsing.reference import Good, UnknownPolicy, compile_classifier
-from spark_utils.sinks.batch import COLLECTED_ROWS, Observed, RejectedRows
+from spark_utils.sinks.batch import COLLECTED_ROWS, ROWS_PER_TASK, Observed, RejectedRows
 from tests.project import ROOT, copy_project
 from tests.spark_utils.parsing.hostile_bodies import LIMITS, SCHEMA, plain
 from tests.spark_utils.parsing.random_bodies import random_bodies
@@ -122,6 +122,15 @@ def test_rejected_rows_are_picked_up_with_their_reasons(spark: SparkSession, way
     df = spark.createDataFrame([(body, b"k") for body in bodies], "body binary, key binary")
     expected = [("null_body", b""), ("truncated", b"{"), ("type_mismatch", b'{"id":"x"}')]
     assert _picked_up(df, WAYS[way]) == ([1], expected)
+
+
+def test_many_rejected_rows_are_explained_by_some_tasks_each_once(each_spark: SparkSession) -> None:
+    bodies: list[bytes | None] = [b'{"id":%d' % number for number in range(2 * ROWS_PER_TASK + 1)]
+    rejected = RejectedRows(_frame(each_spark, bodies), WAYS["as it comes"])
+    assert good_rows(rejected.attach()).collect() == []
+    collected = rejected.seen().collected
+    assert sorted(bytes(row.body) for row in collected.select("body").collect()) == sorted(bodies)
+    assert collected.select(F.spark_partition_id()).distinct().count() == 2
 
 
 def test_too_many_rejected_rows_are_counted_and_left_to_a_second_reading(spark: SparkSession) -> None:

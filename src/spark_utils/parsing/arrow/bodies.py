@@ -19,8 +19,11 @@ _VALUE = re.compile(
 _PLAIN = re.compile(r"[A-Za-z0-9.:+_-]{1,64}")  # has one form in JSON, but for escapes
 _TWO_OBJECTS = r"\}[ \t\r\n]*(?:\{|null)"
 _SPACE = " \t\n\r"
-# An exponent of more than four digits, or an escape that may hide one.
-_LONG_EXPONENT = r"""[0-9.][eE][+-]?[0-9]{5}|\\u00[2346]"""
+# An exponent of more than four digits, or an escape that may hide one. RE2 is twice as quick at finding the few bodies
+# that seem to have one: a pattern that begins with a digit stops it at each number.
+_SEEMING_EXPONENT = r"[eE][+-]?[0-9]{5}"
+_LONG_EXPONENT = rf"[0-9.]{_SEEMING_EXPONENT}"
+_ESCAPE = r"\\u00[2346]"
 
 
 class RefusedError(Exception):
@@ -76,7 +79,7 @@ class Bodies:
                 if not (text.startswith("{") and text.endswith("}")):
                     self.aside.add(row)
         if has_decimals:
-            self.aside |= self.matching(_LONG_EXPONENT)
+            self.aside |= self.matching(_LONG_EXPONENT, self.matching(_SEEMING_EXPONENT)) | self.matching(_ESCAPE)
 
     def matching(self, pattern: str, among: set[int] | None = None) -> set[int]:
         """Return the rows, of all or of some, whose text matches an RE2 pattern."""

@@ -27,9 +27,9 @@ from spark_utils.parsing.reference import Good, UnknownPolicy, compile_classifie
 # Where bodies are refused, rows are read in blocks of this size: a reading costs as much as about 100 rows, and each
 # refused row half a block.
 BLOCK = 256
-SMALLEST_BLOCK = 8  # rows of which one is refused: judged singly rather than halved further
+SMALLEST_BLOCK = 32  # rows of which one is refused: the reference takes less time for them than two more readings
 MOST_ATTEMPTS = 8  # readings of one block before it is halved
-SAMPLE = 16  # rows that are looked at to learn the keys of maps and the names of unknown fields
+SAMPLE = SMALLEST_BLOCK  # rows that are looked at to learn the keys of maps and the names of unknown fields
 MOST_UNKNOWN_NAMES = 32
 BYTES_AT_ONCE = 64 * 1024 * 1024  # of bodies in one reading; also keeps offsets far from 32 bits
 
@@ -128,7 +128,7 @@ class ArrowReader:
                 return self._root.finish(columns, findings, lambda positions: pc.add(positions, first))
         if stop - first <= SMALLEST_BLOCK:
             bodies.aside.update(range(first, stop))
-            return self._block(bodies, first, stop, findings)
+            return pa.nulls(stop - first, self._root.type)
         return self._in_steps(bodies, first, stop, BLOCK if stop - first > BLOCK else -(-(stop - first) // 2), findings)
 
     @staticmethod
