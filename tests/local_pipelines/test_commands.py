@@ -43,6 +43,10 @@ def test_run_graph_and_events(
     assert events[0]["event_type"] == "create_update"
     assert main(["pipeline", "run", source, *storage, "--set", "say=hello", "--full-refresh"]) == 0
     assert pipeline.rows("t") == [(1, "hello")]
+    capsys.readouterr()
+    assert main(["pipeline", "events", source, *storage, "--update", "last", "--json"]) == 0
+    (last,) = {json.loads(line)["origin"]["update_id"] for line in capsys.readouterr().out.splitlines()}
+    assert last != events[0]["origin"]["update_id"]
     assert main(["pipeline", "run", source, *storage, "--set", "say=hello", "--refresh", "nothing"]) == 1
 
 
@@ -112,5 +116,8 @@ resources:
     assert main(["pipeline", "run", str(bundle), "--storage", str(pipeline.storage)]) == 0
     assert pipeline.rows("lake.sales.t") == [(1, "hello")]
     assert "the pipeline is continuous: this is one update of it" in capsys.readouterr().err
-    wrong = Path(pipeline.file("wrong.yml", "librarys: []\n"))
+    wrong = Path(pipeline.file("wrong.yml", "librarys: []\ningestion_definition: {connection_name: crm}\n"))
     assert main(["pipeline", "validate", str(wrong)]) == 1
+    told = capsys.readouterr().err
+    assert "unknown key 'librarys'; did you mean 'libraries'?" in told
+    assert "the key 'ingestion_definition' cannot be followed on this machine" in told

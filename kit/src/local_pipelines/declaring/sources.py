@@ -29,6 +29,7 @@ PIPELINE_KEYS = {
     *("dry_run", "definitions", "database", "usage_policy_id", "parameters"),
     "dlt",  # ours: outputs without a class
 }
+NOT_HERE = ("filters", "gateway_definition", "ingestion_definition")  # of the keys: what they ask for is not done here
 CONF_OPTIONS = ("--conf", "--conf-file")  # of an item of a workflow specification
 VARIABLE = re.compile(r"\$\{var\.([\w-]+)\}")
 
@@ -112,10 +113,10 @@ def _add_yaml(found: PipelineSource, path: Path) -> None:
         return
     spec = _pipeline_of(content, path)
     spec = _with_variables(spec, content.get("variables") or {}, path)
-    unknown = [key for key in spec if key not in PIPELINE_KEYS]
-    if unknown:
-        place = Place(str(path), 0)
-        raise DefinitionError(Problem(f"unknown key '{key}'{suggestion(key, PIPELINE_KEYS)}", place) for key in unknown)
+    wrong = [f"unknown key '{key}'{suggestion(key, PIPELINE_KEYS)}" for key in spec if key not in PIPELINE_KEYS]
+    wrong += [f"the key '{key}' cannot be followed on this machine" for key in NOT_HERE if spec.get(key)]
+    if wrong:
+        raise DefinitionError(Problem(message, Place(str(path), 0)) for message in wrong)
     found.name = str(spec.get("name") or found.name)
     found.catalog = str(spec.get("catalog") or found.catalog)
     found.schema = str(spec.get("schema") or spec.get("target") or spec.get("database") or found.schema)
