@@ -147,6 +147,17 @@ def test_the_page_follows_a_stream_as_it_goes_on(page: Page, spark: SparkSession
     expect(page.locator("#head .badge")).to_have_text("stopped")
 
 
+def test_the_page_shows_what_watch_made_of_the_last_edit(page: Page) -> None:
+    shown = {"columns": ["scaled", "a"], "rows": [[["100", "7"], [None, EVIL]]], "schema": ["+ scaled bigint"]}
+    watch = shown | {"line": "1 row", "rejected": "1 of 2 events rejected", "error": "transformation.py:5: SyntaxError"}
+    told("watch-1", watch=watch)
+    page.goto("/key/#/watch-1")
+    expect(page.locator("#head")).to_contain_text("transformation.py:5: SyntaxError")
+    expect(page.get_by_role("table", name="Rows")).to_contain_text(f"100 → 7{EVIL}")
+    expect(page.locator("#rest")).to_contain_text("+ scaled bigint")
+    expect(page.locator("#charts")).to_be_hidden()
+
+
 def test_nobody_reads_the_page_without_its_key(page: Page) -> None:
     for path in ("/", "/streams", "/wrong/streams", "/key/page/%2e%2e%2fserver.py", "/key/streams/none"):
         assert page.request.get(path).status == 404

@@ -13,11 +13,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 from rich.console import Console
 
+from devkit.live import reading
 from devkit.project.watch import Outcome, Watcher, row_changes, schema_changes
 from devkit.spark.connect_server import ConnectServer
 from tests.project import ROOT
@@ -83,6 +85,14 @@ class Watched:
         return self._text.getvalue()
 
 
+def told() -> dict[str, Any]:
+    """What `devkit page` knows of the watcher of this process."""
+    run = reading.run_of(f"watch-{os.getpid()}")
+    assert run is not None
+    assert run["state"] == "running"
+    return dict(run["watch"])
+
+
 def test_an_edit_shows_old_and_new_values_columns_and_reasons(connect: SparkSession, project: Path) -> None:
     watched = Watched(project)
     first = watched.run()
@@ -101,6 +111,12 @@ def test_an_edit_shows_old_and_new_values_columns_and_reasons(connect: SparkSess
     write(project, 7)
     last = watched.run()
     assert "100 → 7" in last, "a worker of Spark has the function as it is now"
+    shown = told()
+    assert ["100", "7"] in shown["rows"][0]
+    assert shown["rejected"] == "1 of 4 events rejected: truncated 1"
+    write(project, "(")
+    mistake = watched.run()
+    assert told() == shown | {"error": mistake.splitlines()[0]}, "the last rows stay"
     assert not (project / "out").exists()
 
 

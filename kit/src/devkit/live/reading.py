@@ -62,7 +62,7 @@ def _run(run_id: str) -> dict[str, Any] | None:
         return None
     end = told.pop() if told and "ended" in told[-1] else None
     if end is None:
-        state = "running" if journal.is_alive(about) else "killed"
+        state = "running" if journal.is_alive(about) else "stopped" if "watch" in about else "killed"
     else:
         state = "failed" if end["exception"] else "stopped"
     return {**about, "run": run_id, "state": state, "error": end and end["exception"], "batches": told}

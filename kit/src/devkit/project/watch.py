@@ -5,14 +5,17 @@ The sample is taken once and stays, so that what differs between two runs comes 
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devkit.live.journal import Journal
 from devkit.project.job_file import JobSteps, load_steps
 from devkit.project.tables import new_columns_first, print_cells
 from spark_utils.errors import ConfigurationError
@@ -125,6 +128,8 @@ class Watcher:
         self._sample: DataFrame | None = None
         self._size = 0
         self._last: Outcome | None = None
+        self._journal: Journal | None = None
+        self._shown: dict[str, object] = {}
         self.schema: Path | None = None
 
     def run(self, saved: float | None = None) -> bool:
@@ -137,21 +142,30 @@ class Watcher:
         try:
             steps = load_steps(self._job, self._arguments)
             self.schema = _file(steps.config.schema)
+            self._journal = Journal(steps.spark, steps.config)
             sample = self._take_sample(steps)
             parsed = steps.to_parsed(sample)
             preview = preview_stream(steps.to_events(parsed), rows=self._events * ROWS_PER_EVENT)
             outcome = outcome_of(preview)
-            self._show_events(outcome, preview.schema, time.time() - began)
+            shown = self._show_events(outcome, preview.schema, time.time() - began)
             rejected = preview_stream(steps.to_rejected(parsed), rows=self._events)
         except Exception as error:
-            self._console.print(error_line(error), style="bold red", markup=False)
+            self._console.print(line := error_line(error), style="bold red", markup=False)
+            self._tell(self._shown | {"error": line})
             if self._last is not None:
                 self._console.print("mend it and save: rows are compared with the last run that worked", style="dim")
             return False
         outcome = replace(outcome, reasons=Counter(row["reason"] for row in rejected.rows))
-        self._show_rejected(outcome)
+        self._shown = shown | {"rejected": self._show_rejected(outcome)}
+        self._tell(self._shown)
         self._last = outcome
         return True
+
+    def _tell(self, shown: dict[str, object]) -> None:
+        """Let `devkit page` show what stands on the terminal, in place of what the last run told."""
+        if self._journal:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self._journal(f"watch-{os.getpid()}", {"started": now, "query": f"watch {self._job.name}", "watch": shown})
 
     def _take_sample(self, steps: JobSteps) -> DataFrame:
         """Read the source once, and again when it is configured differently."""
@@ -171,7 +185,7 @@ class Watcher:
             self._source, self._last = source, None
         return self._sample
 
-    def _show_events(self, now: Outcome, schema: StructType, seconds: float) -> None:
+    def _show_events(self, now: Outcome, schema: StructType, seconds: float) -> dict[str, object]:
         before = self._last
         changes = {} if before is None else row_changes(before, now)
         said = schema_changes(before, now) if before is not None else []
@@ -189,9 +203,11 @@ class Watcher:
         gone = f", {len(before.rows.keys() - now.rows.keys()):,} gone" if before is not None else ""
         compared = f" ({len(changes):,} changed or new{gone})" if before is not None else ""
         count = f"{len(now.rows):,} row{'' if len(now.rows) == 1 else 's'}"
-        self._console.print(f"{count}{compared}, the first after {seconds:.2f} s", style="bold")
+        line = f"{count}{compared}, the first after {seconds:.2f} s"
+        self._console.print(line, style="bold")
+        return {"columns": names, "rows": cells, "schema": said, "line": line}
 
-    def _show_rejected(self, now: Outcome) -> None:
+    def _show_rejected(self, now: Outcome) -> str:
         reasons = now.reasons or Counter()
         before = self._last.reasons if self._last is not None and self._last.reasons is not None else reasons
         told = []
@@ -199,4 +215,6 @@ class Watcher:
             was = "" if before[reason] == reasons[reason] else f" (was {before[reason]:,})"
             told.append(f"{reason} {reasons[reason]:,}{was}")
         total = f"{reasons.total():,} of {self._size:,} events rejected"
-        self._console.print(f"{total}{': ' if told else ''}{', '.join(told)}", markup=False)
+        line = f"{total}{': ' if told else ''}{', '.join(told)}"
+        self._console.print(line, markup=False)
+        return line

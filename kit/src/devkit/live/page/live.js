@@ -29,7 +29,9 @@ async function show() {
     const run = chosen && (await get(`streams/${chosen}`));
     runs.replaceChildren(...known.map((each) => card(each, each.run === chosen)));
     notice.replaceChildren();
-    if (run) draw(run);
+    places.hidden = Boolean(run?.watch);
+    if (run?.watch) drawWatch(run);
+    else if (run) draw(run);
     else head.replaceChildren(h("p", { class: "empty" }, "No stream has run yet. Start one: make stream"));
   } catch (error) {
     console.warn(error);
@@ -85,6 +87,22 @@ function draw(run) {
   chart("Rejected by reason, events", reasons.map(([when]) => when / 1000), rejected,
     last?.total_rejected ? "Its tables are not on this machine." : "Nothing rejected.");
   drawRest(run);
+}
+
+/** What `devkit watch` made of the last edit: values before → after, columns that came and went, rejects by reason. */
+function drawWatch({ query, source, state, started, watch }) {
+  head.replaceChildren(
+    h("h1", {}, query),
+    watch.error && h("p", { class: "problem" }, watch.error),
+    facts([["State", state_of(state)], ["Sample of", source], ["Last run", time(Date.parse(started))]]));
+  const cell = ([before, now]) => h("span", { title: now }, before !== null && [h("del", {}, before), " → "], now);
+  rest.replaceChildren(...(watch.columns ? [
+    h("h2", {}, watch.error ? "Before the mistake" : "Rows"),
+    watch.schema.length ? h("pre", {}, watch.schema.join("\n")) : "",
+    table("Rows", watch.columns, watch.rows.map((row) => row.map(cell)), "No rows."),
+    h("p", {}, watch.line), h("p", {}, watch.rejected),
+  ] : []));
+  drawn = "";
 }
 
 function lines(names, values, absent = null) {
