@@ -64,7 +64,7 @@ def get_session(
             if "SPARK_REMOTE" not in os.environ:  # what is set by a builder there, a server is asked for at once
                 builder = builder.appName(app_name).config(map={**wanted})
             session = builder.getOrCreate()
-    if is_connect(session) and _client(session).host in _THIS_MACHINE:
+    if is_connect(session) and is_here(session):
         limit_retries(session, 4)  # a server here that gives no answer for some seconds has ended
         _require_answer(session)
     _apply(session, wanted)
@@ -94,6 +94,11 @@ def get_dbutils(spark: SparkSession) -> Any:
 def is_connect(spark: SparkSession) -> bool:
     """Return whether a session is one of Spark Connect: standard clusters, serverless, Databricks Connect."""
     return type(spark).__module__.startswith("pyspark.sql.connect.")
+
+
+def is_here(spark: SparkSession) -> bool:
+    """Return whether Spark's driver runs on this machine, as far as that is known."""
+    return not is_connect(spark) or _client(spark).host in _THIS_MACHINE
 
 
 def limit_retries(session: SparkSession, times: int) -> None:

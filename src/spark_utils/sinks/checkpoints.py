@@ -2,8 +2,8 @@
 
 A checkpoint is Spark's folder of ``metadata`` (the query's id), ``offsets`` (how far each batch reads; written before
 it), ``commits`` (which batches are done) and ``sources`` (what a source remembers). It is read here, and never
-changed. A file is read directly where it is in reach of this process, and by Spark everywhere else: with Spark
-Connect the client does not see the server's files.
+changed but for drafts (`remove_drafts`). A file is read directly where it is in reach of this process, and by Spark
+everywhere else: with Spark Connect the client does not see the server's files.
 """
 
 from __future__ import annotations
@@ -188,6 +188,17 @@ def read_local_checkpoint(folder: Path) -> Checkpoint:
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     kept = [name for name in names if _FILE.fullmatch(name)]
     return Checkpoint(str(folder), {name: (folder / name).read_text("utf-8", "replace") for name in kept})
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what a kill left of the first batch's offsets, beside which Spark 4.1 starts no query.
+
+    Spark writes such a file under a hidden name and renames it. Once a batch is begun, drafts disturb nobody.
+    """
+    offsets = folder / "offsets"
+    if not any(offsets.glob("[0-9]*")):
+        for draft in offsets.glob(".*.tmp*"):
+            draft.unlink(missing_ok=True)
 
 
 def read_text(spark: SparkSession, path: str) -> str | None:

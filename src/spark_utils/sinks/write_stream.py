@@ -23,9 +23,17 @@ from spark_utils.configuration.settings import OutputOptions, SchemaChanges, Sou
 from spark_utils.configuration.values import Trigger
 from spark_utils.errors import CheckpointMismatchError, ConfigurationError
 from spark_utils.parsing import rejected_rows
-from spark_utils.session import is_connect
+from spark_utils.session import is_connect, is_here
 from spark_utils.sinks.batch import BatchWriter, Step
-from spark_utils.sinks.checkpoints import Checkpoint, absolute, local_path, query_id_of, read_checkpoint, read_text
+from spark_utils.sinks.checkpoints import (
+    Checkpoint,
+    absolute,
+    local_path,
+    query_id_of,
+    read_checkpoint,
+    read_text,
+    remove_drafts,
+)
 from spark_utils.sinks.delta_tables import check_layout, check_schema, create_table, read_table, set_properties
 from spark_utils.sinks.guard import Guard
 from spark_utils.sinks.hub_positions import check_hub
@@ -109,6 +117,8 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
         accept_new_checkpoint=options.accept_new_checkpoint,
     )
     with _held(spark, folder) as (client, release):
+        if is_here(spark) and (here := local_path(folder)):
+            remove_drafts(here)
         checkpoint = read_checkpoint(spark, folder)  # when nobody else changes it any more
         last_rejects = _prepare_tables(
             spark, place, columns, rejected(empty).schema, checkpoint, guard, source, merge=merge

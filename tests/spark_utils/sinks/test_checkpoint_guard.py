@@ -176,6 +176,17 @@ def test_another_source_may_share_an_output(run_twice: Bench, tmp_path: Path) ->
     assert Counter(run_twice.offsets("events")) == {0: 2, 2: 2, 4: 2}
 
 
+def test_a_start_that_was_killed_while_it_wrote_the_first_offsets_goes_on(
+    each_spark: SparkSession, tmp_path: Path
+) -> None:
+    bench = Bench(each_spark, tmp_path)
+    bench.send("1")
+    (tmp_path / "checkpoint" / "offsets").mkdir(parents=True)
+    (tmp_path / "checkpoint" / "offsets" / ".0.b25fdcfa-5b74-41ce-88a3-3fff0ab1f3d8.tmp").write_text("v1")
+    bench.run()
+    assert bench.offsets("events") == [0]
+
+
 def test_tables_from_before_there_were_marks_go_on(spark: SparkSession, tmp_path: Path) -> None:
     bench = Bench(spark, tmp_path)
     bench.send("0", "x0")

@@ -22,6 +22,7 @@ from local_pipelines.flows.expectations import Meter
 from local_pipelines.flows.resolving import Resolver, delta
 from local_pipelines.flows.results import MARK, Result
 from local_pipelines.storage import FlowState, Storage, is_table
+from spark_utils.sinks.checkpoints import remove_drafts
 
 NO_APPEND = "UNSUPPORTED_OPERATION"
 
@@ -197,7 +198,7 @@ class FlowRunner:
             dataset: Its target.
             write: ``write(batch, mark, number, again=…, complete=…)``; may return counts of its own.
         """
-        state = self.storage.flow(plan.flow)
+        state = self._stream_state(plan)
         meter = Meter(plan.flow.name, stream=True)
         frame = self.query(plan, meter)
         frame = meter.enforce(frame, dataset, drop=plan.flow.cdc is None)
@@ -211,6 +212,11 @@ class FlowRunner:
                     raise
             else:
                 return
+
+    def _stream_state(self, plan: FlowPlan) -> FlowState:
+        state = self.storage.flow(plan.flow)
+        remove_drafts(state.checkpoint)
+        return state
 
     @staticmethod
     def _open_batches(state: FlowState) -> list[int]:
@@ -230,7 +236,7 @@ class FlowRunner:
             self._queries.remove(query)
 
     def _to_sink(self, plan: FlowPlan, sink: Sink) -> None:
-        state = self.storage.flow(plan.flow)
+        state = self._stream_state(plan)
         meter = Meter(plan.flow.name, stream=True)
         target = Dataset(self.definitions.table_name("sink"), sink.name, Kind.STREAMING_TABLE, sink.place)
         frame = meter.enforce(self.query(plan, meter), target)
