@@ -27,7 +27,7 @@ class Commit(NamedTuple):
 
     time: int
     files: tuple[Path, ...]
-    partitions: tuple[tuple[tuple[str, str | None], ...], ...]  # of each file: columns that it does not hold itself
+    partitions: tuple[tuple[tuple[str, str | None], ...], ...]  # of each file: columns that it need not hold itself
 
 
 def runs() -> list[dict[str, Any]]:
