@@ -148,7 +148,15 @@ class Keeper:
     _rejected: int = 0
 
     def __call__(self, batch: DataFrame, _batch_id: int) -> None:
-        """Take what is needed from one micro-batch."""
+        """Take what is needed from one micro-batch; one that is interrupted, as the time is up, gives nothing."""
+        try:
+            self._take(batch)
+        except Exception as failure:
+            # Java's long trace would overflow the stack of Spark's regular expression for it, a page of error for each.
+            if "InterruptedException" not in str(failure):
+                raise
+
+    def _take(self, batch: DataFrame) -> None:
         whole = self.whole_batches or bool(self.counted)
         missing = self.limit if self.newest else self.limit - len(self._rows)
         if missing <= 0 and not whole:

@@ -4,7 +4,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_utils.errors import ConfigurationError, StreamFailedError
-from spark_utils.streaming_utils.streaming_preview import preview_stream, watch_stream
+from spark_utils.streaming_utils.streaming_preview import Keeper, preview_stream, watch_stream
 from tests.spark_utils.sinks.sink_kit import expect_observations
 
 SCHEMA = "device string, n long, at timestamp, reason string, enqueued_time timestamp"
@@ -177,6 +177,16 @@ def test_an_aggregation_shows_its_whole_result(spark: SparkSession, folder: Path
     preview = preview_stream(stream(spark, folder).groupBy("device").count(), timeout=PATIENT)
 
     assert {row.device: row["count"] for row in preview.rows} == {"d0": 3, "d1": 3, "d2": 3}
+
+
+@pytest.mark.parametrize("told", ["java.lang.InterruptedException", "another"])
+def test_javas_trace_of_an_interrupted_batch_does_not_get_back_to_spark(spark: SparkSession, told: str) -> None:
+    def fail(_: Any) -> Any:
+        raise RuntimeError(told)
+
+    batch = spark.range(1).select(F.udf(fail, useArrow=False)("id"))
+    with nullcontext() if "Interrupted" in told else pytest.raises(Exception, match=told):
+        Keeper("never_made", 1)(batch, 0)
 
 
 def test_a_preview_of_an_aggregation_that_ends_inside_a_batch_is_unfinished_not_failed(
