@@ -46,7 +46,7 @@ class BuildWithReader(build_py):  # type: ignore[misc]  # setuptools ships no ty
 
 
 def build_reader(target: Path) -> Path:
-    """Compile ``jvm/java`` to ``target/spark_utils.parsing.vHASH.jar``: the same bytes for the same source and JDK.
+    """Compile ``jvm/java`` to ``target/spark_utils.parsing.vHASH.jar``, byte for byte by the same source, JDK and zlib.
 
     The hash of the source is part of the Java package, since executors may hold classes of another version.
     """
@@ -63,7 +63,8 @@ def build_reader(target: Path) -> Path:
             old.unlink()
         with zipfile.ZipFile(jar, "w") as archive:
             for path in sorted(classes.rglob("*.class")):
-                archive.writestr(zipfile.ZipInfo(path.relative_to(classes).as_posix()), path.read_bytes())
+                entry = zipfile.ZipInfo(path.relative_to(classes).as_posix())  # without the time of the build
+                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return jar
 
 

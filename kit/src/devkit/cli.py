@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hub": ("devkit.hub.commands", "run a local event hub, send and generate events"),
     "tables": ("devkit.project.tables", "show what a job has written: counts, newest rows, reasons for rejection"),
     "watch": ("devkit.project.watch_command", "run the job on a sample at every save, and show what changed"),
-    "page": ("devkit.live.server", "show the streams of this machine as they run, on a page"),
+    "page": ("devkit.live.commands", "show the streams of this machine as they run, on a page"),
     "init": ("devkit.project.init", "write a new project of one's own: a job or a pipeline, with its tests"),
     "checkpoint": (
         "devkit.project.checkpoint_command",

@@ -117,8 +117,6 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
         accept_new_checkpoint=options.accept_new_checkpoint,
     )
     with _held(spark, folder) as (client, release):
-        if is_here(spark) and (here := local_path(folder)):
-            remove_drafts(here)
         checkpoint = read_checkpoint(spark, folder)  # when nobody else changes it any more
         last_rejects = _prepare_tables(
             spark, place, columns, rejected(empty).schema, checkpoint, guard, source, merge=merge
@@ -149,6 +147,8 @@ def _held(spark: SparkSession, checkpoint: str) -> Iterator[tuple[Client | None,
     client = Client.of(spark.conf.get("spark.app.id", None) or "", checkpoint) if is_connect(spark) else None
     release = LOCK.take(checkpoint) if client is None else LOCK.take_as(client, checkpoint)
     try:
+        if is_here(spark) and (folder := local_path(checkpoint)):
+            remove_drafts(folder)
         yield client, release
     except BaseException:
         release()

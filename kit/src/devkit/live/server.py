@@ -1,4 +1,4 @@
-"""`devkit page`: a page of the streams on this machine, served on loopback.
+"""A page of the streams on this machine, served on loopback.
 
 Its address has a key that is made anew at each start, since the page shows data: other users of the machine, and pages
 elsewhere whose names were made to point at 127.0.0.1, do not know it.
@@ -6,7 +6,6 @@ elsewhere whose names were made to point at 127.0.0.1, do not know it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import secrets
 import webbrowser
@@ -73,25 +72,22 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing: the terminal is the user's."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--port", type=int, default=0, help="default: a free one")
-    parser.add_argument("--open", action="store_true", help="open it in the browser")
-    parser.set_defaults(run=run)
+def serve(port: int, *, in_browser: bool = False) -> None:
+    """Serve the page until Ctrl-C, and print its address.
 
-
-def run(arguments: argparse.Namespace) -> int:
-    """Serve the page until Ctrl-C.
+    Args:
+        port: 0 for a free one.
+        in_browser: Open it in the browser too.
 
     Raises:
         RuntimeSetupError: The port is taken.
     """
     key = secrets.token_urlsafe(16)
-    refuse_taken(arguments.port)
-    server = make_server(LOOPBACK, arguments.port, Page(key), threaded=True, request_handler=_Quiet)
+    refuse_taken(port)
+    server = make_server(LOOPBACK, port, Page(key), threaded=True, request_handler=_Quiet)
     address = f"http://{LOOPBACK}:{server.server_port}/{key}/"
     print(f"the streams of this machine: {address}", flush=True)
-    if arguments.open:
+    if in_browser:
         webbrowser.open(address)
     try:
         server.serve_forever()
@@ -99,4 +95,3 @@ def run(arguments: argparse.Namespace) -> int:
         print()
     finally:
         server.server_close()
-    return 0
