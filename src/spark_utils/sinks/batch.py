@@ -46,6 +46,7 @@ from spark_utils.sinks.checkpoints import (
 from spark_utils.sinks.delta_tables import IdempotentWrite, Mark, compacting
 from spark_utils.sinks.locks import LOCK, Client, end_with
 from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, BatchCounts, Channel, collected_warnings
+from spark_utils.streaming_utils.failures import was_interrupted
 
 Step = Callable[[DataFrame], DataFrame]
 
@@ -119,9 +120,8 @@ class BatchWriter:
             with collected_warnings(spark) as warnings:
                 counts = self._write(batch, batch_id, query_id)
         except Exception as failure:
-            if not channel.is_asked_to_stop() and "InterruptedException" not in str(failure):
+            if not channel.is_asked_to_stop() and not was_interrupted(failure):
                 raise
-            # Not with Java's long trace: Spark looks through it by a regular expression that overflows the stack.
             raise StreamFailedError(f"batch {batch_id} was {STOPPED_ON_REQUEST}") from None
         channel.record(replace(counts, warnings=warnings))
 

@@ -122,6 +122,15 @@ def remedy_for(failure: BaseException) -> str:
     return next((remedy for signs, remedy in _REMEDIES if any(sign in text for sign in signs)), "")
 
 
+def was_interrupted(failure: BaseException) -> bool:
+    """Return whether a batch failed as its query was stopped.
+
+    Such an error must not go back to Spark as it is: the regular expression by which Spark looks through Java's long
+    trace overflows the stack, and about 1,000 lines of that are printed.
+    """
+    return "InterruptedException" in str(failure)
+
+
 def silence_query_context_log() -> None:
     """Keep pyspark from logging each analysis error as 7 kB of JSON beside the exception that it raises."""
     for name in _CONTEXT_LOGGERS:

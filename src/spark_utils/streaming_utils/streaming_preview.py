@@ -31,7 +31,7 @@ from pyspark.sql.types import StructType
 
 from spark_utils.errors import ConfigurationError, SparkUtilsError, StreamFailedError
 from spark_utils.session import is_connect
-from spark_utils.streaming_utils.failures import failure_sentence, root_cause, users_line
+from spark_utils.streaming_utils.failures import failure_sentence, root_cause, users_line, was_interrupted
 from spark_utils.streaming_utils.preview import LiveFigures, Preview
 from spark_utils.streaming_utils.users_code import send_users_modules
 
@@ -152,8 +152,7 @@ class Keeper:
         try:
             self._take(batch)
         except Exception as failure:
-            # Java's long trace would overflow the stack of Spark's regular expression for it, a page of error for each.
-            if "InterruptedException" not in str(failure):
+            if not was_interrupted(failure):
                 raise
 
     def _take(self, batch: DataFrame) -> None:
