@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", nargs="*", choices=("jvm", "arrow"), default=["jvm", "arrow"])
     parser.add_argument("--parts", action="store_true", help="measure the steps of the Arrow engine instead")
-    parser.add_argument("kinds", nargs="*", help=f"some of: {', '.join(KINDS)}")
+    parser.add_argument("kinds", nargs="*", help="some of: " + ", ".join(KINDS).replace("%", "%%"))
     spark = get_session("parse_flatten", config={"spark.sql.files.maxPartitionBytes": "32m"})
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.patience import PATIENCE
 from tests.project import ROOT
 
-PATIENCE = 400.0  # seconds; a machine may be busy
 POLL_SECONDS = 0.1
 
 

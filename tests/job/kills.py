@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.patience import PATIENCE
 from tests.project import ROOT
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 SEED = 20261121
 EVENTS = 6000
 EVENTS_PER_TRIGGER = 20
-PATIENCE = 300.0  # seconds for a start on a busy machine
 STAGES = ("events", "rejected", "offsets", "commit", "delay")
 VICTIMS = ("client", "server", "both")
 

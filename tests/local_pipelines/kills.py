@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local_pipelines.testing import PipelineTester
-from tests.job.kills import PATIENCE, kill_group
+from tests.job.kills import kill_group
+from tests.patience import PATIENCE
 
 ORDERS = """
 import dlt

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import textwrap
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,10 @@ from databricks.sdk.service.jobs import (
     Task,
     TaskDependency,
 )
+from databricks.sdk.service.sql import StatementResponse, StatementState
+
+from local_workspace.server.state import Identity
+from tests.patience import wait_for
 
 ENDED = {RunLifeCycleState.TERMINATED, RunLifeCycleState.SKIPPED, RunLifeCycleState.INTERNAL_ERROR}
 
@@ -41,20 +44,18 @@ def start(client: WorkspaceClient, *tasks: Task, **settings: Any) -> int:
     return client.jobs.run_now(job_id).run_id
 
 
-def finished(client: WorkspaceClient, run_id: int, within: float = 60.0, *, history: bool = False) -> Run:
+def finished(client: WorkspaceClient, run_id: int, *, history: bool = False) -> Run:
     """Wait for a run to end; the client's own waiter sleeps for a second or more."""
-    return reached(client, run_id, lambda run: run.state.life_cycle_state in ENDED, within, history=history)
+    return reached(client, run_id, lambda run: run.state.life_cycle_state in ENDED, history=history)
 
 
-def reached(
-    client: WorkspaceClient, run_id: int, wanted: Callable[[Run], bool], within: float = 60.0, *, history: bool = False
-) -> Run:
+def reached(client: WorkspaceClient, run_id: int, wanted: Callable[[Run], bool], *, history: bool = False) -> Run:
     """Wait until a run is as wanted."""
-    until = time.monotonic() + within
-    while not wanted(run := client.jobs.get_run(run_id, include_history=history)):
-        assert time.monotonic() < until, run.as_dict()
-        time.sleep(0.02)
-    return run
+
+    def found() -> Run:
+        return client.jobs.get_run(run_id, include_history=history)
+
+    return wait_for(lambda: run if wanted(run := found()) else None, lambda: found().as_dict())
 
 
 def results(run: Run) -> dict[str, str]:
@@ -69,3 +70,16 @@ def logs(client: WorkspaceClient, run: Run, key: str) -> str:
 
 
 __all__ = ["RunIf", "finished", "logs", "put", "python", "reached", "results", "start"]
+
+
+def execute(
+    client: WorkspaceClient, statement: str, warehouse_id: str = Identity.warehouse_id, **settings: Any
+) -> StatementResponse:
+    """Run a statement of SQL to its end."""
+    api = client.statement_execution
+    found = api.execute_statement(statement, warehouse_id, wait_timeout="50s", **settings)
+    pending = (StatementState.PENDING, StatementState.RUNNING)
+    if found.status.state in pending:
+        wait_for(lambda: api.get_statement(found.statement_id).status.state not in pending, lambda: statement)
+        found = api.get_statement(found.statement_id)
+    return found

@@ -109,7 +109,7 @@ def test_the_runner_waits_for_a_cluster_without_holding_the_lock(workspace: Work
     waiting = threading.Thread(target=service.ensure_running, args=["0101-000000-default0"])
     waiting.start()
     assert client.clusters.get("0101-000000-default0").state in (State.TERMINATED, State.PENDING)
-    waiting.join(timeout=10)
+    waiting.join()
     assert state(client, "0101-000000-default0") is State.RUNNING
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, InvalidState, OperationFailed, ResourceDoesNotExist
@@ -35,7 +33,7 @@ def clock(workspace: Workspace) -> StoppedClock:
 def test_a_created_cluster_runs_with_the_defaults_of_the_service(client: WorkspaceClient) -> None:
     cluster = client.clusters.create(
         RUNTIME, cluster_name="small", node_type_id=NODE, num_workers=2, custom_tags={"Team": "a"}
-    ).result(timeout=timedelta(seconds=20))
+    ).result()
     assert (cluster.state, cluster.cluster_source) == (State.RUNNING, ClusterSource.API)
     assert cluster.creator_user_name == "engineer@localhost"
     assert cluster.driver_node_type_id == NODE

@@ -15,6 +15,7 @@ from databricks.sdk import WorkspaceClient
 from devkit import cli
 from devkit.deploy.workspace.export import read_export
 from local_workspace import Workspace
+from tests.patience import PATIENCE
 
 
 class Up:
@@ -38,7 +39,7 @@ class Up:
 
     def stop(self, number: signal.Signals) -> tuple[int, str]:
         self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=20)
+        rest, _ = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, rest
 
 

@@ -14,7 +14,7 @@ from databricks.sdk.service.workspace import ImportFormat
 from playwright.sync_api import Browser, Page, expect
 
 from local_workspace import Workspace
-from local_workspace.server.state import Identity
+from tests.local_workspace.run_kit import execute
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -117,7 +117,7 @@ def test_a_job_runs_by_its_button_and_the_trace_of_what_failed_is_shown(page: Pa
     go(page, "Jobs")
     page.get_by_role("button", name="Run now: daily").click()
     expect(page.get_by_role("heading", name="daily")).to_be_visible()
-    expect(page.locator(".trace")).to_contain_text("ValueError: no <b>rows</b> today", timeout=60_000)
+    expect(page.locator(".trace")).to_contain_text("ValueError: no <b>rows</b> today")
     tasks = page.get_by_role("table", name="Tasks")
     for key, state in (("fine", "success"), ("broken", "failed"), ("never", "upstream failed")):
         row = tasks.get_by_role("row").filter(has=page.get_by_role("link", name=key, exact=True))
@@ -139,13 +139,15 @@ def test_a_running_job_is_shown_as_it_goes_on_and_is_cancelled_by_its_button(
     job = client.jobs.create(name="slow", tasks=[task]).job_id or 0
     run = client.jobs.run_now(job).run_id
     page.goto(f"/#/runs/{run}")
-    expect(page.get_by_role("region", name="Tasks").get_by_text("running")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("region", name="Tasks").get_by_text("running")).to_be_visible()
     clock = page.locator("dl .clock")
     expect(clock).to_be_visible()
     before = clock.text_content() or ""
     expect(clock).not_to_have_text(before)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("dl .badge")).to_have_text("canceled", timeout=30_000)
+    expect(page.locator("dl .badge")).to_have_text(
+        "canceled",
+    )
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
 
 
@@ -218,13 +220,13 @@ def test_micro_batches_of_a_stream_are_shown(page: Page, workspace: Workspace) -
 def test_a_table_is_counted_and_its_newest_rows_are_shown(page: Page, client: WorkspaceClient) -> None:
     rows = "(7, timestamp'2026-01-02', '<b>new</b>'), (8, timestamp'2026-01-01', NULL)"
     make = f"CREATE TABLE events AS SELECT * FROM VALUES {rows} AS t(number, at, body)"
-    made = client.statement_execution.execute_statement(make, Identity.warehouse_id, wait_timeout="50s")
+    made = execute(client, make)
     assert made.status is not None
     assert made.status.error is None
     go(page, "Tables")
     page.get_by_role("link", name="main.default.events").click()
     shown = page.get_by_role("table", name="Newest rows by at").get_by_role("row")
-    expect(shown).to_have_count(3, timeout=60_000)
+    expect(shown).to_have_count(3)
     expect(shown.nth(1)).to_contain_text("<b>new</b>")
     expect(shown.nth(2)).to_contain_text("null")
     expect(page.locator("dl")).to_contain_text("Rows2")

@@ -15,8 +15,9 @@ from databricks.sdk.service import catalog, compute, iam, jobs, pipelines, setti
 
 from local_workspace import Workspace
 from local_workspace.server import workspace as server
-from local_workspace.server.state import Identity
 from local_workspace.services.tokens import Tokens
+from tests.local_workspace.run_kit import execute
+from tests.patience import wait_for
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -44,7 +45,7 @@ def fill(client: WorkspaceClient, repository: Path) -> None:
     client.cluster_policies.create(name="policy", definition="{}")
     client.global_init_scripts.create("script", base64.b64encode(b"echo").decode())
     client.warehouses.create(name="warehouse", cluster_size="Small", max_num_clusters=1, auto_stop_mins=10)
-    client.statement_execution.execute_statement("SELECT 1", Identity.warehouse_id, wait_timeout="50s")
+    execute(client, "SELECT 1")
     client.secrets.create_scope("scope")
     client.secrets.put_secret("scope", "key", string_value="value")
     client.tokens.create(comment="mine")
@@ -143,10 +144,7 @@ def test_saving_goes_on_after_one_that_failed(tmp_path: Path, monkeypatch: pytes
         time.sleep(0.1)
         folder.unlink()
         started.client().secrets.create_scope("later")
-        until = time.monotonic() + 5
-        while not (saved.is_file() and "later" in saved.read_text()):
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for(lambda: saved.is_file() and "later" in saved.read_text())
 
 
 @pytest.mark.parametrize("exists", [False, True])

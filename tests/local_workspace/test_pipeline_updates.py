@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from databricks.sdk.service.pipelines import (
 from databricks.sdk.service.workspace import ImportFormat, Language
 
 from local_workspace import Workspace
+from tests.patience import wait_for
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -105,11 +105,10 @@ def pipeline(client: WorkspaceClient) -> str:
 
 
 def reached(client: WorkspaceClient, pipeline: str, update_id: str, wanted: Callable[[UpdateInfo], bool]) -> UpdateInfo:
-    until = time.monotonic() + 180
-    while not wanted(update := client.pipelines.get_update(pipeline, update_id).update):
-        assert time.monotonic() < until, update.as_dict()
-        time.sleep(0.05)
-    return update
+    def found() -> UpdateInfo:
+        return client.pipelines.get_update(pipeline, update_id).update
+
+    return wait_for(lambda: update if wanted(update := found()) else None, lambda: found().as_dict())
 
 
 def ended(client: WorkspaceClient, pipeline: str, **options: Any) -> UpdateInfo:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from databricks.sdk.service.pipelines import (
 from databricks.sdk.service.workspace import Language
 
 from local_workspace import Options, Workspace
+from tests.patience import wait_for
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -119,10 +119,7 @@ def started(client: WorkspaceClient, number: str, **options: object) -> str:
 
 
 def until_idle(client: WorkspaceClient, number: str) -> None:
-    until = time.monotonic() + 60
-    while client.pipelines.get(number).state is not PipelineState.IDLE:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_for(lambda: client.pipelines.get(number).state is PipelineState.IDLE)
 
 
 def test_a_continuous_pipeline_starts_by_itself_whenever_it_is_kept(client: WorkspaceClient) -> None:

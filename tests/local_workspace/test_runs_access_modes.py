@@ -105,7 +105,7 @@ def check_each_kind_of_task(workspace: Workspace, mode: DataSecurityMode) -> Non
         python(client, "told", "import sys; print(sys.argv[1:])", "{{tasks.sql.output.first_row.total}}", after="sql"),
     ]  # fmt: skip
     job_clusters = [cluster(client, mode, **{"spark.shop.name": "corner"})]
-    run = finished(client, start(client, *tasks, job_clusters=job_clusters), within=240)
+    run = finished(client, start(client, *tasks, job_clusters=job_clusters))
     outputs = {task.task_key: client.jobs.get_run_output(task.run_id) for task in run.tasks}
     assert set(results(run).values()) == {"SUCCESS"}, {k: v.error_trace for k, v in outputs.items()}
     assert outputs["notebook"].notebook_output.result == "1"
@@ -133,7 +133,7 @@ def test_what_needs_the_jvm_fails_on_standard_clusters_and_on_serverless_compute
         Task("submit", spark_submit_task=submit, job_cluster_key="c"),
         job_clusters=[cluster(client, DataSecurityMode.DATA_SECURITY_MODE_STANDARD)],
         environments=[JobEnvironment("e", Environment(client="2"))],
-    ), within=120)  # fmt: skip
+    ))  # fmt: skip
     errors = {task.task_key: client.jobs.get_run_output(task.run_id).error for task in run.tasks}
     assert "standard access mode" in errors.pop("submit")
     for key, error in errors.items():
@@ -153,6 +153,6 @@ def test_a_stream_ends_with_the_task_that_started_it_however_that_ends(workspace
             pass
         os._exit(3)
         """
-    run = finished(client, start(client, python(client, "a", text)), within=120)
+    run = finished(client, start(client, python(client, "a", text)))
     assert results(run) == {"a": "FAILED"}
     assert not list((workspace.state().folder / "connect").glob("*"))

@@ -26,6 +26,7 @@ from databricks.sdk.service.jobs import (
 
 from local_workspace import Options, Workspace
 from tests.local_workspace.run_kit import finished, logs, python, reached, results, start
+from tests.patience import wait_for
 
 # Finishes what it is at when it is asked to end, as a streaming job does.
 GENTLE = """
@@ -75,9 +76,7 @@ def test_a_cancelled_run_is_asked_to_finish_what_it_is_at(client: WorkspaceClien
 def test_cancel_reaches_the_jobs_that_a_run_started_and_a_run_that_is_over_stays(client: WorkspaceClient) -> None:
     inner = client.jobs.create(name="inner", tasks=[python(client, "slow", SLOW)]).job_id
     outer = start(client, Task("outer", run_job_task=RunJobTask(inner)))
-    until = time.monotonic() + 20
-    while not (found := list(client.jobs.list_runs(job_id=inner))) and time.monotonic() < until:
-        time.sleep(0.02)
+    found = wait_for(lambda: list(client.jobs.list_runs(job_id=inner)))
     running(client, found[0].run_id)
     client.jobs.cancel_run(outer)
     assert finished(client, outer).state.result_state is RunResultState.CANCELED
@@ -234,10 +233,7 @@ def test_runs_that_a_stopped_server_left_end_with_that_reason_and_their_processe
         run_id = start(client, python(client, "a", "import os; print(os.getpid(), flush=True); " + SLOW))
         run = running(client, run_id, "up")
         process = int(logs(client, run, "a").split()[0])
-    until = time.monotonic() + 10
-    while Path(f"/proc/{process}").exists() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not Path(f"/proc/{process}").exists()
+    wait_for(lambda: not Path(f"/proc/{process}").exists())
     with Workspace(tmp_path, token="t") as workspace:
         run = workspace.client().jobs.get_run(run_id)
         assert run.state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR
@@ -274,9 +270,7 @@ def test_a_task_waits_for_its_queued_job_and_takes_it_along_when_it_is_cancelled
     before = client.jobs.run_now(inner, python_params=["100"]).run_id
     running(client, before, "up")
     outer = start(client, Task("outer", run_job_task=RunJobTask(inner, python_params=["0"])))
-    until = time.monotonic() + 20
-    while len(runs := list(client.jobs.list_runs(job_id=inner))) < 2 and time.monotonic() < until:
-        time.sleep(0.02)
+    runs = wait_for(lambda: both if len(both := list(client.jobs.list_runs(job_id=inner))) == 2 else None)
     time.sleep(0.2)
     assert client.jobs.get_run(outer).state.life_cycle_state is RunLifeCycleState.RUNNING
     client.jobs.cancel_run(outer if cancelled else before)

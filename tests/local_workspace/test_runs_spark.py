@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from devkit.live import reading
 from local_workspace import Workspace
 from tests.local_workspace.run_kit import finished, logs, put, python, reached, results, start
 from tests.local_workspace.test_notebooks import cells, put_notebook
+from tests.patience import wait_for
 
 VOLUME = "/Volumes/main/default/shop"
 ORDERS = """{"order_id": "A-1", "amount": 2}
@@ -90,7 +90,7 @@ def test_the_streaming_jobs_wheel_writes_tables_that_a_notebook_with_the_same_wh
                   depends_on=[TaskDependency("stream")], libraries=[Library(whl=f"{VOLUME}/{built_wheel.name}")],
                   job_cluster_key="small")  # fmt: skip
     run_id = start(client, stream(built_wheel, "orders", "available-now"), report, job_clusters=[cluster(client)])
-    run = finished(client, run_id, within=240)
+    run = finished(client, run_id)
     outputs = {task.task_key: client.jobs.get_run_output(task.run_id) for task in run.tasks}
     assert results(run) == {"stream": "SUCCESS", "report": "SUCCESS"}, {k: v.error_trace for k, v in outputs.items()}
     assert outputs["report"].notebook_output.result == "[['A-3'], 12, 'lossy_number', True, 'corner', True]"
@@ -107,12 +107,9 @@ def test_a_stream_runs_until_it_is_cancelled_and_finishes_its_batch(workspace: W
     client = workspace.client()
     run_id = start(client, stream(built_wheel, "forever", "1 second"), job_clusters=[cluster(client)])
     log = workspace.state().path("volumes") / "main/default/shop/forever/events/_delta_log"
-    until = time.monotonic() + 120
-    while not list(log.glob("*.json")):
-        run = client.jobs.get_run(run_id)
-        assert time.monotonic() < until, logs(client, run, "stream")
-        assert not run.state.result_state, client.jobs.get_run_output(run.tasks[0].run_id).error_trace
-        time.sleep(0.1)
+    wait_for(lambda: list(log.glob("*.json")) or client.jobs.get_run(run_id).state.result_state)
+    run = client.jobs.get_run(run_id)
+    assert not run.state.result_state, client.jobs.get_run_output(run.tasks[0].run_id).error_trace
     reached(client, run_id, lambda run: run.tasks[0].state.life_cycle_state is RunLifeCycleState.RUNNING)
     client.jobs.cancel_run(run_id)
     run = finished(client, run_id)
@@ -132,9 +129,7 @@ def test_spark_submit_runs_a_python_file(workspace: Workspace) -> None:
         """)  # fmt: skip
     parameters = ["--conf", "spark.shop.name=corner", file, "a"]
     jar = Task("jar", spark_submit_task=SparkSubmitTask(["--class", "x.Y", "dbfs:/a.jar"]))
-    run = finished(
-        client, start(client, Task("submit", spark_submit_task=SparkSubmitTask(parameters)), jar), within=120
-    )
+    run = finished(client, start(client, Task("submit", spark_submit_task=SparkSubmitTask(parameters)), jar))
     assert results(run) == {"submit": "SUCCESS", "jar": "FAILED"}, logs(client, run, "submit")
     assert "corner ['a'] 3" in logs(client, run, "submit")
 
@@ -154,7 +149,7 @@ def test_python_functions_run_on_an_existing_cluster_whose_python_is_not_here(wo
         print(spark.sparkContext.parallelize([1, 2], 1).map(lambda number: number + 1).collect())
         """
     task = python(client, "a", text, existing_cluster_id=cluster)
-    run = finished(client, start(client, task), within=120)
+    run = finished(client, start(client, task))
     assert results(run) == {"a": "SUCCESS"}, logs(client, run, "a")
     assert logs(client, run, "a").endswith("[2, 3]\n")
 
@@ -176,7 +171,7 @@ def found():
     script = python(client, "script", "from databricks.sdk.runtime import display, spark; display(spark.range(1))")
     dedicated = workspace.state().identity.cluster_id
     task = Task("a", notebook_task=NotebookTask(notebook), existing_cluster_id=dedicated)
-    run = finished(client, start(client, task, script), within=120)
+    run = finished(client, start(client, task, script))
     outputs = {task.task_key: client.jobs.get_run_output(task.run_id) for task in run.tasks}
     assert results(run) == {"a": "SUCCESS", "script": "SUCCESS"}, {k: v.error_trace for k, v in outputs.items()}
     assert outputs["a"].notebook_output.result == "[3, True, True, True]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,13 +15,12 @@ from databricks.sdk.service.sql import (
     ExecuteStatementRequestOnWaitTimeout,
     Format,
     StatementParameterListItem,
-    StatementResponse,
     StatementState,
 )
 from databricks.sdk.service.workspace import ImportFormat
 
 from local_workspace import Workspace
-from tests.local_workspace.run_kit import finished, logs, python, results, start
+from tests.local_workspace.run_kit import execute, finished, logs, python, results, start
 
 WAREHOUSE = "0000000000default"
 
@@ -32,16 +30,6 @@ def workspace() -> Iterator[Workspace]:
     """One for all tests here, so that Spark starts once."""
     with Workspace() as started:
         yield started
-
-
-def execute(client: WorkspaceClient, statement: str, **settings: Any) -> StatementResponse:
-    found = client.statement_execution.execute_statement(statement, WAREHOUSE, wait_timeout="50s", **settings)
-    until = time.monotonic() + 60
-    while found.status.state in (StatementState.PENDING, StatementState.RUNNING):
-        assert time.monotonic() < until, statement
-        time.sleep(0.05)
-        found = client.statement_execution.get_statement(found.statement_id)
-    return found
 
 
 def rows(client: WorkspaceClient, statement: str, **settings: Any) -> list[list[str]]:

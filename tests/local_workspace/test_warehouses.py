@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, ResourceAlreadyExists, ResourceDoesNotExist
@@ -12,8 +10,6 @@ from databricks.sdk.service.sql import EndpointTagPair, EndpointTags, State
 from local_workspace import Workspace
 from local_workspace.services.warehouses import Warehouses
 
-SOON = timedelta(seconds=20)
-
 
 def create(client: WorkspaceClient, name: str = "small") -> str:
     return str(client.warehouses.create(name=name, cluster_size="Small").id)
@@ -21,7 +17,7 @@ def create(client: WorkspaceClient, name: str = "small") -> str:
 
 def test_a_created_warehouse_runs_with_the_defaults_of_the_service(client: WorkspaceClient) -> None:
     tags = EndpointTags(custom_tags=[EndpointTagPair(key="Team", value="a")])
-    made = client.warehouses.create(name="small", cluster_size="Small", tags=tags).result(timeout=SOON)
+    made = client.warehouses.create(name="small", cluster_size="Small", tags=tags).result()
     assert (made.name, made.state, made.num_clusters, made.cluster_size) == ("small", State.RUNNING, 1, "Small")
     assert (made.auto_stop_mins, made.max_num_clusters, made.enable_photon) == (120, 1, True)
     assert (made.creator_name, made.tags) == ("engineer@localhost", tags)
@@ -31,10 +27,10 @@ def test_a_created_warehouse_runs_with_the_defaults_of_the_service(client: Works
 
 def test_a_warehouse_stops_and_starts(client: WorkspaceClient) -> None:
     warehouse_id = create(client)
-    assert client.warehouses.stop(warehouse_id).result(timeout=SOON).state is State.STOPPED
-    assert client.warehouses.stop(warehouse_id).result(timeout=SOON).num_clusters == 0
-    assert client.warehouses.start(warehouse_id).result(timeout=SOON).state is State.RUNNING
-    assert client.warehouses.start(warehouse_id).result(timeout=SOON).state is State.RUNNING
+    assert client.warehouses.stop(warehouse_id).result().state is State.STOPPED
+    assert client.warehouses.stop(warehouse_id).result().num_clusters == 0
+    assert client.warehouses.start(warehouse_id).result().state is State.RUNNING
+    assert client.warehouses.start(warehouse_id).result().state is State.RUNNING
 
 
 def test_a_warehouse_is_starting_until_its_time_has_come(workspace: Workspace, client: WorkspaceClient) -> None:
@@ -47,11 +43,11 @@ def test_a_warehouse_is_starting_until_its_time_has_come(workspace: Workspace, c
 
 def test_an_edit_changes_what_it_names_and_leaves_the_state(client: WorkspaceClient) -> None:
     warehouse_id = create(client)
-    client.warehouses.edit(warehouse_id, name="large", cluster_size="Large").result(timeout=SOON)
+    client.warehouses.edit(warehouse_id, name="large", cluster_size="Large").result()
     client.warehouses.edit(warehouse_id, auto_stop_mins=30)
     found = client.warehouses.get(warehouse_id)
     assert (found.name, found.cluster_size, found.auto_stop_mins) == ("large", "Large", 30)
-    client.warehouses.stop(warehouse_id).result(timeout=SOON)
+    client.warehouses.stop(warehouse_id).result()
     client.warehouses.edit(warehouse_id, auto_stop_mins=20)
     assert client.warehouses.get(warehouse_id).state is State.STOPPED
 

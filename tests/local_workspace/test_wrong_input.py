@@ -12,6 +12,7 @@ from databricks.sdk.errors import BadRequest
 from databricks.sdk.service.jobs import ConditionTask, ConditionTaskOp, Task, TaskDependency
 
 from local_workspace import Workspace
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -138,7 +139,7 @@ def test_json_that_is_too_deep_is_refused(client: WorkspaceClient) -> None:
 @pytest.mark.parametrize("encoded", ["/w==", "é", "x"])
 def test_credentials_that_nobody_can_read_open_nothing(workspace: Workspace, encoded: str) -> None:
     headers = {"Authorization": f"Basic {encoded}".encode()}
-    answer = requests.post(f"{workspace.host}/oidc/v1/token", headers=headers, timeout=10)
+    answer = requests.post(f"{workspace.host}/oidc/v1/token", headers=headers, timeout=PATIENCE)
     assert (answer.status_code, answer.json()["error_code"]) == (401, "invalid_client")
 
 

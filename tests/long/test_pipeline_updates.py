@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,8 @@ from databricks.sdk.service.workspace import ImportFormat
 
 from devkit.cli import main
 from local_workspace import Workspace
-from tests.local_workspace.run_kit import finished, start
+from tests.local_workspace.run_kit import execute, finished, start
+from tests.patience import wait_for
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -81,28 +81,23 @@ def pipeline(client: WorkspaceClient) -> str:
 
 
 def reached(client: WorkspaceClient, pipeline: str, update: str, wanted: Callable[[UpdateInfo], bool]) -> str:
-    until = time.monotonic() + 240
-    while not wanted(found := client.pipelines.get_update(pipeline, update).update):
-        assert time.monotonic() < until, found.as_dict()
-        time.sleep(0.1)
-    return str(found.state.value)
+    def found() -> UpdateInfo:
+        return client.pipelines.get_update(pipeline, update).update
+
+    info = wait_for(lambda: info if wanted(info := found()) else None, lambda: found().as_dict())
+    return str(info.state.value)
 
 
 def rows(client: WorkspaceClient, workspace: Workspace, table: str) -> int:
     warehouse = workspace.state().identity.warehouse_id
-    answer = client.statement_execution.execute_statement(
-        f"SELECT count(*) FROM {table}", warehouse, wait_timeout="50s"
-    )
-    while answer.status.state.value in ("PENDING", "RUNNING"):
-        time.sleep(0.1)
-        answer = client.statement_execution.get_statement(answer.statement_id)
+    answer = execute(client, f"SELECT count(*) FROM {table}", warehouse)
     return int(answer.result.data_array[0][0])
 
 
 def run(client: WorkspaceClient, pipeline: str, **options: object) -> Run:
     """Run the pipeline as the one task of a job."""
     task = Task("update", pipeline_task=PipelineTask(pipeline, **options))  # type: ignore[arg-type]  # as given
-    return finished(client, start(client, task), 240)
+    return finished(client, start(client, task))
 
 
 def test_a_task_of_a_job_updates_what_it_selects_and_sql_reads_the_table(

@@ -21,10 +21,10 @@ from devkit.spark.local_session import prepare
 from devkit.testing import EventHub
 from tests.job.job import POLL_SECONDS, Job
 from tests.job.oracle import assert_exactly_once, positions
+from tests.patience import PATIENCE
 from tests.project import ROOT
 
 EVENTS = 1_000
-START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def daemon(folder: Path, variables: dict[str, str], name: str, *options: str) ->
 
 
 def wait_for_workers(page: str, daemons: list[subprocess.Popen]) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert all(process.poll() is None for process in daemons), "a daemon of the cluster ended"
         try:

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pyspark.sql import SparkSession
 from devkit import cache
 from spark_utils.errors import ConfigurationError
 from spark_utils.session import get_session, log_file
+from tests.patience import wait_for
 
 START = """
 from spark_utils.session import get_session
@@ -176,10 +176,7 @@ def test_a_number_and_a_truth_value_are_settings_too(own_home: Path) -> None:
 def test_the_jvm_ends_with_its_python_however_that_ends(own_home: Path) -> None:
     then = "import os; print(spark.sparkContext._gateway.proc.pid, flush=True); os.kill(os.getpid(), 9)"
     pid = start(own_home, then=then).stdout.split()[-1]
-    deadline = time.monotonic() + 60
-    while Path("/proc", pid).exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not Path("/proc", pid).exists()
+    wait_for(lambda: not Path("/proc", pid).exists())
 
 
 def test_sql_takes_parameters(spark: SparkSession) -> None:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import requests
 
 from tests.devkit.deploy.kit import CANARY
+from tests.patience import PATIENCE
 
 
 class Counting(BaseHTTPRequestHandler):
@@ -27,7 +28,7 @@ class Proxy(Counting):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         plain = requests.Session()
         plain.trust_env = False
-        answer = plain.request(self.command, self.path, data=body, headers=dict(self.headers), timeout=10)
+        answer = plain.request(self.command, self.path, data=body, headers=dict(self.headers), timeout=PATIENCE)
         self.send_response(answer.status_code)
         self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
         self.send_header("Content-Length", str(len(answer.content)))

@@ -19,6 +19,7 @@ from local_workspace import Workspace
 from spark_utils.errors import ConfigurationError
 from tests.devkit.deploy.gateways import Proxy, Vault, served
 from tests.devkit.deploy.kit import CANARY
+from tests.patience import PATIENCE
 
 ME = "engineer@localhost"
 
@@ -63,7 +64,7 @@ def test_a_token_of_azure_is_taken_as_a_bearer_token(workspace: Workspace, monke
 def azure_token(workspace: Workspace) -> str:
     workspace.sign_in.add_service_principal("app", "secret", workspace.token)
     form = {"client_id": "app", "client_secret": "secret", "grant_type": "client_credentials"}
-    answer = requests.post(f"{workspace.host}/tenant/oauth2/token", data=form, timeout=10)
+    answer = requests.post(f"{workspace.host}/tenant/oauth2/token", data=form, timeout=PATIENCE)
     return str(answer.json()["access_token"])
 
 

@@ -10,6 +10,7 @@ from devkit.deploy.errors import DeclarationError, StepFailed
 from devkit.deploy.resources.table_changes import REPEATABLE, split_statements
 from local_workspace import Workspace
 from tests.devkit.deploy.kit import Deployer, FakeClock, Project
+from tests.local_workspace.run_kit import execute
 
 DECLARED = """
 resources:
@@ -43,7 +44,7 @@ def deployer(workspace: Workspace, project: Project) -> Deployer:
 
 def rows(deployer: Deployer, statement: str) -> list[list[str]]:
     (warehouse,) = [each for each in deployer.client.warehouses.list() if each.name == "Main"]
-    answer = deployer.client.statement_execution.execute_statement(statement, str(warehouse.id), wait_timeout="50s")
+    answer = execute(deployer.client, statement, str(warehouse.id))
     assert answer.result is not None
     return list(answer.result.data_array or [])
 

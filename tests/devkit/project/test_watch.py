@@ -22,9 +22,9 @@ from rich.console import Console
 from devkit.live import reading
 from devkit.project.watch import Outcome, Watcher, row_changes, schema_changes
 from devkit.spark.connect_server import ConnectServer
+from tests.patience import PATIENCE
 from tests.project import ROOT
 
-PATIENCE = 120.0  # seconds; a machine may be busy
 TRANSFORMATION = """\
 from pyspark.sql import functions as F
 

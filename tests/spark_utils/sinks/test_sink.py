@@ -16,10 +16,9 @@ from spark_utils.parsing import good_rows
 from spark_utils.sinks.batch import COLLECTED_BYTES, COLLECTED_ROWS, MAX_PARTITION_VALUES, ROWS_PER_FILE
 from spark_utils.sinks.write_stream import write_stream
 from spark_utils.streaming_utils.progress import attach_progress
+from tests.patience import PATIENCE
 from tests.spark_utils.sinks import sink_kit
 from tests.spark_utils.sinks.sink_kit import Bench, expect_observations
-
-PATIENCE = 60.0  # seconds
 
 
 @pytest.fixture
