@@ -21,7 +21,7 @@ def test_a_server_that_a_dead_workspace_left_behind_ends_at_the_next_start(tmp_p
     with Workspace(tmp_path) as dead:
         client = dead.client()
         text = "from pyspark.sql import SparkSession; SparkSession.builder.getOrCreate().range(1).count()"
-        assert results(finished(client, start(client, python(client, "a", text)), within=120)) == {"a": "SUCCESS"}
+        assert results(finished(client, start(client, python(client, "a", text)))) == {"a": "SUCCESS"}
         assert servers_of(dead)
         with Workspace(tmp_path):
             assert not servers_of(dead)
