@@ -137,11 +137,13 @@ def rejected_rows(parsed: DataFrame) -> DataFrame:
 
 
 def _check_columns(df: DataFrame, body_column: str) -> None:
-    if body_column not in df.columns or not isinstance(df.schema[body_column].dataType, t.BinaryType):
+    columns = dict(df.dtypes)
+    if columns.get(body_column) != "binary":
+        found = f"column {body_column!r} is {columns[body_column]}, not binary" if body_column in columns else ""
         raise ConfigurationError(
-            f"the frame has no binary column {body_column!r} (it has {', '.join(df.columns)})",
+            found or f"the frame has no column {body_column!r} (it has {', '.join(columns)})",
             origin="parse",
-            remedy="Name the column with body_column, or cast it to binary.",
+            remedy="Cast the column to binary." if found else "Name the column of the body with body_column.",
         )
     in_the_way = sorted(set(df.columns) & set(VERDICT_NAMES))
     if in_the_way:

@@ -155,8 +155,10 @@ def test_mistakes_in_the_call_are_named(each_spark: SparkSession) -> None:
     df = _frame(each_spark, [b"{}"])
     with pytest.raises(ConfigurationError, match="engine is 'gpu': expected one of auto, jvm, arrow"):
         parse(df, SCHEMA, engine="gpu")  # type: ignore[arg-type]  # the mistake under test
-    with pytest.raises(ConfigurationError, match="no binary column 'payload'"):
+    with pytest.raises(ConfigurationError, match=r"no column 'payload' \(it has .*body"):
         parse(df, SCHEMA, body_column="payload")
+    with pytest.raises(ConfigurationError, match="column 'body' is string, not binary"):
+        parse(df.withColumn("body", df.body.cast("string")), SCHEMA)
     with pytest.raises(ConfigurationError, match="already has event"):
         parse(df.withColumnRenamed("offset", "event"), SCHEMA)
     with pytest.raises(SchemaError, match="no field"):
