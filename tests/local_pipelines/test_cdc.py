@@ -7,14 +7,21 @@ from typing import Any
 import pytest
 
 from local_pipelines import DefinitionError
+from local_pipelines.cdc import flow as cdc_flow
+from local_pipelines.storage import load
 from local_pipelines.testing import PipelineTester
 from tests.local_pipelines.cdc_model import arrivals, check
 
 SCHEMA = "id int, a string, b int, op string, seq int"
 
 
-def test_any_order_of_arrival_gives_the_tables_of_the_model(pipeline: PipelineTester) -> None:
+def test_any_order_of_arrival_gives_the_tables_of_the_model(
+    pipeline: PipelineTester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cdc_flow, "BATCHES", 1)  # outdated events are dropped after each batch
     check(pipeline, *arrivals(seed=1, keys=60))
+    kept = load(pipeline.spark, str(pipeline.storage / "cdc/main/default/scd1"))
+    assert kept.count() == kept.select("id").distinct().count()
 
 
 def cdc(arguments: str, sequence: str = "seq") -> str:

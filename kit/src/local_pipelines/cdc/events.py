@@ -55,11 +55,13 @@ def events_of(spec: CdcSpec, source: DataFrame, dataset: Dataset) -> DataFrame:
     events = source.select(*columns)
     content = [comparable(F.col(quoted(c.name)), c.dataType) for c in events.schema if c.name != OPERATION]
     rank = F.struct((F.col(OPERATION) == first).alias("priority"), F.xxhash64(*content).alias("content"))
-    ranked = events.withColumn(RANK, rank)
-    by = identity(spec)
-    whole = F.struct(*cols(ranked.columns))
-    newest = F.struct(F.col(SEQUENCE), F.col(RANK))
-    return ranked.groupBy(*cols(by)).agg(F.max_by(whole, newest).alias("e")).select("e.*")
+    return newest_of(spec, events.withColumn(RANK, rank))
+
+
+def newest_of(spec: CdcSpec, events: DataFrame) -> DataFrame:
+    """Return of the events with the same identity the one with the highest sequence and rank."""
+    newest = F.max_by(F.struct(*cols(events.columns)), F.struct(SEQUENCE, RANK))
+    return events.groupBy(*cols(identity(spec))).agg(newest.alias("e")).select("e.*")
 
 
 def _checked(spec: CdcSpec, sequence: Column, truncates: Column) -> Column:
