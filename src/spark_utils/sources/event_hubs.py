@@ -1,6 +1,6 @@
 """Event Hubs through its Kafka endpoint: from a connection string or an identity to options of Spark's Kafka source.
 
-Everything here is pure: no session, no network. Sources of the mirrored behaviour:
+No session, no network; only a hub of this machine is looked up, in its files. Sources of the mirrored behaviour:
 
 - connection strings: https://learn.microsoft.com/azure/event-hubs/event-hubs-get-connection-string
 - SASL settings: https://learn.microsoft.com/azure/event-hubs/azure-event-hubs-apache-kafka-overview
@@ -22,6 +22,7 @@ from spark_utils.configuration.values import StartingPosition
 from spark_utils.errors import ConfigurationError, ConnectionStringError
 from spark_utils.redaction import MASK
 from spark_utils.sources.clouds import CLOUDS, PUBLIC, cloud_of
+from spark_utils.sources.local_hub import CERTIFICATE, TOKEN_ENDPOINT, is_local, local_hub_file
 
 __all__ = [
     "ConnectionString",
@@ -104,7 +105,7 @@ class ConnectionString:
         The emulator's AMQP port, which its own connection string names, counts as none.
         """
         if not self.emulator:
-            return f"{self.host}:{EVENT_HUBS_PORT}"
+            return f"{self.host}:{_kafka_port(self.host, self.port)}"
         return f"{self.host}:{self.port if self.port not in (None, EMULATOR_AMQP_PORT) else EMULATOR_PORT}"
 
 
@@ -215,7 +216,10 @@ class ServicePrincipal:
 
     def endpoint_for(self, host: str) -> str:
         """Return the token endpoint (OAuth 2.0 version 2) for a namespace's host."""
-        return self.token_endpoint or f"https://{cloud_of(host).login}/{self.tenant_id}/oauth2/v2.0/token"
+        if self.token_endpoint:
+            return self.token_endpoint
+        local = local_hub_file(TOKEN_ENDPOINT).read_text(encoding="utf-8") if is_local(host) else None
+        return f"{local or f'https://{cloud_of(host).login}'}/{self.tenant_id}/oauth2/v2.0/token"
 
 
 @dataclass(frozen=True)
@@ -296,8 +300,13 @@ def split_namespace(namespace: str) -> tuple[str, int]:
     host, port = found
     if "." not in host and host != "localhost":
         host = f"{host}.{PUBLIC.event_hubs}"
+    return host, _kafka_port(host, port)
+
+
+def _kafka_port(host: str, port: int | None) -> int:
+    """Return the port of a namespace with TLS: the one that is named, except in Azure, where it is always the same."""
     in_azure = any(host.lower().endswith(f".{cloud.event_hubs}") for cloud in CLOUDS)
-    return host, EVENT_HUBS_PORT if in_azure or port is None else port
+    return EVENT_HUBS_PORT if in_azure or port is None else port
 
 
 def _agreed_hub(identity: ConnectionString, hub: str | None) -> str:
@@ -330,7 +339,7 @@ def _named(value: str | None, option: str) -> str:
 def _plain_options(identity: ConnectionString, prefix: str) -> dict[str, str]:
     module = f"{prefix}org.apache.kafka.common.security.plain.PlainLoginModule"
     return {
-        "kafka.security.protocol": "SASL_PLAINTEXT" if identity.emulator else "SASL_SSL",
+        **({"kafka.security.protocol": "SASL_PLAINTEXT"} if identity.emulator else _tls_options(identity.host)),
         "kafka.sasl.mechanism": "PLAIN",
         "kafka.sasl.jaas.config": jaas(module, username="$ConnectionString", password=identity.text.reveal()),
     }
@@ -349,7 +358,7 @@ def _identity_options(
         return {"databricks.serviceCredential": identity.name}
     secured = f"{prefix}org.apache.kafka.common.security.oauthbearer"
     return {
-        "kafka.security.protocol": "SASL_SSL",
+        **_tls_options(host),
         "kafka.sasl.mechanism": "OAUTHBEARER",
         "kafka.sasl.jaas.config": jaas(
             f"{secured}.OAuthBearerLoginModule",
@@ -360,6 +369,14 @@ def _identity_options(
         "kafka.sasl.oauthbearer.token.endpoint.url": identity.endpoint_for(host),
         "kafka.sasl.login.callback.handler.class": f"{secured}.secured.OAuthBearerLoginCallbackHandler",
     }
+
+
+def _tls_options(host: str) -> dict[str, str]:
+    options = {"kafka.security.protocol": "SASL_SSL"}
+    if is_local(host):
+        certificate = str(local_hub_file(CERTIFICATE))
+        options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": certificate}
+    return options
 
 
 def jaas(module: str, **settings: str) -> str:

@@ -1,27 +1,46 @@
 """`devkit hub`, run as a user does."""
 
+import base64
+import json
+import re
 import stat
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j ships no types
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
 
+from devkit import cache
 from devkit.cli import main
 from devkit.hub.broker import LocalHub
-from devkit.hub.client import EventSender
+from devkit.hub.client import EventSender, kafka_settings, send
 from devkit.hub.commands import connection_string_file
 from devkit.hub.generator import generate
 from devkit.hub.receiving import in_time, receive
 from devkit.hub.recording import RecordedEvent, read_events, recorded_line
+from devkit.hub.tls import CLIENT_ID
 from devkit.processes import free_port
+from spark_utils.configuration.arguments import parse_arguments
+from spark_utils.configuration.secrets import Secret
+from spark_utils.configuration.settings import SourceOptions
+from spark_utils.sources.event_hubs import parse_connection_string
+from spark_utils.sources.read_stream import read_batch, source_options
+from tests.patience import wait_for
 
 
 @pytest.fixture(scope="module")
 def started_hub(own_home: Path) -> Iterator[LocalHub]:
     hub = LocalHub.shared()
     try:
-        assert main(["hub", "up", "--port", str(free_port()), "--partitions", "2"]) == 0
+        assert main(["hub", "up", "--port", str(free_port()), "--tls", "--partitions", "2"]) == 0
         yield hub
     finally:
         hub.stop()
@@ -38,6 +57,86 @@ def hub(started_hub: LocalHub, request: pytest.FixtureRequest) -> str:
 def test_up_writes_the_connection_string_for_the_job_and_the_owner_only(started_hub: LocalHub, hub: str) -> None:
     assert connection_string_file().read_text() == started_hub.connection_string(hub)
     assert stat.S_IMODE(connection_string_file().stat().st_mode) == 0o600
+
+
+@pytest.fixture
+def with_tls(
+    started_hub: LocalHub, hub: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> tuple[SourceOptions, SourceOptions]:
+    """The source by connection string, and by an application's identity, as `devkit hub up` says a job writes them."""
+    capsys.readouterr()
+    assert main(["hub", "up", "--hub", hub]) == 0
+    shown = capsys.readouterr().out
+    assert started_hub.client_secret not in shown
+    sources = []
+    for lines in shown.partition("with TLS")[2].partition(":\n")[2].split("or, as an application with an identity:"):
+        file = tmp_path / "tls.conf"
+        file.write_text(f"{lines}\nschema = a INT\noutput-path = out\n".replace("\n  ", "\n"))
+        sources.append(parse_arguments(["--config", str(file)]).source)
+    by_string, by_identity = sources
+    return by_string, by_identity
+
+
+def test_a_job_reads_behind_tls_by_the_keys_of_azure(
+    spark: SparkSession, started_hub: LocalHub, hub: str, with_tls: tuple[SourceOptions, SourceOptions]
+) -> None:
+    assert send(started_hub.connection_string(hub, tls=True), generate(3)) == 3
+    for source, mechanism in zip(with_tls, ("PLAIN", "OAUTHBEARER"), strict=True):
+        options = source_options(source)
+        assert (options["kafka.security.protocol"], options["kafka.sasl.mechanism"]) == ("SASL_SSL", mechanism)
+        assert read_batch(spark, source).count() == 3
+
+
+def test_a_wrong_key_and_a_wrong_client_secret_are_refused_behind_tls(
+    spark: SparkSession, started_hub: LocalHub, with_tls: tuple[SourceOptions, SourceOptions]
+) -> None:
+    by_string, by_identity = with_tls
+    assert by_string.event_hubs_connection_string is not None
+    text = by_string.event_hubs_connection_string.reveal()
+    wrong = started_hub.client_secret[::-1]
+    for source in (
+        replace(by_string, event_hubs_connection_string=Secret(text.replace(started_hub.client_secret, wrong))),
+        replace(by_identity, event_hubs_client_secret=Secret(wrong)),
+        replace(by_identity, event_hubs_client_id="another"),
+    ):
+        with pytest.raises((PySparkException, Py4JJavaError)) as caught:
+            read_batch(spark, source).count()
+        assert re.search("Authentication failed|code 401", str(caught.value))
+        assert wrong not in str(caught.value)
+
+
+def test_a_token_that_the_hub_did_not_sign_is_refused(started_hub: LocalHub) -> None:
+    def forged(_: str) -> tuple[str, float]:
+        parts = ({"alg": "HS256"}, {"sub": CLIENT_ID, "exp": int(time.time()) + 600}, "signature")
+        token = ".".join(base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts)
+        return token, time.time() + 600
+
+    def refused() -> bool:
+        admin.poll(0.1)
+        return any("invalid_token" in error.str() for error in errors)
+
+    errors: list[KafkaError] = []
+    tls = kafka_settings(parse_connection_string(started_hub.connection_string(tls=True)))
+    own: dict[str, Any] = {"sasl.mechanisms": "OAUTHBEARER", "oauth_cb": forged, "error_cb": errors.append}
+    admin = AdminClient(tls | own)
+    with pytest.raises(KafkaException):
+        admin.list_topics(timeout=1)
+    wait_for(refused)
+
+
+def test_keys_of_tls_are_the_owners_and_a_running_hub_keeps_its_listeners(
+    started_hub: LocalHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = started_hub.client_secret.encode()
+    private = [
+        path
+        for path in cache.home().rglob("*")
+        if path.is_file() and any(each in path.read_bytes() for each in (b"PRIVATE KEY", secret))
+    ]
+    assert {"tls-key.pem", "client-secret", "tls-connection-string"} <= {path.name for path in private}
+    assert [path for path in private if path.stat().st_mode & 0o077] == []
+    assert main(["hub", "up", "--no-tls"]) == 1
+    assert "already running with TLS" in capsys.readouterr().err
 
 
 def test_a_recorded_file_is_sent_byte_for_byte(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_utils.configuration.secrets import Secret
+from spark_utils.configuration.secrets import HOME_VARIABLE, Secret
 from spark_utils.configuration.values import StartingPosition
 from spark_utils.errors import ConfigurationError, ConnectionStringError
 from spark_utils.sources.event_hubs import (
@@ -67,6 +68,16 @@ def test_the_emulator_speaks_plain_text_on_its_own_port() -> None:
     assert found["kafka.bootstrap.servers"] == "127.0.0.1:19092"
     assert found["kafka.security.protocol"] == "SASL_PLAINTEXT"
     assert options(EMULATOR.replace(":19092", ""))["kafka.bootstrap.servers"] == "127.0.0.1:9092"
+
+
+def test_a_hub_of_this_machine_without_tls_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    for read in (
+        lambda: options(EMULATOR.partition(";Use")[0]),
+        lambda: kafka_options(PRINCIPAL, namespace="localhost:19093", hub="telemetry", environ=LAPTOP),
+    ):
+        with pytest.raises(ConfigurationError, match=r"no listener with TLS.*`devkit hub up --tls`"):
+            read()
 
 
 def test_a_port_in_an_azure_endpoint_is_not_the_kafka_port() -> None:

@@ -37,7 +37,7 @@ from devkit.processes import (
 from devkit.spark.java import own_environment
 from spark_utils.errors import RuntimeSetupError
 
-DEFAULT_PORT = 19092
+DEFAULT_PORT, DEFAULT_TLS_PORT = 19092, 19093
 DEFAULT_HUB = "telemetry"
 DEFAULT_PARTITIONS = 4
 START_SECONDS = 60.0
@@ -71,16 +71,21 @@ class LocalHub:
     Args:
         folder: Where its data, state, properties and log are kept; private to the user.
         port: The port to serve; by default the one it had before, or a free one.
+        tls: Whether to serve TLS on a port of its own too; by default as before, at first not.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, tls: bool | None = None) -> None:
         self.folder = folder.absolute()
         self._port = port
+        self._tls = tls
 
     @classmethod
-    def shared(cls, *, port: int | None = None) -> LocalHub:
-        """Return the hub of ``devkit hub up``, kept in the cache folder; it serves port 19092 unless told otherwise."""
-        hub = cls(cache.home() / "hub", port=port)
+    def shared(cls, *, port: int | None = None, tls: bool | None = None) -> LocalHub:
+        """Return the hub of ``devkit hub up``, kept in the cache folder; it serves port 19092 unless told otherwise.
+
+        Clients find what they need for its listener with TLS by themselves: no other hub's.
+        """
+        hub = cls(cache.home() / "hub", port=port, tls=tls)
         if port is None and hub._state() is None:
             hub._port = DEFAULT_PORT
         return hub
@@ -107,9 +112,20 @@ class LocalHub:
         """``127.0.0.1:<port>``, Kafka's name of the endpoint."""
         return f"{LOOPBACK}:{self._known_state().port}"
 
-    def connection_string(self, hub: str | None = None) -> str:
+    @property
+    def tls_server(self) -> str | None:
+        """The same of the endpoint with TLS; None where it has none."""
+        port = self._known_state().tls_port
+        return f"{LOOPBACK}:{port}" if port else None
+
+    @property
+    def client_secret(self) -> str:
+        """The secret of the application `devkit.hub.tls.CLIENT_ID`, which gets tokens for the endpoint with TLS."""
+        return self._known_state().key
+
+    def connection_string(self, hub: str | None = None, *, tls: bool = False) -> str:
         """Return the connection string of an event hub, or (None) of the namespace. It is a secret."""
-        return self._known_state().connection_string(hub)
+        return self._known_state().connection_string(hub, tls=tls)
 
     def start(self) -> None:
         """Start the broker and wait until it answers; nothing happens when it runs already.
@@ -125,10 +141,9 @@ class LocalHub:
             if not self._is_running(state):
                 state = self._spawn(state)
             elif state is not None and self._port not in (None, state.port):
-                raise RuntimeSetupError(
-                    f"the local hub is already running on port {state.port}, not {self._port}",
-                    remedy="Stop it first: `devkit hub down`.",
-                )
+                raise _already_running(f"on port {state.port}, not {self._port}")
+            elif state is not None and self._tls not in (None, state.tls_port is not None):
+                raise _already_running("without TLS" if self._tls else "with TLS")
             self._wait_until_it_answers()
 
     def stop(self) -> None:
@@ -215,9 +230,15 @@ class LocalHub:
     def _spawn(self, state: HubState | None) -> HubState:
         kafka = kafka_java.prepare()
         port = self._port or (state.port if state else free_port())
-        refuse_taken(port)
         state = state or HubState.create(port)
         state.port = port
+        if self._tls is False:
+            state.tls_port = state.token_port = None
+        elif self._tls and not state.tls_port:
+            state.tls_port = DEFAULT_TLS_PORT if port == DEFAULT_PORT else free_port()
+            state.token_port = free_port()
+        for each in state.ports:
+            refuse_taken(each)
         properties = server_properties(state, data=self._data, controller_port=free_port())
         cache.write_private(self._properties_file, properties)
         if kafka.formatted and not (self._data / "meta.properties").exists():
@@ -234,7 +255,7 @@ class LocalHub:
         while time.monotonic() < deadline:
             if not self._is_running(state):
                 raise self._failure("the local hub's broker ended while it started")
-            if accepts_connections(state.port) and client.answers(state.connection_string(None)):
+            if all(map(accepts_connections, state.ports)) and client.answers(state.connection_string(None)):
                 return
             time.sleep(POLL_SECONDS)
         raise self._failure(f"the local hub did not answer within {START_SECONDS:.0f} seconds")
@@ -246,3 +267,7 @@ class LocalHub:
         return RuntimeSetupError(
             f"{problem}{last}", origin=str(self.log), remedy="`devkit hub reset` starts with an empty hub."
         )
+
+
+def _already_running(how: str) -> RuntimeSetupError:
+    return RuntimeSetupError(f"the local hub is already running {how}", remedy="Stop it first: `devkit hub down`.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from spark_utils.errors import ConfigurationError, RuntimeSetupError
 from spark_utils.sources.event_hubs import ConnectionString, parse_connection_string
+from spark_utils.sources.local_hub import CERTIFICATE, is_local, local_hub_file
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
@@ -39,8 +40,13 @@ class Sendable(Protocol):
 
 
 def kafka_settings(connection: ConnectionString) -> dict[str, Any]:
-    """Return confluent-kafka's settings for a connection string; they hold the secret, so never print them."""
-    return {
+    """Return confluent-kafka's settings for a connection string; they hold the secret, so never print them.
+
+    Raises:
+        ConfigurationError: It is that of the local hub with TLS, which has no such listener.
+    """
+    own = is_local(connection.host) and not connection.emulator
+    return ({"ssl.ca.location": str(local_hub_file(CERTIFICATE))} if own else {}) | {
         "bootstrap.servers": connection.bootstrap,
         "security.protocol": "SASL_PLAINTEXT" if connection.emulator else "SASL_SSL",
         "sasl.mechanisms": "PLAIN",

@@ -16,12 +16,22 @@ from devkit.hub.generator import DEFAULT_START, Shares, generate
 from devkit.hub.receiving import in_time, receive
 from devkit.hub.recording import RECORDED_SUFFIX, read_events, recorded_line, write_events
 from devkit.hub.sending import SendReport, open_sender, replay, send_paced
+from devkit.hub.tls import CLIENT_ID
 from spark_utils.configuration.arguments import parse_arguments
 from spark_utils.configuration.secrets import Secret
 from spark_utils.errors import ConfigurationError
 from spark_utils.sources.event_hubs import ConnectionString, parse_connection_string
 
 NOT_RUNNING = 3  # the exit status of `status`, as service managers have it
+# What a job's configuration says, as it would for Azure.
+TLS_CONFIGURATION = """with TLS at {server}, for a job's configuration:
+  event-hubs-connection-string = {{{{secrets/local-hub/tls-connection-string}}}}
+or, as an application with an identity:
+  event-hubs-namespace = {server}
+  event-hubs-name = {hub}
+  event-hubs-tenant-id = local
+  event-hubs-client-id = {client}
+  event-hubs-client-secret = {{{{secrets/local-hub/client-secret}}}}"""
 
 
 def connection_string_file() -> Path:
@@ -38,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         child.set_defaults(run=run)
         return child
 
-    up = verb("up", run_up, "start the local event hub, or find it running, and create its hubs")
-    up.add_argument("--hub", action="append", metavar="NAME", help=f"event hub to create (default: {DEFAULT_HUB})")
-    up.add_argument("--partitions", type=int, default=DEFAULT_PARTITIONS, metavar="N", help="default: %(default)s")
-    up.add_argument("--port", type=int, metavar="PORT", help="default: the one it had, at first 19092")
+    _add_up(verb("up", run_up, "start the local event hub, or find it running, and create its hubs"))
     verb("down", run_down, "stop the local event hub; events are kept")
     status = verb("status", run_status, "show whether it runs, its hubs and its connection string")
     status.add_argument("--show-connection-string", action="store_true", help="print it whole, key and all")
@@ -68,6 +75,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     generated.add_argument("--partitions", type=int, default=DEFAULT_PARTITIONS, help="default: %(default)s")
     _add_generator(generated)
+
+
+def _add_up(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--hub", action="append", metavar="NAME", help=f"event hub to create (default: {DEFAULT_HUB})")
+    parser.add_argument("--partitions", type=int, default=DEFAULT_PARTITIONS, metavar="N", help="default: %(default)s")
+    parser.add_argument("--port", type=int, metavar="PORT", help="default: the one it had, at first 19092")
+    tls = "serve TLS too, for connection strings and for tokens, as Azure does (default: as before, at first not)"
+    parser.add_argument("--tls", action=argparse.BooleanOptionalAction, help=tls)
 
 
 def _add_send(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +119,7 @@ def _add_generator(parser: argparse.ArgumentParser) -> None:
 
 def run_up(arguments: argparse.Namespace) -> int:
     """Start the hub, create its event hubs, and write the connection string for the job."""
-    hub = LocalHub.shared(port=arguments.port)
+    hub = LocalHub.shared(port=arguments.port, tls=arguments.tls)
     began = time.monotonic()
     hub.start()
     names = arguments.hub or [DEFAULT_HUB]
@@ -113,8 +128,13 @@ def run_up(arguments: argparse.Namespace) -> int:
         other = "" if partitions == arguments.partitions else " (it was there before; `devkit hub reset` drops it)"
         print(f"hub {name}: {partitions} partitions{other}")
     cache.write_private(connection_string_file(), hub.connection_string(names[0]))
+    if hub.tls_server:
+        folder = connection_string_file().parent
+        cache.write_private(folder / "tls-connection-string", hub.connection_string(names[0], tls=True))
+        cache.write_private(folder / "client-secret", hub.client_secret)
     print(f"local event hub is up at {hub.bootstrap_server} ({time.monotonic() - began:.1f} s)")
     _print_connection_string(hub.connection_string(names[0]))
+    _print_tls(hub, names[0])
     return 0
 
 
@@ -140,6 +160,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         print(f"hub {name}: {partitions} partitions")
     text = next(iter(status.hubs or {}), None)
     _print_connection_string(hub.connection_string(text), whole=arguments.show_connection_string)
+    _print_tls(hub, text or DEFAULT_HUB)
     print(f"log: {hub.log}")
     return 0
 
@@ -295,3 +316,8 @@ def _print_connection_string(text: str, *, whole: bool = False) -> None:
         masked = masked.replace(secret.reveal(), "***")
     print(f"connection string: {masked}")
     print(f"with its key: {connection_string_file()}, or `devkit hub status --show-connection-string`")
+
+
+def _print_tls(hub: LocalHub, name: str) -> None:
+    if server := hub.tls_server:
+        print(TLS_CONFIGURATION.format(server=server, hub=name, client=CLIENT_ID))

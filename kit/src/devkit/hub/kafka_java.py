@@ -17,7 +17,7 @@ from devkit.spark.compiled_classes import compile_to_jar
 from devkit.spark.java import SMALL_JVM, find_java, own_environment
 from spark_utils.errors import RuntimeSetupError
 
-AUTHENTICATION_SOURCE = Path(__file__).with_name("ConnectionStringAuthentication.java")
+AUTHENTICATION_SOURCES = sorted(Path(__file__).parent.glob("*.java"))
 MAIN_CLASS = "kafka.Kafka"
 LOG_OPTIONS = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 
@@ -70,12 +70,13 @@ def prepare() -> KafkaJava:
     java = find_java((17, 21))
     fetched = jars.fetch(runtimes.folder() / "local-hub.lock")
     bare = KafkaJava(java.home / "bin" / "java", os.pathsep.join(map(str, fetched)))
-    ingredients = hashlib.sha256(AUTHENTICATION_SOURCE.read_bytes() + bare.class_path.encode() + java.build.encode())
+    sources = b"".join(source.read_bytes() for source in AUTHENTICATION_SOURCES)
+    ingredients = hashlib.sha256(sources + bare.class_path.encode() + java.build.encode())
     prepared = cache.home() / "hub-prepared" / ingredients.hexdigest()[:16]
     with cache.exclusive(prepared.with_suffix(".lock")):
         if not prepared.is_dir():
             with tempfile.TemporaryDirectory(dir=prepared.parent) as scratch:
-                compile_to_jar(java, bare.class_path, [AUTHENTICATION_SOURCE], Path(scratch, "authentication.jar"))
+                compile_to_jar(java, bare.class_path, AUTHENTICATION_SOURCES, Path(scratch, "authentication.jar"))
                 _format_data(bare, Path(scratch) / "data")
                 Path(scratch).rename(prepared)
                 Path(scratch).mkdir()  # what the temporary folder expects to remove

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from devkit.hub.client import EventSender, Sendable
 from devkit.hub.recording import RecordedEvent
 from spark_utils.sources.event_hubs import ConnectionString
+from spark_utils.sources.local_hub import is_local
 
 REPORT_SECONDS = 1.0
 LOOK_EVERY = 64  # events between two looks at the clock when they go as fast as possible
@@ -69,7 +70,7 @@ def open_sender(connection: ConnectionString, hub: str | None = None) -> Sender:
     Raises:
         ConfigurationError: No event hub is named, or ``azure-eventhub`` is not installed.
     """
-    if connection.emulator:
+    if connection.emulator or is_local(connection.host):
         return EventSender(connection.text.reveal(), hub)
     from devkit.hub.azure import AzureSender
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from devkit import cache
+from devkit.hub.tls import tls_properties
 from devkit.processes import LOOPBACK
 from spark_utils.errors import RuntimeSetupError
 
@@ -29,12 +30,16 @@ class HubState:
         key: The shared access key; made once per hub, kept by ``reset``.
         pid: The broker's process, if one was started.
         started: When, in seconds since 1970.
+        tls_port: Of the Kafka endpoint with TLS, if it has one.
+        token_port: Of the endpoint that gives tokens for that one.
     """
 
     port: int
     key: str = field(repr=False)
     pid: int | None = None
     started: float | None = None
+    tls_port: int | None = None
+    token_port: int | None = None
 
     @classmethod
     def create(cls, port: int) -> HubState:
@@ -64,19 +69,24 @@ class HubState:
         """Write the state file."""
         cache.write_private(path, json.dumps(asdict(self), indent=1) + "\n")
 
-    def connection_string(self, hub: str | None) -> str:
-        """Return the connection string of one event hub, or of the namespace."""
-        entity = f"EntityPath={hub};" if hub else ""
+    @property
+    def ports(self) -> list[int]:
+        """The ports that clients use."""
+        return [each for each in (self.port, self.tls_port, self.token_port) if each]
+
+    def connection_string(self, hub: str | None, *, tls: bool = False) -> str:
+        """Return the connection string of one event hub, or of the namespace; with TLS it has the form of Azure's."""
+        entity = f";EntityPath={hub}" if hub else ""
         return (
-            f"Endpoint=sb://{LOOPBACK}:{self.port}/;SharedAccessKeyName={KEY_NAME};"
-            f"SharedAccessKey={self.key};{entity}UseDevelopmentEmulator=true"
+            f"Endpoint=sb://{LOOPBACK}:{self.tls_port if tls else self.port}/;SharedAccessKeyName={KEY_NAME};"
+            f"SharedAccessKey={self.key}{entity}{'' if tls else ';UseDevelopmentEmulator=true'}"
         )
 
 
 def server_properties(state: HubState, *, data: Path, controller_port: int) -> str:
     """Return the broker's properties: one node that is broker and controller, on loopback, with no replicas.
 
-    Both listeners ask for the key, so no other user of this machine gets in.
+    Every listener asks for the key, so no other user of this machine gets in.
     """
     jaas = (
         'org.apache.kafka.common.security.plain.PlainLoginModule required username="$ConnectionString" '
@@ -87,7 +97,7 @@ def server_properties(state: HubState, *, data: Path, controller_port: int) -> s
         "process.roles": "broker,controller",
         "node.id": "1",
         "listeners": f"CLIENT://{LOOPBACK}:{state.port},CONTROLLER://{LOOPBACK}:{controller_port}",
-        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT,TLS:SASL_SSL",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "CLIENT",
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
@@ -106,7 +116,10 @@ def server_properties(state: HubState, *, data: Path, controller_port: int) -> s
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
     }
-    for listener in ("client", "controller"):
+    if state.tls_port and state.token_port:
+        lines["listeners"] += f",TLS://{LOOPBACK}:{state.tls_port}"
+        lines |= tls_properties(data.parent, token_port=state.token_port, client_secret=state.key)
+    for listener in ("client", "controller", "tls"):
         lines[f"listener.name.{listener}.plain.sasl.jaas.config"] = jaas
         lines[f"listener.name.{listener}.plain.sasl.server.callback.handler.class"] = AUTHENTICATION_CLASS
     for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
