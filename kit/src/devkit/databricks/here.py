@@ -11,6 +11,7 @@ from devkit.databricks.dbutils import DBUtils
 from devkit.databricks.display import shown
 from devkit.databricks.names import RUNTIME, Namespace, RuntimeOnImport
 from spark_utils.configuration.secrets import Reference, Resolver, secrets_folder
+from spark_utils.errors import ConfigurationError
 from spark_utils.session import get_session
 
 if TYPE_CHECKING:
@@ -97,4 +98,8 @@ def _publish(text: str, markup: str) -> None:
 
 
 def _refuse_notebook(path: str, _arguments: dict[str, str]) -> NoReturn:
-    raise NotImplementedError(f"dbutils.notebook.run({path!r}): notebooks run in a workspace; `devkit workspace up`")
+    raise ConfigurationError(
+        f"the notebook {path!r} cannot be run outside of a workspace",
+        origin="dbutils.notebook.run",
+        remedy="Run the caller as a task of a local one (`devkit workspace up`, docs/deploy.md), or import a module.",
+    )
