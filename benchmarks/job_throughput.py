@@ -2,6 +2,7 @@
 
 Both read the same events from a local hub in one `availableNow` run, from start of the query to its end, in turn; the
 ratio of medians is printed (1.0: as fast as the hand-written one; more is faster), for clean bodies and for 1 % bad.
+The same job with the observers of `attach_progress` against itself: what it costs to tell `devkit page` of each batch.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from devkit.hub.client import send
 from devkit.hub.generator import Shares, generate
 from spark_utils import (
     StreamingConfig,
+    attach_progress,
     flatten,
     flatten_plan,
     get_session,
@@ -33,6 +35,7 @@ from spark_utils import (
     read_stream,
     write_stream,
 )
+from spark_utils.streaming_utils.progress import stop_listening
 
 SCHEMA = Path(__file__).parents[1] / "configuration/schemas/telemetry.json"
 DISTINCT = 50_000  # events are generated once and sent again and again: Python's generator is not what is measured
@@ -68,6 +71,14 @@ def ours(spark: SparkSession, config: StreamingConfig, folder: Path) -> None:
     query.awaitTermination()
 
 
+def observed(spark: SparkSession, config: StreamingConfig, folder: Path) -> None:
+    """Do the same, reported as `src/streaming_job.py` reports it, `devkit page`'s journal included."""
+    with Path(folder.parent, "progress.jsonl").open("a", encoding="utf-8") as reports:
+        attach_progress(spark, config, stream=reports)
+        ours(spark, config, folder)
+        stop_listening()
+
+
 def fill(hub: LocalHub, name: str, count: int, bad: float, events_per_batch: int | None = None) -> StreamingConfig:
     """Send the events and return the configuration that reads them."""
     hub.create_hub(name, partitions=4)
@@ -91,19 +102,20 @@ def main() -> None:
         with LocalHub(base / "hub") as hub:
             for bad in (0.0, 0.01):
                 config = fill(hub, f"telemetry-{bad:g}".replace(".", "-"), arguments.events, bad)
-                seconds: dict[str, list[float]] = {"hand_written": [], "ours": []}
+                seconds: dict[str, list[float]] = {"hand_written": [], "ours": [], "observed": []}
                 for number in range(arguments.rounds + 1):  # the first round warms up and is not counted
-                    for way in (hand_written, ours):
+                    for way in (hand_written, ours, observed):
                         folder = base / f"{way.__name__}-{bad:g}-{number}"
                         started = time.perf_counter()
                         way(spark, config, folder)
                         if number:
                             seconds[way.__name__].append(time.perf_counter() - started)
                         shutil.rmtree(folder)
-                floor, own = (statistics.median(seconds[way]) for way in ("hand_written", "ours"))
+                floor, own, told = map(statistics.median, seconds.values())
                 print(
                     f"job throughput, {arguments.events:,} events, {bad:.0%} bad: {floor / own:.2f} of the floor "
-                    f"({arguments.events / own:,.0f} against {arguments.events / floor:,.0f} events/s; goal 0.9)",
+                    f"({arguments.events / own:,.0f} against {arguments.events / floor:,.0f} events/s; goal 0.9); "
+                    f"observed: {own / told:.2f} of that",
                     flush=True,
                 )
     finally:
