@@ -26,6 +26,7 @@ SHOWN = {  # what the output of a command must hold: regular expressions
     "devkit watch --once": ("worth", "1 of 2 events rejected: lossy_number 1"),
     "tests/golden/orders.txt": (r"customer\.country +customer_country +string", "4 passed"),
     "run_args_secret.conf": (r"\{\{secrets/shop/connection-string\}\}",),
+    "devkit page": (r"http://127\.0\.0\.1:\d+/",),
     "hub up --tls": (r"with TLS at 127\.0\.0\.1:19093", r"19\.98"),
     "look.py": ("A-1", "1 row"),
     "test_on_both.py": ("2 passed",),
