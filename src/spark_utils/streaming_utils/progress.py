@@ -196,14 +196,16 @@ class ProgressListener(StreamingQueryListener):
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802 - Spark's name
         """Say what was done, or that there was nothing to do, and end the listening with the last query."""
         run = str(event.runId)
-        known, name = self._latest.get(run), self._names.pop(run, "")
+        if run not in self._latest:
+            return  # it ended before this listener came, and Spark tells it late
+        known, name = self._latest[run], self._names.pop(run, "")
         if self._is_terminal:
             end = f"\n{known.as_end(counted=run not in self._uncounted)}" if known else f"{_CLEAR_LINE}0 new events"
             self._write(f"{end}\n" if event.exception is None else "\n")
         elif known is None and event.exception is None:
             self._write(f"{json.dumps({'query': name, 'events': 0, 'note': '0 new events'})}\n")
         self._observe(run, {"ended": time.time(), "exception": event.exception})
-        self._latest.pop(run, None)
+        self._latest.pop(run)
         if self._latest:
             self._told(run)
         elif is_connect(self._spark):  # it waits for the thread that calls listeners, which is this one

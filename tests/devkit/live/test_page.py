@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 
 from devkit.live import journal, reading, server
 from spark_utils import attach_progress, parse_arguments
+from tests.patience import PATIENCE
 from tests.spark_utils.sinks.sink_kit import Bench
 
 KEY = "c2VjcmV0IG9mIHRoZSBodWI="
@@ -37,7 +38,7 @@ def streamed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> d
     )
     listener = attach_progress(spark, config, stream=io.StringIO())
     bench.run(query_name=EVIL)
-    listener.wait_until_idle(30)
+    listener.wait_until_idle(PATIENCE)
     (found,) = [run["run"] for run in reading.runs() if run["output"] == bench.output]
     run = reading.run_of(found)
     assert run is not None

@@ -12,6 +12,7 @@ import pyspark
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
 
 from spark_utils.parsing import good_rows
 from spark_utils.session import is_connect
@@ -86,6 +87,14 @@ class Bench:
 
     def run(self, **options: Any) -> None:
         """Run the sink on what was sent so far, to its end."""
+        query = self.start(**options)
+        try:
+            query.awaitTermination()
+        finally:
+            query.stop()
+
+    def start(self, **options: Any) -> StreamingQuery:
+        """Start the sink on what was sent so far."""
         step = options.pop("transform", transform)
         given: dict[str, Any] = {
             "parse": parse,
@@ -93,11 +102,7 @@ class Bench:
             "output_path": self.output,
             "checkpoint_path": self.checkpoint,
         }
-        query = write_stream(self.raw(), **(given | options))
-        try:
-            query.awaitTermination()
-        finally:
-            query.stop()
+        return write_stream(self.raw(), **(given | options))
 
     def table(self, name: str) -> DataFrame:
         return self.spark.read.format("delta").load(f"{self.output}/{name}")

@@ -10,10 +10,12 @@ from uuid import uuid4
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming.listener import QueryIdleEvent
+from pyspark.sql.streaming.listener import QueryIdleEvent, QueryTerminatedEvent
 
 from spark_utils.configuration.settings import OutputOptions, SourceOptions, StreamingConfig
 from spark_utils.streaming_utils.progress import BatchProgress, ProgressListener, attach_progress
+from spark_utils.streaming_utils.termination import await_termination
+from tests.patience import PATIENCE
 from tests.spark_utils.sinks.sink_kit import Bench, expect_observations
 
 KEYS = {
@@ -48,7 +50,7 @@ def run_again(bench: Bench, stream: io.StringIO) -> None:
     config = StreamingConfig(source=SourceOptions(kind="files", path="here"), output=OutputOptions(path="there"))
     listener = attach_progress(bench.spark, config, stream=stream)
     bench.run(query_name="numbers")
-    listener.wait_until_idle(30)
+    listener.wait_until_idle(PATIENCE)
 
 
 def test_anything_but_a_terminal_gets_a_json_line_with_stable_keys_for_each_batch(
@@ -92,6 +94,17 @@ def test_the_listener_is_gone_when_its_query_has_ended(spark: SparkSession, tmp_
     before = len(spark._jsparkSession.streams().listListeners())
     run(spark, tmp_path, io.StringIO())
     assert len(spark._jsparkSession.streams().listListeners()) == before
+
+
+def test_an_earlier_query_whose_end_is_told_late_does_not_end_the_listening(
+    each_spark: SparkSession, tmp_path: Path
+) -> None:
+    bench = Bench(each_spark, tmp_path)
+    bench.send("1")
+    listener = attach_progress(each_spark, stream=(stream := io.StringIO()))
+    listener.onQueryTerminated(QueryTerminatedEvent(uuid4(), uuid4(), None, None))
+    await_termination(bench.start())
+    assert json.loads(stream.getvalue())["events"] == 1
 
 
 def test_the_line_shows_the_lag_where_the_source_tells_it() -> None:
