@@ -58,6 +58,17 @@ def test_a_long_cell_leaves_room_for_the_other_columns() -> None:
     assert "truncated" in text.getvalue()
 
 
+def test_the_last_column_is_narrowed_like_the_others_and_not_cut_off_at_the_terminals_edge() -> None:
+    texts = ["ok", *["a text of some length"] * 3, "the last"]
+    schema = StructType([StructField(f"name_{number}", StringType()) for number in range(len(texts))])
+    text = io.StringIO()
+    print_rows(Console(file=text, width=70), Preview(schema, [Row(*texts)]), wide=False, vertical=False)
+    heading, types, row, *_ = text.getvalue().splitlines()
+    assert heading.split() == schema.names
+    assert types.split() == ["string"] * 5
+    assert row.endswith("…  the last")
+
+
 def test_what_a_transformation_added_stands_first() -> None:
     assert new_columns_first(["a", "offset", "headers", "mine"]) == ["mine", "a", "offset", "headers"]
     assert new_columns_first(["reason", "offset"]) == ["reason", "offset"]

@@ -292,7 +292,7 @@ def _progress() -> Callable[[SendReport], None] | None:
 
 def _print_sent(report: SendReport, hub: str) -> None:
     if sys.stderr.isatty():
-        print(file=sys.stderr)
+        print(end="\r\x1b[K", file=sys.stderr, flush=True)  # in the place of what was drawn meanwhile
     print(f"sent {report.sent:,} events to {hub} in {report.seconds:.1f} s ({report.rate:,.0f}/s)")
     _print_kinds(report.families())
 

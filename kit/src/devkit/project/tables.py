@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devkit.spark import catalog
 from devkit.spark.catalog.folders import CatalogFolders
@@ -132,13 +132,16 @@ def print_cells(
                 table.add_row(Text(visible(field.name), style="bold"), _cell(*texts))
             console.print(table, "")
     elif rows:
+        # Of texts and not of columns, which rich would cut off at the terminal's edge instead of narrowing them.
+        in_one_line: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
         fitting = len(fields) if wide else max(1, console.width // 14)
         table = Table(box=None, pad_edge=False, header_style="bold cyan")
         for field in fields[:fitting]:
-            heading = Text(visible(field.name)).append(f"\n{type_name(field.dataType)}", style="dim not bold")
-            table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=8, max_width=None if wide else 40)
+            heading = Text(visible(field.name), **in_one_line)
+            heading.append(f"\n{type_name(field.dataType)}", style="dim not bold")
+            table.add_column(heading, min_width=8, max_width=None if wide else 40)
         for row in rows:
-            table.add_row(*(_cell(*texts) for texts in row[:fitting]))
+            table.add_row(*(_cell(*texts, **in_one_line) for texts in row[:fitting]))
         console.print(table)
         if hidden := [visible(field.name) for field in fields[fitting:]]:
             names = f"{len(hidden)} more columns (--wide or --vertical shows them): {', '.join(hidden)}"
@@ -147,11 +150,12 @@ def print_cells(
         console.width = width
 
 
-def _cell(before: str | None, text: str) -> Text:
+def _cell(before: str | None, text: str, **shape: Any) -> Text:
     from rich.text import Text
 
     from spark_utils.streaming_utils.preview import visible
 
+    cell = Text(**shape)
     if before is None:
-        return Text(visible(text), style="dim" if text == "null" else "")
-    return Text(f"{visible(before)} → ", style="dim").append(visible(text), style="not dim bold yellow")
+        return cell.append(visible(text), style="dim" if text == "null" else "")
+    return cell.append(f"{visible(before)} → ", style="dim").append(visible(text), style="not dim bold yellow")
