@@ -13,7 +13,7 @@ LONG ?= tests/long
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline stream watch rehearse test test-long test-17.3-lts check bench docs wheel clean
+.PHONY: help setup run pipeline stream watch rehearse test test-long test-17.3-lts check bench recording docs wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9._-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ check: setup ## ruff and mypy (strict), and every test module loads
 
 bench: setup ## each benchmark prints its ratio against a floor measured in the same run
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+recording: setup ## run README's commands again and draw them into docs/recording.svg
+	$(BIN)/python -m tests.documentation.recording
 
 docs: setup ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
