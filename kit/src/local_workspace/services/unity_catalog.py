@@ -142,7 +142,7 @@ class UnityCatalog(Service):
     def create_catalog(self, request: Request) -> object:
         """Make a catalog with its schema ``default``."""
         request.typed(CatalogInfo)
-        name = new_name(request, "Catalog", self.folders.catalogs())
+        name = new_name(request, "Catalog", [*self.folders.catalogs(), "system"])
         self.folders.folder(name, DEFAULT).mkdir(parents=True)
         return self._changed((name,), request)
 
@@ -181,7 +181,7 @@ class UnityCatalog(Service):
     def create_schema(self, request: Request) -> object:
         """Make a schema."""
         catalog = self.find_catalog(request.typed(SchemaInfo).catalog_name or "")
-        name = new_name(request, "Schema", self.folders.schemas(catalog))
+        name = new_name(request, "Schema", [*self.folders.schemas(catalog), "information_schema"])
         self.folders.folder(catalog, name).mkdir(parents=True)
         return self._changed((catalog, name), request)
 

@@ -217,7 +217,12 @@ final class Folders {
             && name.indexOf('/') < 0 && name.indexOf(File.separatorChar) < 0;
     }
 
-    static void checked(String name) {
+    /** Refuse a name that no folder can have, and every name in the catalog of what is made of all the others. */
+    void checked(String name) {
+        if (InformationSchema.SYSTEM.equalsIgnoreCase(name())) {
+            throw new UnsupportedOperationException(
+                "the catalog system holds information_schema alone: create '" + name + "' in another one, such as main");
+        }
         if (!isName(name)) {
             throw new IllegalArgumentException(
                 "invalid name: '" + name + "'. A name has no slash and does not start with a dot or an underscore.");

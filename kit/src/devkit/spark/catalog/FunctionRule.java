@@ -3,6 +3,7 @@ package devkit.catalog;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.apache.spark.sql.AnalysisException;
 import org.apache.spark.sql.catalyst.FunctionIdentifier;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedFunction;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedTableValuedFunction;
@@ -11,8 +12,10 @@ import org.apache.spark.sql.catalyst.rules.Rule;
 import org.apache.spark.sql.catalyst.trees.TreeNode;
 import org.apache.spark.sql.classic.SparkSession;
 import org.apache.spark.sql.connector.catalog.Identifier;
+import org.apache.spark.unsafe.Platform;
 import scala.Function1;
 import scala.Product;
+import scala.collection.immutable.Map;
 import scala.jdk.javaapi.CollectionConverters;
 import scala.runtime.AbstractPartialFunction;
 
@@ -60,6 +63,10 @@ final class FunctionRule extends Rule {
         }
         Identifier ident = Identifier.of(new String[] {schema}, name);
         View function = Folders.of(session.conf().get(CatalogParser.ROOT), catalog).function(ident);
+        if (function == null && isTable) { // else Spark says that the catalog has no such functions at all
+            Platform.throwException(new AnalysisException("UNRESOLVABLE_TABLE_VALUED_FUNCTION",
+                new Map.Map1("name", View.quoted(String.join(".", parts))), ((TreeNode) call).origin()));
+        }
         return function == null ? null : SessionTables.function(session, catalog, ident, function);
     }
 

@@ -108,8 +108,11 @@ final class Statement implements UnboundProcedure, BoundProcedure {
 
     private void createCatalog(String name, boolean quiet) {
         File folder = new File(catalog.root(), name);
-        if (folder.isDirectory() && !quiet) {
-            throw new IllegalArgumentException("catalog '" + name + "' already exists");
+        if (folder.isDirectory() || InformationSchema.SYSTEM.equalsIgnoreCase(name)) {
+            if (!quiet) {
+                throw new IllegalArgumentException("catalog '" + name + "' already exists");
+            }
+            return;
         }
         if (name.startsWith("_") || name.startsWith(".") || name.indexOf('/') >= 0) {
             throw new IllegalArgumentException("invalid name of a catalog: '" + name + "'");

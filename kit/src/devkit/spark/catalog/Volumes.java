@@ -70,7 +70,7 @@ final class Volumes {
             }
             return;
         }
-        Folders.checked(folder.getName());
+        catalog.checked(folder.getName());
         if (location == null) {
             folder.mkdirs();
         } else {
