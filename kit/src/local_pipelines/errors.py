@@ -5,7 +5,7 @@
     SparkUtilsError
     └── PipelineError
         ├── DefinitionError   the pipeline is wrong as written: every mistake at once, nothing was written
-        └── UpdateRefusedError   an update that cannot start: another one runs, or the storage is not a pipeline's
+        └── UpdateRefusedError   an update that cannot start: another one runs, or the session is of Spark Connect
 """
 
 from __future__ import annotations
@@ -55,7 +55,13 @@ class Problem:
 
 
 class PipelineError(SparkUtilsError):
-    """Something about a pipeline is wrong."""
+    """Something about a pipeline is wrong.
+
+    Attributes:
+        place: Where, for what no traceback shows: a query of a SQL file.
+    """
+
+    place: Place | None = None
 
 
 class DefinitionError(PipelineError):

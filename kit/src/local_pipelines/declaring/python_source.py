@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 import sys
 import traceback
@@ -17,13 +16,13 @@ from pyspark import cloudpickle
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from devkit.databricks import pip
 from devkit.deploy.declaration.yaml_files import read_yaml
 from local_pipelines.declaring.registry import Registry, declared_at
-from local_pipelines.errors import DefinitionError, Place, Problem
+from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
 from spark_utils.pipelines import DLTMetaMixin
 
-PIP = re.compile(r"^# MAGIC %pip[ \t]+install[ \t]+(.+)$", re.MULTILINE)  # a comment in a notebook as source
-REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.]*(-[A-Za-z][\w.]*)*")
+PIP = re.compile(r"^# MAGIC %pip(.*)$", re.MULTILINE)  # a comment in a notebook as source
 
 
 def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str, Any] | None = None) -> None:
@@ -41,7 +40,7 @@ def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str
     text = path.read_text(encoding="utf-8-sig")
     for match in PIP.finditer(text):
         place = Place(str(path), text.count("\n", 0, match.start()) + 1)
-        registry.problems += [Problem(problem, place) for problem in _missing(match[1].split(), path.parent)]
+        registry.problems += [Problem(each, place) for each in pip.missing(match[1], path.parent.joinpath)]
     try:
         code = compile(text, str(path), "exec", dont_inherit=True)
         exec(code, module.__dict__)  # noqa: S102  # the user's own program
@@ -52,22 +51,6 @@ def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str
         registry.problems.append(Problem(f"invalid syntax: {error.msg}", Place(str(path), error.lineno or 0)))
     except (Exception, SystemExit) as error:
         registry.problems.append(Problem(reason_of(error), place_of(error, [path]) or Place(str(path), 0)))
-
-
-def _missing(words: Sequence[str], folder: Path) -> Iterator[str]:
-    """Yield what `%pip install` names and this environment lacks: nothing is installed by a pipeline here."""
-    for before, word in zip(["", *words], words, strict=False):
-        name = REQUIREMENT.match(Path(word).name)
-        try:
-            if before == "-r":
-                for line in (folder / word).read_text(encoding="utf-8").splitlines():
-                    yield from _missing(line.partition("#")[0].split()[:1], folder)
-            elif not word.startswith("-"):
-                importlib.metadata.version(name[0] if name else word)
-        except FileNotFoundError:
-            yield f"%pip install -r: {folder / word} does not exist"
-        except importlib.metadata.PackageNotFoundError:
-            yield f"%pip installs nothing here, and '{word}' is not installed: install it in this environment"
 
 
 def run_outputs(path: Path, conf: Mapping[str, Any], spark: SparkSession, registry: Registry) -> None:
@@ -113,10 +96,10 @@ def _helpers(folders: Sequence[Path]) -> list[str]:
 def reason_of(error: BaseException) -> str:
     """Return one readable sentence of an error: its condition and message, without plans and stack traces."""
     if isinstance(error, PySparkException):
-        text = str(error)
+        text = str(error).strip()
         for beginning in ("\n\nJVM stacktrace", ";\n'", "\n== SQL", "\n"):
             text = text.split(beginning, maxsplit=1)[0]
-        return text.rstrip("; ")
+        return _without_raise(text.rstrip("; "))
     if isinstance(error, DefinitionError):
         return str(error)
     if isinstance(error, Py4JJavaError):
@@ -132,12 +115,18 @@ def _reason_of_java(error: Any) -> str:
     while error is not None:
         message = error.getMessage() or message
         error = error.getCause()
-    line = str(message).strip().split("\n", maxsplit=1)[0]
-    return line.removeprefix("[USER_RAISED_EXCEPTION] ").removesuffix(" SQLSTATE: P0001")  # raise_error's, ours too
+    return _without_raise(str(message).strip().split("\n", maxsplit=1)[0])
+
+
+def _without_raise(line: str) -> str:
+    """Return a message without what `raise_error`, ours too, puts around it."""
+    return line.removeprefix("[USER_RAISED_EXCEPTION] ").removesuffix(" SQLSTATE: P0001")
 
 
 def place_of(error: BaseException, files: Sequence[Path]) -> Place | None:
     """Return the innermost line of the given files, or else of any file of the user's, that an error passed."""
+    if isinstance(error, PipelineError) and error.place is not None:
+        return error.place
     frames = traceback.extract_tb(error.__traceback__)
     names = {str(path) for path in files}
     for frame in reversed(frames):

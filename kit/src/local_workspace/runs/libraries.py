@@ -6,8 +6,6 @@ Source: https://docs.databricks.com/libraries/
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import re
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -17,11 +15,11 @@ from typing import Final
 from databricks.sdk.service.compute import Library
 
 from devkit import cache
+from devkit.databricks import pip
 from local_workspace.errors import ApiError
 from local_workspace.server.paths import local_path
 from local_workspace.server.state import State
 
-NAME: Final = re.compile(r"\s*([A-Za-z0-9][\w.-]*)")
 # What a wheel keeps beside its packages and an installer moves into the same folder.
 MERGED: Final = ("purelib", "platlib", "data")
 
@@ -112,11 +110,8 @@ def _requirement(line: str) -> list[Library]:
 
 
 def _check_installed(requirement: str) -> None:
-    match = NAME.match(requirement)
-    try:
-        importlib.metadata.version(match[1] if match else requirement)
-    except importlib.metadata.PackageNotFoundError:
+    if not pip.is_installed(requirement):
         problem = (
             f"Library installation failed: the local workspace installs no packages, and {requirement!r} is missing"
         )
-        raise LibraryError(f"{problem}: install it where `devkit workspace` runs, or give it as a wheel") from None
+        raise LibraryError(f"{problem}: install it where `devkit workspace` runs, or give it as a wheel")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, Final
 from databricks.sdk.service.compute import Library
 from databricks.sdk.service.pipelines import PipelineLibrary, PipelineSpec, UpdateInfo, UpdateInfoState
 
+from devkit.databricks import pip
 from local_workspace.compute import spark_environment
 from local_workspace.errors import ApiError, invalid, not_found
 from local_workspace.runs import launching, libraries, process_tasks
@@ -197,18 +197,12 @@ def _notebooks(spec: PipelineSpec) -> list[str]:
 
 
 def _pip(state: State, path: str) -> Iterator[str]:
-    """Yield what the cells `%pip install …` of a notebook name, as lines of requirements; other options say nothing."""
+    """Yield what the cells `%pip install …` of a notebook name, as lines of requirements."""
     text, language, _ = state.service(WorkspaceObjects).notebook(path)
     for cell in cells_of(text, language):
         if cell.language in NOT_IN_PIPELINES:
             raise invalid(f"The notebook {path} has a cell %{cell.language}: of those, a pipeline takes %pip alone")
-        words = shlex.split(cell.text.replace("%pip", ""), comments=True) if cell.language == "pip" else []
-        pairs = zip(["", *words], words, strict=False)
-        yield from (
-            f"-r {word}" if before == "-r" else word
-            for before, word in pairs
-            if word != "install" and not word.startswith("-")
-        )
+        yield from pip.named(cell.text) if cell.language == "pip" else ()
 
 
 def _notebook(state: State, path: str, written: Path) -> Path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import html
-import importlib.metadata
 import io
 import json
 import linecache
@@ -22,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
-from devkit.databricks import display
+from devkit.databricks import display, pip
 from devkit.databricks.dbutils import DBUtils, NotebookExit
 from devkit.databricks.names import Namespace
 from local_workspace.task import session
@@ -31,7 +30,6 @@ from local_workspace.task.notebook_cells import Cell, cells_of, statements
 from local_workspace.task.redaction import redact
 
 PARAMETER: Final = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
-REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][\w.-]*")
 SUFFIXES: Final = ("", ".py", ".ipynb", ".sql")
 
 
@@ -183,18 +181,11 @@ class NotebookRunner:
         self._show(str(value), f"<pre>{html.escape(str(value))}</pre>")
 
     def _pip(self, text: str) -> None:
-        """Install nothing: what is there is named, what is missing is refused."""
-        words = [word for word in shlex.split(text) if not word.startswith("-")][1:]
-        for word in words:
-            name = REQUIREMENT.match(word)
-            try:
-                found = importlib.metadata.version(name[0] if name else word)
-            except importlib.metadata.PackageNotFoundError:
-                problem = f"%pip installs nothing in the local workspace, and {word!r} is not installed"
-                raise RuntimeError(
-                    f"{problem}: install it where `devkit workspace` runs, or give it as a wheel"
-                ) from None
-            print(f"%pip installs nothing in the local workspace; {word!r} is here as version {found}")
+        """Install nothing: what is missing is refused."""
+        problems = [*pip.missing(text, lambda path: Path(self._context.local(path)))]
+        if problems:
+            raise RuntimeError("; ".join(problems))
+        print("%pip installs nothing in the local workspace, and all that is named is here")
 
     def _absolute(self, path: str) -> str:
         here = posixpath.dirname(self._context.notebook or "/")
