@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from devkit.cli import main
+from local_pipelines.storage import is_table
 from local_pipelines.testing import PipelineTester
+from tests.patience import wait_for
 
 CODE = """
 import dlt
@@ -48,6 +54,48 @@ def test_run_graph_and_events(
     (last,) = {json.loads(line)["origin"]["update_id"] for line in capsys.readouterr().out.splitlines()}
     assert last != events[0]["origin"]["update_id"]
     assert main(["pipeline", "run", source, *storage, "--set", "say=hello", "--refresh", "nothing"]) == 1
+
+
+FILES = """
+import dlt
+@dlt.table
+def ids():
+    reader = spark.readStream.format("cloudFiles").option("cloudFiles.format", "json").schema("id int")
+    return reader.load(spark.conf.get("folder"))
+"""
+
+
+def test_a_continuous_update_takes_new_files_until_it_is_interrupted(
+    pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, ended = str(pipeline.file("p.py", FILES)), threading.Event()
+
+    def has(*rows: tuple[int]) -> bool:
+        return ended.is_set() or (is_table(pipeline.path("ids")) and pipeline.rows("ids") == [*rows])
+
+    def give_and_interrupt() -> None:
+        try:
+            wait_for(lambda: has((1,)))
+            pipeline.file("2.json", '{"id": 2}').rename(pipeline.folder / "in/2.json")  # whole when it is seen
+            wait_for(lambda: has((1,), (2,)))
+        finally:
+            if not ended.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+
+    pipeline.file("in/1.json", '{"id": 1}')
+    command = ["pipeline", "run", source, "--storage", str(pipeline.storage), "--continuous"]
+    with ThreadPoolExecutor() as other:
+        done = other.submit(give_and_interrupt)
+        try:
+            status = main([*command, "--set", f"folder={pipeline.folder}/in"])
+        finally:
+            ended.set()
+        done.result()
+    assert status == 1
+    assert pipeline.rows("ids") == [(1,), (2,)]
+    states = [event["details"]["update_progress"]["state"] for event in pipeline.log("update_progress")]
+    assert states[-2:] == ["RUNNING", "CANCELED"]
+    assert "is CANCELED" in capsys.readouterr().out
 
 
 def test_mistakes_are_in_the_report_too(pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
-from local_pipelines import UpdateRefusedError
+from local_pipelines import UpdateRefusedError, run_update
 from local_pipelines.declaring.python_source import importing_from
 from local_pipelines.storage import Storage
 from local_pipelines.testing import PipelineTester
@@ -280,6 +281,11 @@ def test_one_update_at_a_time(pipeline: PipelineTester) -> None:
     pipeline.given("events", EVENTS, COLUMNS)
     with Storage(pipeline.storage).exclusively(), pytest.raises(UpdateRefusedError, match="another update runs"):
         pipeline.run(source)
+
+
+def test_spark_connect_is_refused_with_the_remedy(connect: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(UpdateRefusedError, match=r"needs a classic Spark session.*where SPARK_REMOTE is not set"):
+        run_update("p.py", connect, tmp_path)
 
 
 def test_options_of_a_table_reach_delta(pipeline: PipelineTester) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import signal
 import threading
 import time
 import uuid
@@ -20,13 +21,14 @@ from local_pipelines.analysis.selection import Selection
 from local_pipelines.declaring import modules, sources
 from local_pipelines.declaring.model import Definitions, Kind, TableName
 from local_pipelines.declaring.python_source import importing_from, reason_of
-from local_pipelines.errors import DefinitionError, PipelineError, redacted, redactor
+from local_pipelines.errors import DefinitionError, PipelineError, UpdateRefusedError, redacted, redactor
 from local_pipelines.flows import reads
 from local_pipelines.flows.expectations import Counts
 from local_pipelines.flows.results import Result, UpdateResult
 from local_pipelines.flows.runner import FlowRunner
 from local_pipelines.log.event_log import EventLog
 from local_pipelines.storage import Storage
+from spark_utils.session import is_connect
 
 PARALLEL = 4
 PAUSE, BATCH_PAUSE = 1.0, 60.0  # seconds between two passes of a continuous update, of streams and of batches
@@ -70,10 +72,15 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
 
     Raises:
         DefinitionError: The pipeline is wrong as written; every mistake is named, and nothing was written.
-        UpdateRefusedError: Another update runs on this storage.
+        UpdateRefusedError: Another update runs on this storage, or the session is of Spark Connect.
     """
+    if is_connect(spark):
+        raise UpdateRefusedError(
+            "an update needs a classic Spark session, and this one is of Spark Connect",
+            remedy="Give a classic one; `devkit pipeline` starts it where SPARK_REMOTE is not set.",
+        )
     found = source if isinstance(source, sources.PipelineSource) else sources.find(_as_list(source))
-    given = {**found.configuration, **(parameters or {})}
+    given, cancelled = {**found.configuration, **(parameters or {})}, cancelled or threading.Event()
     place = Storage(Path(storage).absolute(), Path(tables).absolute() if tables else None)
     result = UpdateResult(update_id or str(uuid.uuid4()))
     hide = redactor(given, secrets)
@@ -94,6 +101,7 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
         result.analysis, result.definitions = analysis, definitions
         if validate_only:
             return result
+        stack.enter_context(_ended_by_interrupt(cancelled))
         update = _Update(definitions, analysis, selection, spark, place, result, listener, cancelled, hide)
         update.run(continuous=continuous)
     return result
@@ -114,6 +122,28 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled
+
+
+@contextmanager
+def _ended_by_interrupt(cancelled: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C cancel the update: pyspark's answer to it would end Spark's jobs, and flows would fail by that.
+
+    A second one is answered as always. Signals come to the main thread alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def cancel(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        cancelled.set()
+
+    signal.signal(signal.SIGINT, cancel)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -140,12 +170,12 @@ class _Update:
         storage: Storage,
         result: UpdateResult,
         listener: Callable[[dict[str, Any]], None] | None,
-        cancelled: threading.Event | None,
+        cancelled: threading.Event,
         hide: Callable[[str], str],
     ) -> None:
         self._definitions, self._analysis, self._selection = definitions, analysis, selection
         self._spark, self._storage, self._result = spark, storage, result
-        self._cancelled = cancelled or threading.Event()
+        self._cancelled = cancelled
         hooks = {**definitions.hooks, **({listener: 0} if listener else {})}
         origin = {
             "cloud": "local",
@@ -220,11 +250,9 @@ class _Update:
         flows = [plan for plan in self._analysis.writing() if self._selection.includes(plan.flow.target)]
         last_batches, self._again = time.monotonic(), True
         while "FAILED" not in self._result.flows.values():
-            try:
-                if self._cancelled.wait(PAUSE):
-                    return
-            except KeyboardInterrupt:
-                self._cancelled.set()
+            time.sleep(PAUSE)  # no `wait`: the event's lock would be held when Ctrl-C sets it in this thread
+            if self._cancelled.is_set():
+                return
             self._moved.clear()
             self._run_flows([plan for plan in flows if plan.streaming])
             is_due = time.monotonic() - last_batches > BATCH_PAUSE
@@ -248,10 +276,7 @@ class _Update:
         running: dict[Future[None], FlowPlan] = {}
         with ThreadPoolExecutor(PARALLEL) as pool:
             while waiting or running:
-                try:
-                    self._start_and_wait(pool, waiting, running)
-                except KeyboardInterrupt:
-                    self._cancelled.set()
+                self._start_and_wait(pool, waiting, running)
 
     def _start_and_wait(
         self, pool: ThreadPoolExecutor, waiting: dict[str, FlowPlan], running: dict[Future[None], FlowPlan]
