@@ -239,3 +239,63 @@ def rows():
     with pytest.raises(DefinitionError, match=r"sequence_by: \[UNRESOLVED") as caught:
         pipeline.run(wrong)
     assert "replace_using: unknown column 'ids'; did you mean 'id'?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (
+            "days.py",
+            """
+import dlt
+from pyspark.sql.functions import col
+@dlt.table(replace_where=col("day") >= 2)
+@dlt.expect_or_drop("positive", "n > 0")
+def days():
+    return spark.read.table("raw")
+""",
+        ),
+        (
+            "days.sql",
+            """
+CREATE STREAMING TABLE days (CONSTRAINT positive EXPECT (n > 0) ON VIOLATION DROP ROW);
+CREATE FLOW days AS INSERT INTO days BY NAME REPLACE WHERE day >= 2 SELECT n, day FROM raw;
+CREATE STREAMING TABLE latest FLOW REPLACE USING (day) SEQUENCE BY n BY NAME SELECT * FROM STREAM(raw);
+""",
+        ),
+    ],
+)
+def test_a_condition_says_which_rows_a_batch_replaces(pipeline: PipelineTester, name: str, code: str) -> None:
+    source = pipeline.file(name, code)
+    pipeline.given("raw", [(1, 1), (2, 7), (3, 8), (3, -1)], "day int, n int")
+    result = pipeline.run(source)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("days", "day", "n") == [(2, 7), (3, 8)]
+    pipeline.spark.sql(f"DELETE FROM delta.`{pipeline.path('raw')}` WHERE day = 3")
+    pipeline.spark.sql(f"INSERT INTO delta.`{pipeline.path('days')}` (day, n) VALUES (1, 100)")
+    result = pipeline.run(source, refresh=["days"])
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("days", "day", "n") == [(1, 100), (2, 7)]
+    assert result.report()["datasets"]["days"]["rows_written"] == 1
+    if name.endswith("sql"):
+        assert pipeline.rows("latest", "day", "n") == [(1, 1), (2, 7), (3, 8)]
+
+
+def test_a_target_is_read_through_its_change_feed(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "feed.py",
+        """
+import dlt
+dlt.create_streaming_table("t")
+dlt.create_auto_cdc_flow("t", "raw", ["id"], "v")
+@dlt.table
+def feed():
+    changes = spark.readStream.option("readChangeFeed", "true").table("t")
+    return changes.selectExpr("_change_type as change", "id", "v")
+""",
+    )
+    for row in ((1, 1), (1, 2)):
+        pipeline.given("raw", [row], "id int, v int")
+        result = pipeline.run(source)
+        assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("feed") == [("insert", 1, 1), ("update_postimage", 1, 2), ("update_preimage", 1, 1)]

@@ -24,6 +24,9 @@ CREATE OR REFRESH STREAMING TABLE silver (
 CREATE MATERIALIZED VIEW gold (k STRING, total BIGINT) CLUSTER BY (k)
 AS WITH bronze AS (SELECT * FROM silver) SELECT k, sum(v) AS total FROM bronze GROUP BY k;
 CREATE LIVE TABLE old AS SELECT count(*) AS n FROM LIVE.silver;
+SET unit = 'pieces';
+CREATE VIEW `all.kinds` AS SELECT '${unit}' AS unit FROM gold;
+CREATE MATERIALIZED VIEW units AS SELECT unit FROM main.default.`all.kinds`;
 CREATE STREAMING TABLE many;
 CREATE FLOW one AS INSERT INTO many BY NAME SELECT id FROM STREAM(bronze);
 CREATE FLOW two AS INSERT INTO ONCE many BY NAME SELECT 99 AS id;
@@ -35,6 +38,7 @@ CREATE FLOW two AS INSERT INTO ONCE many BY NAME SELECT 99 AS id;
     assert result.state == "COMPLETED", result.errors
     assert pipeline.rows("last") == [(None, 7), ("a", 5)]
     assert pipeline.rows("old") == [(2,)]
+    assert pipeline.rows("units") == [("pieces",), ("pieces",)]
     assert pipeline.rows("many") == [(1,), (2,), (3,), (4,), (99,)]
     silver = result.report()["datasets"]["silver"]
     assert silver["expectations"] == {"small": {"passed": 2, "failed": 1}, "named": {"passed": 2, "failed": 1}}
@@ -145,6 +149,30 @@ APPLY CHANGES INTO e FROM STREAM(c) KEYS (x);
         "wrong.sql:3: expected FAIL UPDATE, found 'EXPLODE'",
         "wrong.sql:5: 'd' needs AS and a query",
         "wrong.sql:6: AUTO CDC: sequence_by is missing",
+    ):
+        assert expected in text
+
+
+def test_mistakes_in_queries_have_their_lines(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "wrong.sql",
+        """CREATE MATERIALIZED VIEW a AS
+SELECT 1 AS x,
+       nowhere AS y;
+CREATE MATERIALIZED VIEW b AS SELEC 1;
+CREATE MATERIALIZED VIEW c AS SELECT *
+FROM read_kinesis(streamName => 's');
+CREATE STREAMING TABLE d AS SELECT * FROM STREAM read_pulsar(serviceUrl => 's');
+""",
+    )
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(sql)
+    text = str(caught.value)
+    for expected in (
+        "wrong.sql:3: 'a': [UNRESOLVED_COLUMN",
+        "wrong.sql:4: 'b': [PARSE_SYNTAX_ERROR] Syntax error at or near 'SELEC'",
+        "wrong.sql:6: 'c': [UNRESOLVABLE_TABLE_VALUED_FUNCTION] Could not resolve `read_kinesis`",
+        "wrong.sql:7: 'd': no stream can be read from the table function 'read_pulsar'; read_files and read_kafka give",
     ):
         assert expected in text
 

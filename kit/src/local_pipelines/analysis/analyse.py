@@ -260,15 +260,16 @@ class _Analyser:
 
     def _check_kind(self, dataset: Dataset, plans: list[FlowPlan]) -> None:
         if dataset.kind is Kind.TABLE:
-            stream = any(plan.streaming for plan in plans)
+            stream = any(plan.streaming or plan.flow.replace for plan in plans)
             dataset.kind = Kind.STREAMING_TABLE if stream else Kind.MATERIALIZED_VIEW
         for plan in plans:
             flow = plan.flow
-            by_batch = flow.once or isinstance(flow.cdc, SnapshotSpec)
+            by_condition = flow.replace is not None and flow.replace.where is not None
+            by_batch = flow.once or by_condition or isinstance(flow.cdc, SnapshotSpec)
             if dataset.kind is Kind.MATERIALIZED_VIEW and plan.streaming:
                 self.note(f"'{dataset.said}' is a materialized view, but its query is a stream", flow.place)
             elif dataset.kind is Kind.STREAMING_TABLE and plan.streaming and by_batch:
-                self.note(f"flow '{flow.name}' runs once and takes a batch query: use spark.read", flow.place)
+                self.note(f"flow '{flow.name}' takes a batch query: use spark.read", flow.place)
             elif dataset.kind is Kind.STREAMING_TABLE and not plan.streaming and not by_batch:
                 remedy = "use spark.readStream, or once=True" if flow.cdc is None else "its source must be a stream"
                 self.note(f"flow '{flow.name}' writes to a streaming table, but is no stream: {remedy}", flow.place)
@@ -341,6 +342,7 @@ class _EmptyFrames(Resolver):
             options = reads.settings_of(reader)["options"] if reader is not None else {}
             if options.get("readchangefeed") == "true" or options.get("readchangedata") == "true":
                 schema = StructType([*schema, *CHANGE_FEED])
+                dataset.properties = {"delta.enableChangeDataFeed": "true", **dataset.properties}
             return self.spark.readStream.schema(nullable(schema)).parquet(self._analyser.empty)
 
 

@@ -1,18 +1,22 @@
-"""Replace flows at work: a micro-batch replaces the rows of its keys, unless the target has later ones of them."""
+"""Replace flows at work: a micro-batch replaces the rows of its keys, unless the target has later ones of them.
+
+With a condition, a batch replaces the rows that it is true for.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from local_pipelines.cdc.events import SEQUENCE, cols
 from local_pipelines.cdc.flow import changes, equal, marked
 from local_pipelines.cdc.target import expression, quoted
 from local_pipelines.declaring.model import Dataset, ReplaceSpec
-from local_pipelines.flows.results import Result
+from local_pipelines.flows.expectations import Meter
+from local_pipelines.flows.results import MARK, Result
 from local_pipelines.storage import load
 
 if TYPE_CHECKING:
@@ -27,6 +31,9 @@ def run_replacing(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
     target = runner.storage.table(dataset)
     spec: ReplaceSpec = plan.flow.replace  # type: ignore[assignment]
     runner.make_table(dataset)
+    if spec.where is not None:
+        _replace_where(runner, plan, dataset, expression(spec.where))
+        return
 
     def write(batch: DataFrame, mark: str, number: int, *, again: bool, complete: bool) -> Result:  # noqa: ARG001
         if again and runner.committed(target, mark) is not None:
@@ -40,13 +47,28 @@ def run_replacing(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
     runner.stream(plan, dataset, write)
 
 
+def _replace_where(runner: FlowRunner, plan: FlowPlan, dataset: Dataset, condition: Column) -> None:
+    meter = Meter(plan.flow.name, stream=False)
+    frame = meter.enforce(runner.query(plan, meter).where(condition), dataset).persist()
+    try:
+        frame.write.format("noop").mode("overwrite").save()  # counts the rows
+        with marked(runner, runner.spark, f"{MARK}:{runner.storage.flow(plan.flow).uid}"):
+            table = DeltaTable.forPath(runner.spark, runner.storage.table(dataset)).alias("t")
+            merge = table.merge(frame.alias("s"), F.lit(False)).withSchemaEvolution()
+            merge.whenNotMatchedInsertAll().whenNotMatchedBySourceDelete(condition).execute()
+    finally:
+        frame.unpersist()
+    runner.progress(plan, "", Result(meter.counts()))
+
+
 def _replace(spec: ReplaceSpec, batch: DataFrame, target: str) -> None:
     keys = list(spec.keys)
     by_key = Window.partitionBy(*cols(keys))
-    rows = batch.withColumn(SEQUENCE, expression(spec.sequence_by))
+    order = expression(spec.sequence_by)  # type: ignore[arg-type]  # is given with keys
+    rows = batch.withColumn(SEQUENCE, order)
     rows = rows.withColumn("__newest", F.max(SEQUENCE).over(by_key)).where(F.col(SEQUENCE) == F.col("__newest"))
     rows = rows.drop("__newest")
-    held = load(batch.sparkSession, target).withColumn(SEQUENCE, expression(spec.sequence_by))
+    held = load(batch.sparkSession, target).withColumn(SEQUENCE, order)
     later = equal(keys, null_safe=True) & (F.col(f"s.{SEQUENCE}") > F.col(f"t.{SEQUENCE}"))
     rows = rows.alias("t").join(held.alias("s"), later, "left_anti").withColumn(OLD, F.lit(False))
     old = rows.dropDuplicates(keys).withColumn(OLD, F.lit(True))

@@ -120,10 +120,11 @@ def replace_problems(spec: ReplaceSpec, frame: DataFrame) -> list[str]:
     known = {name.lower() for name in frame.columns}
     unknown = [name for name in spec.keys if name.lower() not in known]
     problems = [f"replace_using: unknown column '{name}'{suggestion(name, frame.columns)}" for name in unknown]
-    try:
-        type_of(frame, spec.sequence_by)
-    except Exception as error:
-        problems.append(f"sequence_by: {reason_of(error)}")
+    for keyword, given in (("sequence_by", spec.sequence_by), ("replace_where", spec.where)):
+        try:
+            type_of(frame, "true" if given is None else given)
+        except Exception as error:
+            problems.append(f"{keyword}: {reason_of(error)}")
     return problems
 
 

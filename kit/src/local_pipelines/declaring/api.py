@@ -16,7 +16,15 @@ from pyspark.sql.types import StructType
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.declaring.model import Action, Dataset, Expectation, Flow, Kind, ReplaceSpec, Sink
-from local_pipelines.declaring.registry import calling_place, current, rules_of, unfiltered, view_name
+from local_pipelines.declaring.registry import (
+    calling_place,
+    current,
+    names_of,
+    rules_of,
+    texts_of,
+    unfiltered,
+    view_name,
+)
 from local_pipelines.errors import PipelineError
 from local_pipelines.flows import reads
 from spark_utils.names import suggestion
@@ -68,26 +76,6 @@ def _decorate(call: str, function: object, register: Callable[[Callable[..., Any
     return decorator(function)
 
 
-def _names(call: str, keyword: str, value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return (value,)
-    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
-        return tuple(value)
-    current().problem(f"{call}: {keyword} must be a name or a list of names, not {value!r}")
-    return ()
-
-
-def _texts(call: str, keyword: str, value: object) -> dict[str, str]:
-    if value is None:
-        return {}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: str(item).lower() if isinstance(item, bool) else str(item) for key, item in value.items()}
-    current().problem(f"{call}: {keyword} must be a dictionary of strings, not {value!r}")
-    return {}
-
-
 def _dataset(call: str, kind: Kind, name: object, options: Mapping[str, Any]) -> Dataset | None:
     """Return a dataset with the options that all kinds share, or nothing when its name is wrong."""
     registry = current()
@@ -105,8 +93,8 @@ def _dataset(call: str, kind: Kind, name: object, options: Mapping[str, Any]) ->
     except PipelineError as error:
         registry.problem(f"{call}: {error}")
         return None
-    partitions = _names(call, "partition_cols", options.get("partition_cols"))
-    clusters = _names(call, "cluster_by", options.get("cluster_by"))
+    partitions = names_of(call, "partition_cols", options.get("partition_cols"))
+    clusters = names_of(call, "cluster_by", options.get("cluster_by"))
     if partitions and clusters:
         registry.problem(f"{call}: partition_cols and cluster_by exclude each other")
     if options.get("row_filter"):
@@ -117,13 +105,13 @@ def _dataset(call: str, kind: Kind, name: object, options: Mapping[str, Any]) ->
         kind=kind,
         place=calling_place(),
         comment=options.get("comment"),
-        properties=_texts(call, "table_properties", options.get("table_properties")),
+        properties=texts_of(call, "table_properties", options.get("table_properties")),
         partition_columns=partitions,
         cluster_columns=clusters,
         schema=schema,
         path=options.get("path"),
         private=bool(options.get("temporary") or options.get("private")),
-        spark_conf=_texts(call, "spark_conf", options.get("spark_conf")),
+        spark_conf=texts_of(call, "spark_conf", options.get("spark_conf")),
     )
 
 
@@ -131,9 +119,22 @@ def _with_query(call: str, kind: Kind, query_function: object, name: object, opt
     def register(function: Callable[..., Any]) -> None:
         dataset = _dataset(call, kind, name if name is not None else function.__name__, options)
         if dataset is not None and current().add_dataset(dataset, function):
-            current().add_flow(Flow(dataset.said, dataset.name, function, dataset.place, spark_conf=dataset.spark_conf))
+            flow = Flow(dataset.said, dataset.name, function, dataset.place, spark_conf=dataset.spark_conf)
+            flow.replace = _replacing(call, options)
+            current().add_flow(flow)
 
     return _decorate(call, query_function, register)
+
+
+def _replacing(call: str, options: Mapping[str, Any]) -> ReplaceSpec | None:
+    using, order, where = (options.get(name) for name in ("replace_using", "sequence_by", "replace_where"))
+    keys = names_of(call, "replace_using", using)
+    by_keys = using is not None or order is not None
+    if where is not None and by_keys:
+        current().problem(f"{call}: replace_where excludes replace_using and sequence_by")
+    elif by_keys and (not keys or len(set(keys)) < len(keys) or order is None):
+        current().problem(f"{call}: replace_using must name columns, each once, and sequence_by their order")
+    return ReplaceSpec(keys, order, where) if by_keys or where is not None else None
 
 
 @checked
@@ -152,8 +153,11 @@ def table(  # noqa: PLR0913, PLR0917  # the platform's signature
     private: bool = False,
     cluster_by_auto: bool = False,
     format: str | None = None,
+    replace_where: str | Column | None = None,
+    replace_using: Sequence[str] | None = None,
+    sequence_by: str | Column | None = None,
 ) -> Any:
-    """Declare a table: a streaming table where the query is a stream, else a materialized view."""
+    """Declare a table: a streaming table where the query is a stream or replaces rows, else a materialized view."""
     return _with_query("table", Kind.TABLE, query_function, name, locals())
 
 
@@ -222,8 +226,8 @@ def _flow(  # what flows differ in
 ) -> Any:
     def register(function: Callable[..., Any]) -> None:
         flow = Flow(name or function.__name__, target, function, calling_place(), **more)
-        flow.spark_conf = _texts(call, "spark_conf", spark_conf)
-        flow.depends_on = _names(call, "depends_on", depends_on)
+        flow.spark_conf = texts_of(call, "spark_conf", spark_conf)
+        flow.depends_on = names_of(call, "depends_on", depends_on)
         current().add_flow(flow)
 
     return _decorate(call, None, register)
@@ -266,21 +270,18 @@ def replace_flow(
     replace_using: Sequence[str],
     sequence_by: str | Column,
     name: str | None = None,
-    comment: str | None = None,  # noqa: ARG001
+    comment: str | None = None,
     spark_conf: Mapping[str, str] | None = None,
 ) -> Any:
     """Declare a flow of partial snapshots: its rows replace those of the same keys in a streaming table."""
-    keys = _names("replace_flow", "replace_using", replace_using)
-    if not keys or len(set(keys)) < len(keys):
-        current().problem(f"replace_flow: replace_using must name columns, each once, not {replace_using!r}")
-    return _flow("replace_flow", name, target, spark_conf, replace=ReplaceSpec(keys, sequence_by))
+    return _flow("replace_flow", name, target, spark_conf, replace=_replacing("replace_flow", locals()))
 
 
 @checked
 def create_sink(name: str, format: str, options: Mapping[str, str] | None = None) -> None:
     """Declare a sink: Kafka, Delta (``path`` or ``tableName``) or a custom data source."""
     place = calling_place()
-    given = _texts("create_sink", "options", options)
+    given = texts_of("create_sink", "options", options)
     if format == "delta" and len({"path", "tableName"} & set(given)) != 1:
         current().problem(f"create_sink: the Delta sink '{name}' needs either the option path or tableName")
     current().add_sink(Sink(name, place, format, given))
@@ -356,7 +357,7 @@ def create_auto_cdc_flow(  # noqa: PLR0913, PLR0917  # the platform's signature
         current().problem(f"create_auto_cdc_flow: {problem}")
     if spec is not None:
         said = name or flow_name or target
-        conf = _texts("create_auto_cdc_flow", "spark_conf", spark_conf)
+        conf = texts_of("create_auto_cdc_flow", "spark_conf", spark_conf)
         query = functools.partial(reads.table, source, stream=not once)
         current().add_flow(Flow(said, target, query, calling_place(), bool(once), conf, spec))
 

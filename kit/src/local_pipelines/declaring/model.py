@@ -127,15 +127,17 @@ class Dataset:
 
 @dataclass(frozen=True)
 class ReplaceSpec:
-    """How a replace flow's rows take the place of others.
+    """How a replace flow's rows take the place of others: by keys from a stream, or by a condition from a batch.
 
     Attributes:
         keys: Columns whose values name the rows that are replaced.
         sequence_by: Orders the rows of a key: the highest stay, and none below what the target has.
+        where: What it is true for is replaced by the query's rows that it is true for.
     """
 
-    keys: tuple[str, ...]
-    sequence_by: str | Column
+    keys: tuple[str, ...] = ()
+    sequence_by: str | Column | None = None
+    where: str | Column | None = None
 
 
 @dataclass

@@ -217,6 +217,28 @@ def rules_of(rules: object, action: Action) -> list[Expectation]:
     return found
 
 
+def names_of(call: str, keyword: str, value: object) -> tuple[str, ...]:
+    """Return the names of a keyword that takes one or a list, noting what is none."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    current().problem(f"{call}: {keyword} must be a name or a list of names, not {value!r}")
+    return ()
+
+
+def texts_of(call: str, keyword: str, value: object) -> dict[str, str]:
+    """Return the texts of a keyword that takes a dictionary, noting what is none."""
+    if value is None:
+        return {}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: str(item).lower() if isinstance(item, bool) else str(item) for key, item in value.items()}
+    current().problem(f"{call}: {keyword} must be a dictionary of strings, not {value!r}")
+    return {}
+
+
 def unfiltered(said: str) -> None:
     """Warn that a dataset shows every row here."""
     warnings.warn(f"'{said}': a row filter needs Unity Catalog and is not enforced here", stacklevel=5)

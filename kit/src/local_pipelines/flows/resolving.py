@@ -56,7 +56,7 @@ class Resolver(ABC):
         if frame.isStreaming and not stream:
             raise PipelineError(f"view '{name}' is a stream: read it with spark.readStream.table")
         if stream and not frame.isStreaming:
-            raise PipelineError(f"view '{name}' is not a stream: read it with spark.read.table")
+            raise PipelineError(f"view '{name}' is not a stream: use spark.read.table, or let its query be one")
         return frame
 
     def sql(self, text: str, original: Callable[[str], DataFrame]) -> DataFrame:

@@ -125,14 +125,18 @@ class Cursor:
             found.append(split_name(self.name())[-1])
         return found
 
-    def expression(self) -> str:
-        """Return the text up to the next clause of AUTO CDC."""
+    def expression(self, *ends: tuple[str, ...]) -> str:
+        """Return the text up to the next clause of AUTO CDC, or up to one of these beginnings."""
         start, depth = self._tokens[self._at].start, 0
         while not self.at_end():
-            if depth == 0 and any(self._peek_words(clause) for clause in CLAUSES):
+            if depth == 0 and any(self._peek_words(clause) for clause in ends or CLAUSES):
                 break
             depth += {"(": 1, ")": -1}.get(self._next().text, 0)
         return self._text[start : self._tokens[self._at - 1].end + 1]
+
+    def line(self) -> int:
+        """Return the line of the file that the next word stands in."""
+        return self._text.count("\n", 0, self._tokens[self._at].start if not self.at_end() else self._end) + 1
 
     def rest(self) -> str:
         """Return the text up to the statement's end."""

@@ -122,6 +122,9 @@ def _spell_out_streams(
                 changes.append((token.start, tokens[last].end + 1, view_of(function(name, arguments, True))))
             else:
                 names = text[tokens[inner].start : _name_end(tokens, inner) + 1]
+                if text[_name_end(tokens, inner) + 1 :].lstrip().startswith("("):
+                    known = " and ".join(sorted(FUNCTIONS))
+                    raise PipelineError(f"no stream can be read from the table function '{names}'; {known} give one")
                 changes.append((token.start, tokens[last].end + 1, stream(names)))
             index = last
         elif word == "IDENTIFIER" and [t.token_type for t in tokens[index + 1 : index + 4]] == IN_QUOTES:
@@ -133,7 +136,7 @@ def _spell_out_streams(
             index = end
         index += 1
     for start, end, replacement in reversed(changes):
-        text = text[:start] + replacement + text[end:]
+        text = text[:start] + replacement + "\n" * text.count("\n", start, end) + text[end:]  # each line stays
     return text
 
 

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
-from local_pipelines.declaring.model import Dataset, Flow, Kind
+from local_pipelines.declaring.model import Dataset, Flow, Kind, ReplaceSpec
+from local_pipelines.declaring.python_source import reason_of
 from local_pipelines.declaring.registry import Registry, view_name
 from local_pipelines.errors import PipelineError, Place, Problem
 from local_pipelines.flows import reads
@@ -25,12 +27,16 @@ from local_pipelines.sql.clauses import Cursor, table_clauses
 from local_pipelines.sql.relations import tokens_of
 from local_pipelines.sql.versions import VersionedSnapshots
 
+SET = re.compile(r"(?:^|;)[ \t]*SET\s+([\w.]+)\s*=\s*([^;]+)", re.IGNORECASE | re.MULTILINE)
+POSITION = re.compile(r"[; (]+line (\d+),? pos \d+\)?")
 PARAMETER = re.compile(r"\$\{([^}]+)\}")
 
 
 def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
     """Declare what a SQL file says; every statement that cannot be read is a mistake with its line."""
     text = path.read_text(encoding="utf-8-sig")
+    given = {match[1]: match[2].strip().strip("'\"") for match in SET.finditer(text)}
+    registry.definitions.parameters = {**registry.definitions.parameters, **given}
     try:
         text = with_parameters(text, registry, path)
         tokens = tokens_of(text)
@@ -79,7 +85,8 @@ class _Statements:
         if cursor.take("USE"):
             self._use(cursor)
         elif cursor.take("SET"):
-            self._set(cursor)
+            if not SET.match(f"SET {cursor.rest()}"):
+                raise PipelineError("SET needs key = value")
         elif cursor.take("APPLY", "CHANGES") or cursor.take("AUTO", "CDC"):
             self._cdc(cursor, None, place)
         elif cursor.take("INSERT"):
@@ -97,13 +104,6 @@ class _Statements:
             cursor.take("SCHEMA") or cursor.take("DATABASE")
             definitions.schema = cursor.name()
 
-    def _set(self, cursor: Cursor) -> None:
-        key, equals, value = cursor.rest().partition("=")
-        if not equals:
-            raise PipelineError("SET needs key = value")
-        parameters = {**self._registry.definitions.parameters, key.strip(): value.strip().strip("'\"")}
-        self._registry.definitions.parameters = parameters
-
     def _create(self, cursor: Cursor, place: Place) -> None:
         cursor.take("OR", "REFRESH") or cursor.take("OR", "REPLACE")
         private = cursor.take("PRIVATE")
@@ -115,25 +115,26 @@ class _Statements:
         cursor.take("IF", "NOT", "EXISTS")
         said = cursor.name()
         definitions = self._registry.definitions
-        if kind is not Kind.VIEW:
-            name = definitions.table_name(said)
-        else:
-            name = view_name(said.split(".")[-1])
+        name = definitions.table_name(said)
+        if kind is Kind.VIEW and temporary:
+            name = view_name(name.name)
             said = name.name
         dataset = Dataset(name, said, kind, place, private=private or (temporary and kind is not Kind.VIEW))
         table_clauses(cursor, dataset)
-        if cursor.take("FLOW"):  # CREATE STREAMING TABLE t FLOW AUTO CDC …
+        if cursor.take("FLOW"):  # CREATE STREAMING TABLE t FLOW AUTO CDC …, or FLOW REPLACE …
             self._registry.add_dataset(dataset)
-            cursor.take("AUTO", "CDC") or cursor.take("APPLY", "CHANGES")
-            self._cdc(cursor, said, place, target=said)
+            if cursor.take("AUTO", "CDC") or cursor.take("APPLY", "CHANGES"):
+                self._cdc(cursor, said, place, target=said)
+            else:
+                self._insert_query(cursor, said, said, place, once=False)
             return
-        query = cursor.rest() if cursor.take("AS") else None
+        query = self._query(cursor) if cursor.take("AS") else None
         if query is None:
             cursor.expect_end()
         if query is None and kind is not Kind.STREAMING_TABLE:
             raise PipelineError(f"'{said}' needs AS and a query")
         if self._registry.add_dataset(dataset) and query is not None:
-            self._registry.add_flow(Flow(said, name, self._query(query), place))
+            self._registry.add_flow(Flow(said, name, query, place))
 
     @staticmethod
     def _kind(cursor: Cursor) -> Kind:
@@ -148,11 +149,20 @@ class _Statements:
             return Kind.VIEW
         return cursor.need(Kind.TABLE, "TABLE")
 
-    def _query(self, text: str) -> Callable[[], DataFrame]:
-        return functools.partial(self._spark_sql, text)
+    def _query(self, cursor: Cursor) -> Callable[[], DataFrame]:
+        line = cursor.line()
+        return functools.partial(self._spark_sql, cursor.rest(), line)
 
-    def _spark_sql(self, text: str) -> DataFrame:
-        return self._spark.sql(text)
+    def _spark_sql(self, text: str, line: int = 0) -> DataFrame:
+        try:
+            return self._spark.sql(text)
+        except PySparkException as error:
+            found = POSITION.search(str(error))
+            if not found or not line:
+                raise
+            placed = PipelineError(POSITION.sub("", reason_of(error)))
+            placed.place = Place(str(self._path), line + int(found[1]) - 1)
+            raise placed from None
 
     def _flow(self, cursor: Cursor, place: Place) -> None:
         name = cursor.name()
@@ -170,8 +180,19 @@ class _Statements:
         once = cursor.take("ONCE")
         cursor.take("INTO")
         target = cursor.name()
+        self._insert_query(cursor, name or target, target, place, once=once)
+
+    def _insert_query(self, cursor: Cursor, name: str, target: str, place: Place, *, once: bool) -> None:
         cursor.take("BY", "NAME")
-        self._registry.add_flow(Flow(name or target, target, self._query(cursor.rest()), place, once))
+        replace = None
+        if cursor.take("REPLACE", "USING"):
+            keys = tuple(cursor.names_in_parentheses())
+            cursor.need(None, "SEQUENCE", "BY")
+            replace = ReplaceSpec(keys, cursor.expression(*QUERIES))
+        elif cursor.take("REPLACE", "WHERE"):
+            replace = ReplaceSpec(where=cursor.expression(*QUERIES))
+        cursor.take("BY", "NAME")
+        self._registry.add_flow(Flow(name, target, self._query(cursor), place, once, replace=replace))
 
     def _cdc(self, cursor: Cursor, name: str | None, place: Place, target: str | None = None) -> None:
         given: dict[str, Any] = dict.fromkeys(CDC_ARGUMENTS)
@@ -197,8 +218,8 @@ class _Statements:
         self._registry.problems += [Problem(f"AUTO CDC: {problem}", place) for problem in problems]
         if spec is not None:
             stream = not once and not snapshot
-            query = self._query(text) if text else functools.partial(reads.table, source, stream=stream)
-            query = source if callable(source) else query
+            by_name = functools.partial(reads.table, source, stream=stream)
+            query = source if callable(source) else functools.partial(self._spark_sql, text) if text else by_name
             self._registry.add_flow(Flow(name or target, target, query, place, once, cdc=spec))
 
     @staticmethod
@@ -226,6 +247,7 @@ class _Statements:
             raise PipelineError(f"AUTO CDC: cannot read '{cursor.next_words(3)} …'")
 
 
+QUERIES = (("BY", "NAME"), *((word,) for word in ("SELECT", "WITH", "FROM", "TABLE", "VALUES")))  # behind REPLACE
 OF_SNAPSHOTS = ("KEYS", "STORED", "TRACK")
 CDC_ARGUMENTS = (
     *("target", "source", "keys", "sequence_by", "where", "ignore_null_updates", "apply_as_deletes"),
