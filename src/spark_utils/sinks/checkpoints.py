@@ -131,6 +131,8 @@ def damage(checkpoint: Checkpoint) -> list[str]:
             f"{folder}/{number} is empty or cut off" for number in numbers if not _is_whole(files, folder, number)
         ]
     begun, committed = checkpoint.last_begun, checkpoint.last_committed
+    if begun > 0 and len(checkpoint.begun) == 1:  # Spark starts from the one before the newest
+        found.append(f"offsets/{begun - 1} is missing")
     if committed > begun:
         found.append(f"offsets/{committed} is missing, though that batch is committed")
     found += [f"commits/{number} is missing" for number in range(committed + 1, begun)]

@@ -340,6 +340,9 @@ def test_every_kind_of_damage_is_named(tmp_path: Path) -> None:
         path.unlink() if text is None else path.write_text(text)
         assert any(name in each for each in damage(read_local_checkpoint(tmp_path))), (name, text)
         path.write_text(before)
+    for number in range(2):
+        (tmp_path / f"offsets/{number}").unlink()
+    assert damage(read_local_checkpoint(tmp_path)) == ["offsets/1 is missing"]
 
 
 def test_batch_size_and_added_partitions_are_read_from_kafka_offsets_and_from_nothing_else() -> None:
