@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from spark_utils.configuration.settings import Engine, ParseOptions
@@ -11,6 +10,7 @@ from spark_utils.errors import ConfigurationError, SchemaError
 from spark_utils.names import quote
 from spark_utils.parsing.arrow.engine import parse_with_arrow
 from spark_utils.parsing.columns import VERDICT_NAMES, verdict_type
+from spark_utils.parsing.held_rows import rejected_here
 from spark_utils.parsing.jvm.engine import parse_on_jvm
 from spark_utils.parsing.jvm.java_reader import JavaReader
 from spark_utils.parsing.reasons import Limits
@@ -81,7 +81,8 @@ def parse(
         if engine == "auto":
             engine = "jvm" if JavaReader(df.sparkSession, schema, limits, unknown).is_available() else "arrow"
         run = parse_with_arrow if engine == "arrow" else parse_on_jvm
-        parsed = run(df, schema, limits, unknown, body_column)
+        given = (df, schema, limits, unknown, body_column)
+        parsed = rejected_here(*given) or run(*given)
     if body_column == DEFAULT_BODY_COLUMN:
         return parsed
     return parsed.withMetadata("event", {_BODY_COLUMN: body_column})
@@ -126,14 +127,14 @@ def good_rows(parsed: DataFrame, *, body_column: str | None = None) -> DataFrame
     drop = {"reason", "path", "detail", body}
     first = [name for name in ("event", "_unknown", "_unknown_count") if name in parsed.columns]
     rest = [name for name in parsed.columns if name not in drop and name not in first]
-    return parsed.where(F.col("event").isNotNull()).select(*map(quote, [*first, *rest]))
+    return parsed.where("event IS NOT NULL").selectExpr(*map(quote, [*first, *rest]))
 
 
 def rejected_rows(parsed: DataFrame) -> DataFrame:
     """Keep the rows that were not read: ``reason``, ``path``, ``detail``, and every column of the source."""
     first = ["reason", "path", "detail"]
     rest = [name for name in parsed.columns if name not in VERDICT_NAMES]
-    return parsed.where(F.col("event").isNull()).select(*map(quote, [*first, *rest]))
+    return parsed.where("event IS NULL").selectExpr(*map(quote, [*first, *rest]))
 
 
 def _check_columns(df: DataFrame, body_column: str) -> None:

@@ -15,10 +15,9 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -34,6 +33,7 @@ from pyspark.sql.types import (
 from spark_utils.errors import StreamFailedError
 from spark_utils.names import quote
 from spark_utils.parsing import rejected_rows
+from spark_utils.parsing.held_rows import JSON_OPTIONS, frame_of
 from spark_utils.session import is_connect
 from spark_utils.sinks.checkpoints import (
     added_partitions,
@@ -62,8 +62,8 @@ COLLECTED_ROWS = 10_000
 COLLECTED_BYTES = 4096
 """A rejected row with more bytes of body and text is not collected: this bounds the driver's memory."""
 
-ROWS_PER_TASK = 1_000
-"""So many collected rows, or more, are explained by one task, and by no more than `MOST_TASKS`: each writes a file."""
+ROWS_PER_TASK = 4_000
+"""So many collected rows, or more, are explained by each of up to `MOST_TASKS` tasks; fewer than twice as many here."""
 
 MOST_TASKS = 4
 
@@ -71,7 +71,6 @@ _WAIT_SECONDS = 10.0  # the observation arrives by Spark's listener bus, millise
 _LOCK_SECONDS = 60.0  # a query that is being replaced on the same server may need some time to end
 _SOURCE, _NTH, _PICKED = "_spark_utils_source_row", "_spark_utils_nth_rejected", "_spark_utils_picked_up"
 _ROW_NUMBER_BITS = (1 << 33) - 1  # monotonically_increasing_id: the task in the upper bits, a counter in the lower 33
-_JSON_OPTIONS = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}  # by default only milliseconds
 _log = logging.getLogger(__name__)
 
 
@@ -258,31 +257,36 @@ class RejectedRows:
     def attach(self) -> DataFrame:
         """Return the parsed batch that counts and collects when it is executed; call it once."""
         schema = self._batch.schema
-        source = F.struct(*map(quote, schema.names)).alias(_SOURCE)
-        parsed = self._parse(self._batch.select("*", source))
-        is_rejected = F.col("event").isNull()
-        # The counter is evaluated in the branch of rejected rows only, so that it counts these, task by task.
-        nth = F.when(is_rejected, F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_NUMBER_BITS)))
-        fits = (F.col(_NTH) < F.lit(COLLECTED_ROWS) / (F.spark_partition_id() + 1)) & (self._size() <= COLLECTED_BYTES)
+        # In SQL throughout: a part of a `Column` is a call to the JVM, and there would be hundreds for each batch.
+        source = f"struct({', '.join(map(quote, schema.names))}) AS {_SOURCE}"
+        parsed = self._parse(self._batch.selectExpr("*", source))
         can_pick = _SOURCE in parsed.columns and _survives_json(schema)
-        picked = F.when(is_rejected & fits, F.col(_SOURCE)) if can_pick else F.lit(None).cast(schema)
+        # The counter is evaluated in the branch of rejected rows only, so that it counts these, task by task.
+        nth = f"CASE WHEN event IS NULL THEN monotonically_increasing_id() & {_ROW_NUMBER_BITS} END"
+        fits = f"{_NTH} < {COLLECTED_ROWS} / (spark_partition_id() + 1) AND {self._size()} <= {COLLECTED_BYTES}"
+        picked = (
+            f"CASE WHEN event IS NULL AND {fits} THEN {_SOURCE} END" if can_pick else "CAST(NULL AS STRUCT<a: INT>)"
+        )
         # Picked before it is observed: where nobody else asks for bodies, only those of rejected rows go on from here.
-        marked = parsed.withColumn(_NTH, nth).withColumn(_PICKED, picked).drop(_SOURCE)
-        return marked.observe(
-            self._observation,
-            F.count(F.lit(1)).alias("rows"),
-            F.count(F.when(is_rejected, 1)).alias("rejected"),
-            F.count(_PICKED).alias("picked"),
-            # One text, because nested values come back in other ways from each kind of session.
-            F.to_json(F.collect_list(_PICKED), _JSON_OPTIONS).alias("texts"),
-        ).drop(_NTH, _PICKED)
+        marked = parsed.selectExpr("*", f"{nth} AS {_NTH}").selectExpr("*", f"{picked} AS {_PICKED}")
+        return (
+            marked.drop(_SOURCE, _NTH)
+            .observe(
+                self._observation,
+                F.expr("count(1) AS rows"),
+                F.expr("count_if(event IS NULL) AS rejected"),
+                F.expr(f"count({_PICKED}) AS picked"),
+                # One text, because nested values come back in other ways from each kind of session.
+                F.to_json(F.expr(f"collect_list({_PICKED})"), JSON_OPTIONS).alias("texts"),
+            )
+            .drop(_PICKED)
+        )
 
-    def _size(self) -> Column:
-        """Return the bytes of a source row in its columns of bytes and text, the body among them."""
+    def _size(self) -> str:
+        """Return the bytes of a source row in its columns of bytes and text, the body among them, in SQL."""
         fields = self._batch.schema.fields
         names = [field.name for field in fields if isinstance(field.dataType, BinaryType | StringType)]
-        sizes = [F.octet_length(F.col(_SOURCE).getField(name)) for name in names]
-        return sum((F.coalesce(size, F.lit(0)) for size in sizes), F.lit(0))
+        return " + ".join(["0", *(f"coalesce(octet_length({_SOURCE}.{quote(name)}), 0)" for name in names)])
 
     def seen(self) -> Observed | None:
         """Return what the write saw, or None when it saw nothing or did not run; call it after the write."""
@@ -292,22 +296,9 @@ class RejectedRows:
         rows, count = int(values["rows"]), int(values["rejected"])
         if count == 0 or values["picked"] != count:
             return Observed(rows, count, None)
-        texts = _parts(self._batch.sparkSession, values["texts"], count)
-        read = F.from_json("texts", ArrayType(self._batch.schema), {**_JSON_OPTIONS, "mode": "FAILFAST"})
-        return Observed(rows, count, self._to_rejected(self._parse(texts.select(F.inline(read)))))
-
-
-def _parts(spark: SparkSession, text: str, count: int) -> DataFrame:
-    """Return a JSON array as the text of one or some arrays, of which each is read by a task of its own."""
-    parts = [text]
-    if (tasks := min(MOST_TASKS, count // ROWS_PER_TASK)) > 1:
-        rows = json.loads(text)
-        parts = [json.dumps(rows[count * task // tasks : count * (task + 1) // tasks]) for task in range(tasks)]
-    if find_spec("pyarrow") is None:
-        return spark.createDataFrame([(part,) for part in parts], "texts string")
-    import pyarrow as pa
-
-    return spark.createDataFrame(pa.table({"texts": parts}))  # from a list, classic Spark runs Python: 0.3 s
+        tasks = max(1, min(MOST_TASKS, count // ROWS_PER_TASK))
+        source = frame_of(self._batch.sparkSession, json.loads(values["texts"]), self._batch.schema, tasks)
+        return Observed(rows, count, self._to_rejected(self._parse(source)))
 
 
 def _survives_json(data_type: DataType) -> bool:

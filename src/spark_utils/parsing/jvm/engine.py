@@ -33,19 +33,16 @@ def parse_on_jvm(
     df: DataFrame, schema: t.StructType, limits: Limits, unknown: UnknownPolicy, body_column: str
 ) -> DataFrame:
     """Add the verdict columns to a frame; see ``spark_utils.parsing.parse``."""
-    body, read = F.col(quote(body_column)), F.col(quote(_READ))
-    staged = df.select("*", JavaReader(df.sparkSession, schema, limits, unknown).read(body).alias(_READ))
-    rejected = F.when(read.isNull(), F.struct(body.alias("body")))
+    body, read, why = quote(body_column), quote(_READ), quote(_WHY)
+    staged = df.select("*", JavaReader(df.sparkSession, schema, limits, unknown).read(F.col(body)).alias(_READ))
+    rejected = F.expr(f"CASE WHEN {read} IS NULL THEN named_struct('body', {body}) END")
     explained = staged.select("*", _explain_udf(schema, limits, unknown)(rejected).alias(_WHY))
-    why = {name: F.col(quote(_WHY)).getField(name) for name in WHY_TYPE.names}
     drift = "_unknown_count" if unknown == "count" else "_unknown"
-    return explained.select(
+    return explained.selectExpr(
         *map(quote, df.columns),
-        read.getField("event").alias("event"),
-        why["reason"].alias("reason"),
-        why["path"].alias("path"),
-        why["detail"].alias("detail"),
-        read.getField("unknown").alias(drift),
+        f"{read}.event",
+        *(f"{why}.{name}" for name in WHY_TYPE.names),
+        f"{read}.unknown AS {drift}",
     )
 
 
