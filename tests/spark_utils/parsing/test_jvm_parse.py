@@ -124,6 +124,14 @@ def test_rejected_rows_are_picked_up_with_their_reasons(spark: SparkSession, way
     assert _picked_up(df, WAYS[way]) == ([1], expected)
 
 
+def test_few_rejected_rows_are_explained_without_a_python_worker(each_spark: SparkSession) -> None:
+    rejected = RejectedRows(_frame(each_spark, [b'{"id":1}', b"{"]), WAYS["as it comes"])
+    assert good_rows(rejected.attach()).count() == 1
+    collected = rejected.seen().collected
+    assert [row.reason for row in collected.collect()] == ["truncated"]
+    assert "Python" not in _plan(collected)
+
+
 def test_many_rejected_rows_are_explained_by_some_tasks_each_once(each_spark: SparkSession) -> None:
     bodies: list[bytes | None] = [b'{"id":%d' % number for number in range(2 * ROWS_PER_TASK + 1)]
     rejected = RejectedRows(_frame(each_spark, bodies), WAYS["as it comes"])
