@@ -11,10 +11,10 @@ T = TypeVar("T")
 PATIENCE = 400.0  # seconds
 
 
-def wait_for(found: Callable[[], T], told: Callable[[], object] = lambda: "it did not come") -> T:
-    """Ask until the answer is true; fail with what is `told` when PATIENCE is over."""
+def wait_for(ask: Callable[[], T], wanted: Callable[[T], object] = bool) -> T:
+    """Ask until the answer is as wanted, and return it; fail with the last answer when PATIENCE is over."""
     until = time.monotonic() + PATIENCE
-    while not (answer := found()):
-        assert time.monotonic() < until, told()
+    while not wanted(answer := ask()):
+        assert time.monotonic() < until, answer
         time.sleep(0.02)
     return answer

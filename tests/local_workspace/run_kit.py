@@ -16,6 +16,7 @@ from databricks.sdk.service.jobs import (
     Task,
     TaskDependency,
 )
+from databricks.sdk.service.pipelines import UpdateInfo
 from databricks.sdk.service.sql import StatementResponse, StatementState
 
 from local_workspace.server.state import Identity
@@ -51,11 +52,14 @@ def finished(client: WorkspaceClient, run_id: int, *, history: bool = False) -> 
 
 def reached(client: WorkspaceClient, run_id: int, wanted: Callable[[Run], bool], *, history: bool = False) -> Run:
     """Wait until a run is as wanted."""
+    return wait_for(lambda: client.jobs.get_run(run_id, include_history=history), wanted)
 
-    def found() -> Run:
-        return client.jobs.get_run(run_id, include_history=history)
 
-    return wait_for(lambda: run if wanted(run := found()) else None, lambda: found().as_dict())
+def update_reached(
+    client: WorkspaceClient, pipeline: str, update_id: str, wanted: Callable[[UpdateInfo], bool]
+) -> UpdateInfo:
+    """Wait until an update of a pipeline is as wanted."""
+    return wait_for(lambda: client.pipelines.get_update(pipeline, update_id).update, wanted)
 
 
 def results(run: Run) -> dict[str, str]:
@@ -77,9 +81,8 @@ def execute(
 ) -> StatementResponse:
     """Run a statement of SQL to its end."""
     api = client.statement_execution
-    found = api.execute_statement(statement, warehouse_id, wait_timeout="50s", **settings)
     pending = (StatementState.PENDING, StatementState.RUNNING)
-    if found.status.state in pending:
-        wait_for(lambda: api.get_statement(found.statement_id).status.state not in pending, lambda: statement)
-        found = api.get_statement(found.statement_id)
-    return found
+    found = api.execute_statement(statement, warehouse_id, wait_timeout="50s", **settings)
+    if found.status.state not in pending:
+        return found
+    return wait_for(lambda: api.get_statement(found.statement_id), lambda each: each.status.state not in pending)

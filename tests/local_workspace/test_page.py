@@ -145,9 +145,7 @@ def test_a_running_job_is_shown_as_it_goes_on_and_is_cancelled_by_its_button(
     before = clock.text_content() or ""
     expect(clock).not_to_have_text(before)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("dl .badge")).to_have_text(
-        "canceled",
-    )
+    expect(page.locator("dl .badge")).to_have_text("canceled")
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
 
 

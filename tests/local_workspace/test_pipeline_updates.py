@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from databricks.sdk.service.pipelines import (
 from databricks.sdk.service.workspace import ImportFormat, Language
 
 from local_workspace import Workspace
-from tests.patience import wait_for
+from tests.local_workspace.run_kit import update_reached
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -104,17 +104,10 @@ def pipeline(client: WorkspaceClient) -> str:
     ).pipeline_id
 
 
-def reached(client: WorkspaceClient, pipeline: str, update_id: str, wanted: Callable[[UpdateInfo], bool]) -> UpdateInfo:
-    def found() -> UpdateInfo:
-        return client.pipelines.get_update(pipeline, update_id).update
-
-    return wait_for(lambda: update if wanted(update := found()) else None, lambda: found().as_dict())
-
-
 def ended(client: WorkspaceClient, pipeline: str, **options: Any) -> UpdateInfo:
     update_id = client.pipelines.start_update(pipeline, **options).update_id
     states = ("COMPLETED", "FAILED", "CANCELED")
-    return reached(client, pipeline, update_id, lambda update: update.state.value in states)
+    return update_reached(client, pipeline, update_id, lambda update: update.state.value in states)
 
 
 def events(client: WorkspaceClient, pipeline: str, update: UpdateInfo) -> list[dict[str, Any]]:
@@ -130,7 +123,7 @@ def test_an_update_computes_the_tables_that_the_pipeline_names_and_tells_of_it(
     with pytest.raises(ResourceConflict, match=f"active update {update_id} already exists"):
         client.pipelines.start_update(pipeline)
     assert client.pipelines.get(pipeline).state is PipelineState.RUNNING
-    update = reached(client, pipeline, update_id, lambda update: update.state.value in ("COMPLETED", "FAILED"))
+    update = update_reached(client, pipeline, update_id, lambda update: update.state.value in ("COMPLETED", "FAILED"))
     told = events(client, pipeline, update)
     assert update.state.value == "COMPLETED", told[-1]
     states = [each["details"]["update_progress"]["state"] for each in told if each["event_type"] == "update_progress"]

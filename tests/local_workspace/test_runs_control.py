@@ -270,7 +270,7 @@ def test_a_task_waits_for_its_queued_job_and_takes_it_along_when_it_is_cancelled
     before = client.jobs.run_now(inner, python_params=["100"]).run_id
     running(client, before, "up")
     outer = start(client, Task("outer", run_job_task=RunJobTask(inner, python_params=["0"])))
-    runs = wait_for(lambda: both if len(both := list(client.jobs.list_runs(job_id=inner))) == 2 else None)
+    runs = wait_for(lambda: list(client.jobs.list_runs(job_id=inner)), lambda runs: len(runs) == 2)
     time.sleep(0.2)
     assert client.jobs.get_run(outer).state.life_cycle_state is RunLifeCycleState.RUNNING
     client.jobs.cancel_run(outer if cancelled else before)

@@ -14,8 +14,7 @@ from databricks.sdk.service.workspace import ImportFormat
 
 from devkit.cli import main
 from local_workspace import Workspace
-from tests.local_workspace.run_kit import execute, finished, start
-from tests.patience import wait_for
+from tests.local_workspace.run_kit import execute, finished, start, update_reached
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -81,11 +80,7 @@ def pipeline(client: WorkspaceClient) -> str:
 
 
 def reached(client: WorkspaceClient, pipeline: str, update: str, wanted: Callable[[UpdateInfo], bool]) -> str:
-    def found() -> UpdateInfo:
-        return client.pipelines.get_update(pipeline, update).update
-
-    info = wait_for(lambda: info if wanted(info := found()) else None, lambda: found().as_dict())
-    return str(info.state.value)
+    return str(update_reached(client, pipeline, update, wanted).state.value)
 
 
 def rows(client: WorkspaceClient, workspace: Workspace, table: str) -> int:

@@ -78,14 +78,20 @@ def parse(
         parsed = parse_variant(df, limits, body_column)
     else:
         _check_schema(schema)
-        if engine == "auto":
-            engine = "jvm" if JavaReader(df.sparkSession, schema, limits, unknown).is_available() else "arrow"
-        run = parse_with_arrow if engine == "arrow" else parse_on_jvm
         given = (df, schema, limits, unknown, body_column)
-        parsed = rejected_here(*given) or run(*given)
+        parsed = rejected_here(*given) or _parse_in_spark(engine, *given)
     if body_column == DEFAULT_BODY_COLUMN:
         return parsed
     return parsed.withMetadata("event", {_BODY_COLUMN: body_column})
+
+
+def _parse_in_spark(
+    engine: Engine, df: DataFrame, schema: t.StructType, limits: Limits, unknown: UnknownPolicy, body_column: str
+) -> DataFrame:
+    if engine == "auto":
+        engine = "jvm" if JavaReader(df.sparkSession, schema, limits, unknown).is_available() else "arrow"
+    run = parse_with_arrow if engine == "arrow" else parse_on_jvm
+    return run(df, schema, limits, unknown, body_column)
 
 
 def good_schema(

@@ -64,8 +64,8 @@ def rejected_here(
             return None
         explained.append({**row, "reason": verdict.reason, "path": verdict.path, "detail": verdict.detail})
     found = frame_of(df.sparkSession, explained, StructType([*df.schema.fields, *WHY_TYPE.fields]))
-    nulls = [
+    added = [
         F.lit(None).cast(field.dataType).alias(field.name) if field.name not in WHY_TYPE.names else F.col(field.name)
         for field in verdict_type(schema, unknown).fields
     ]
-    return found.select(*map(quote, df.columns), *nulls)
+    return found.select(*map(quote, df.columns), *added)
