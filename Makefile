@@ -42,9 +42,9 @@ pipeline: setup ## the sample pipeline: hub -> bronze -> silver -> gold, twice, 
 	@$(BIN)/devkit pipeline graph $(PIPELINE) --html data/pipelines/telemetry/graph.html
 	@$(BIN)/devkit tables data/pipelines/telemetry/tables/main/telemetry --rows 3
 
-stream: setup ## the same without an end: Ctrl-C finishes the running batch and stops; PAGE=1: with the live page
+stream: setup ## the same without an end: Ctrl-C finishes the running batch and stops; PAGE=1: with the live page (open: in the browser)
 	@$(BIN)/devkit hub up
-	@$(if $(PAGE),trap : INT; $(BIN)/devkit page & )$(BIN)/python src/streaming_job.py$(if $(PAGE),; status=$$?; kill $$!; exit $$status)
+	@$(if $(PAGE),trap : INT; $(BIN)/devkit page $(if $(filter open,$(PAGE)),--open )& )$(BIN)/python src/streaming_job.py$(if $(PAGE),; status=$$?; kill $$!; exit $$status)
 
 watch: setup ## the job on a sample of the hub, again at every save: rows, columns and rejects, before and after
 	@$(BIN)/devkit hub up

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +57,18 @@ def test_a_misspelt_word_is_told_the_nearest_and_the_known_ones(
     assert said in capsys.readouterr().err
 
 
+def test_an_interrupted_verb_ends_without_a_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt = SimpleNamespace(
+        add_arguments=lambda parser: parser.set_defaults(run=lambda _: signal.raise_signal(signal.SIGINT))
+    )
+    monkeypatch.setitem(sys.modules, "interrupt", interrupt)
+    monkeypatch.setitem(COMMANDS, "interrupt", ("interrupt", "interrupt itself"))
+    assert main(["interrupt"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
@@ -80,4 +94,4 @@ def test_bash_completes_verbs_options_choices_and_files(tmp_path: Path, capsys: 
     assert completed("devkit", "watch", "--rec") == ["--recording"]
     assert completed("devkit", "env", "--spark", "w") == ["warm"]
     assert "pipeline" in completed("devkit", "p"), "verbs of other packages"
-    assert completed("devkit", "hub", "send", "ev") == ["events.ndjson"]
+    assert completed("devkit", "hub", "send", "ev") == completed("devkit", "watch", "--job", "ev") == ["events.ndjson"]

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from local_pipelines import UpdateRefusedError, run_update
 from local_pipelines.declaring.python_source import importing_from
+from local_pipelines.run import ended_by_signal
 from local_pipelines.storage import Storage
 from local_pipelines.testing import PipelineTester
 
@@ -274,6 +275,15 @@ def test_an_interrupted_update_is_cancelled_and_the_next_one_goes_on(pipeline: P
     assert pipeline.run(source).state == "COMPLETED"
     assert len(pipeline.rows("bronze")) == 4
     assert pipeline.rows("gold") == [("a", 5), ("b", 200)]
+
+
+def test_a_second_interrupt_does_not_wait_for_the_update() -> None:
+    cancelled = threading.Event()
+    with ended_by_signal(cancelled):
+        signal.raise_signal(signal.SIGINT)
+        assert cancelled.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_one_update_at_a_time(pipeline: PipelineTester) -> None:

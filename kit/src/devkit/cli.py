@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
@@ -38,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "api": ("devkit.deploy.api_command", "call a workspace's REST API: METHOD PATH [JSON]"),
     "schema": ("devkit.project.schema_commands", "infer a schema from samples, or show one in another form"),
     "doctor": ("devkit.project.doctor", "look whether this machine and project can run the job; status 1 if not"),
-    "config": ("devkit.project.config_command", "write the sample configuration and README's table of options"),
+    "config": ("devkit.project.config_command", "write the sample configuration, or what starts the job elsewhere"),
     "runtime": (
         "devkit.spark.runtime_command",
         "list, show or use a Databricks Runtime here, and compare one with a cluster",
@@ -96,6 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SparkUtilsError as error:
         print(f"devkit: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import signal
 import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from local_pipelines.flows.runner import FlowRunner
 from local_pipelines.log.event_log import EventLog
 from local_pipelines.storage import Storage
 from spark_utils.session import is_connect
+from spark_utils.streaming_utils.termination import signals_to
 
 PARALLEL = 4
 PAUSE, BATCH_PAUSE = 1.0, 60.0  # seconds between two passes of a continuous update, of streams and of batches
@@ -101,7 +101,7 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
         result.analysis, result.definitions = analysis, definitions
         if validate_only:
             return result
-        stack.enter_context(_ended_by_interrupt(cancelled))
+        stack.enter_context(ended_by_signal(cancelled))
         update = _Update(definitions, analysis, selection, spark, place, result, listener, cancelled, hide)
         update.run(continuous=continuous)
     return result
@@ -124,26 +124,18 @@ def _quiet() -> Iterator[None]:
             logger.disabled = disabled
 
 
-@contextmanager
-def _ended_by_interrupt(cancelled: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C cancel the update: pyspark's answer to it would end Spark's jobs, and flows would fail by that.
+def ended_by_signal(cancelled: threading.Event) -> AbstractContextManager[None]:
+    """Let Ctrl-C or SIGTERM cancel the update: pyspark's answer to Ctrl-C ends Spark's jobs, and flows fail by that.
 
-    A second one is answered as always. Signals come to the main thread alone.
+    A second one interrupts at once.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
 
     def cancel(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
+        if cancelled.is_set():
+            raise KeyboardInterrupt
         cancelled.set()
 
-    signal.signal(signal.SIGINT, cancel)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return signals_to(cancel)
 
 
 @contextmanager

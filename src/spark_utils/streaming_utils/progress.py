@@ -43,8 +43,8 @@ from spark_utils.streaming_utils.channel import BatchCounts, Channel
 # Entry points of what else wants to know, given the session and the configuration: an `Observer`.
 OBSERVERS_GROUP = "spark_utils.stream_observers"
 # Told of a run, by its id, and what happened: `started`, `ended` (with `exception`), or a batch: the keys of a JSON
-# line, and `spark`, Spark's own progress as JSON.
-Observer = Callable[[str, Mapping[str, object]], None]
+# line, and `spark`, Spark's own progress as JSON. What it returns of a start is told to a terminal.
+Observer = Callable[[str, Mapping[str, object]], str | None]
 
 _log = logging.getLogger(__name__)
 _CLEAR_LINE = "\r\x1b[2K"
@@ -166,9 +166,9 @@ class ProgressListener(StreamingQueryListener):
         self._heard = True
         self._names[run] = event.name or str(event.id)
         _watched[run] = Event()
+        told = self._observe(run, {"started": event.timestamp, "query": self._names[run]})
         if self._about and self._is_terminal:
-            self._write(f"{self._about}\n")
-        self._observe(run, {"started": event.timestamp, "query": self._names[run]})
+            self._write("\n".join([self._about, *told, ""]))
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802 - Spark's name
         """Report a batch; a trigger without new events is none."""
@@ -219,9 +219,8 @@ class ProgressListener(StreamingQueryListener):
         self._spark.streams.removeListener(self)
         self._told(run)
 
-    def _observe(self, run: str, happened: Mapping[str, object]) -> None:
-        for observer in self._observers:
-            observer(run, happened)
+    def _observe(self, run: str, happened: Mapping[str, object]) -> list[str]:
+        return [told for observer in self._observers if (told := observer(run, happened))]
 
     def _told(self, run: str | None) -> None:
         if run in _watched:

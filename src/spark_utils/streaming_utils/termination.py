@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -82,7 +82,7 @@ def await_termination(
     """
     limit = StopAfter(seconds=stop_after) if isinstance(stop_after, int | float) else stop_after
     request, listeners = StopRequest(), _LISTENERS_SECONDS
-    with _signals_to(request):
+    with signals_to(request.receive):
         try:
             if not _wait(query, limit, request):
                 _finish_batch(query, request, finish_within)
@@ -186,12 +186,12 @@ def _last_batch(query: StreamingQuery) -> tuple[object, object] | None:
 
 
 @contextmanager
-def _signals_to(request: StopRequest) -> Iterator[None]:
-    """Send SIGTERM and SIGINT to the request, where signals can be handled at all, and put back what was there."""
+def signals_to(receive: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Send SIGTERM and SIGINT to a handler, where signals can be handled at all, and put back what was there."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, request.receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -16,6 +17,7 @@ from pyspark.sql import functions as F
 from devkit.cli import main
 from devkit.processes import free_port
 from devkit.spark.connect_server import ConnectServer
+from devkit.spark.server_state import ui_address
 from spark_utils.errors import RuntimeSetupError
 
 PROGRAM = """
@@ -126,12 +128,19 @@ def test_the_verbs_start_show_and_stop_it(warm_home: Path, tmp_path: Path, capsy
     started = subprocess.run([sys.executable, "-m", "devkit.cli", "spark", "up"], check=True, capture_output=True)
     assert b"is ready after" in started.stdout, "and its parent has ended"
     assert main(["spark", "status"]) == 0
-    assert "sc://localhost:" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "sc://localhost:" in shown
+    assert "Spark UI: http://127.0.0.1:" in shown
     assert main(["spark", "up"]) == 0
     assert "is running already" in capsys.readouterr().out
     state = ConnectServer.shared().state()
     assert state is not None
     assert state.token not in capsys.readouterr().out
+    session = ConnectServer.shared().session()
+    assert ui_address(session) == state.ui
+    session.stop()
+    with urlopen(f"{state.ui}/StreamingQuery/") as page:
+        assert page.status == 200
     done = run_program(state.variables)
     assert done.stdout.split() == ["pyspark.sql.connect.session", "3"], done.stderr
     assert _cell("warm") == ["pyspark.sql.connect.session", "3"]

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming.listener import QueryIdleEvent, QueryTerminatedEvent
+from pyspark.sql.streaming.listener import QueryIdleEvent, QueryStartedEvent, QueryTerminatedEvent
 
 from spark_utils.configuration.settings import OutputOptions, SourceOptions, StreamingConfig
 from spark_utils.streaming_utils.progress import BatchProgress, ProgressListener, attach_progress
@@ -76,6 +76,13 @@ def test_a_terminal_is_told_from_where_to_where_one_line_that_is_renewed_and_the
     assert last.startswith("batch 2  5 events")
     assert "3 rejected" in last
     assert last.endswith(" s\nstopped after batch 2: 2 good, 3 rejected\n")
+
+
+def test_a_terminal_is_told_what_an_observer_says_of_a_start(spark: SparkSession) -> None:
+    said = iter(["Spark UI: http://localhost:4040", None])
+    listener = ProgressListener(spark, stream := Terminal(), "here → there", [lambda *_: next(said)] * 2)
+    listener.onQueryStarted(QueryStartedEvent(uuid4(), uuid4(), "numbers", "2026-01-01T00:00:00Z", set()))
+    assert stream.getvalue() == "here → there\nSpark UI: http://localhost:4040\n"
 
 
 def test_a_terminal_is_told_that_nothing_new_comes(spark: SparkSession) -> None:

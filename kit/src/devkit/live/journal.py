@@ -21,10 +21,10 @@ import psutil
 
 from devkit import cache
 from devkit.databricks import paths
+from devkit.spark.server_state import ui_address
 from spark_utils.configuration.explain import shown_value
 from spark_utils.configuration.options import options_of
 from spark_utils.redaction import mask_credentials, redact
-from spark_utils.session import is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,7 +61,7 @@ class Journal:
             "source": config.source.identity,
             "output": output,
             "folder": paths.local(output, paths.roots_of(spark)),
-            "ui": None if is_connect(spark) else spark.sparkContext.uiWebUrl,
+            "ui": ui_address(spark),
             "config": [
                 (option.name, shown_value(option, option.value_in(config)), config.origins.get(option.name, ""))
                 for option in options_of(type(config))
@@ -69,12 +69,14 @@ class Journal:
         }
         self._kept: dict[str, _Kept] = {}
 
-    def __call__(self, run: str, happened: Mapping[str, object]) -> None:
-        """Add a line to a run's file; a disk that is full does not end the stream."""
+    def __call__(self, run: str, happened: Mapping[str, object]) -> str | None:
+        """Add a line to a run's file, and return where Spark shows it; a disk that is full does not end the stream."""
         try:
             self._keep(folder() / f"{run}.jsonl", run, {**happened})
         except OSError as error:
             _log.warning("`devkit page` does not know of this: %s", error)
+        ui = self._about["ui"] if "started" in happened else None
+        return ui and f"Spark UI: {ui}/StreamingQuery/"
 
     def _keep(self, file: Path, run: str, happened: dict[str, Any]) -> None:
         if "started" in happened:

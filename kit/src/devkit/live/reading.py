@@ -48,7 +48,7 @@ def run_of(run_id: str) -> dict[str, Any] | None:
 
     output, ui = local_path(run["folder"]), run["ui"] if run["state"] == "running" else None
     return run | {
-        "ui": ui and f"{ui}/StreamingQuery/statistics/?id={run_id}",
+        "ui": ui if ui is None or "watch" in run else f"{ui}/StreamingQuery/statistics/?id={run_id}",
         "reasons": reasons(output / "rejected", run["started"]) if output else [],
         "rows": newest_rows(output / "events") if output else None,
     }

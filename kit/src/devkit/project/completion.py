@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 SHELLS = ("bash", "zsh")
 HOW = """\
@@ -30,12 +31,14 @@ def _print(arguments: argparse.Namespace) -> int:
 
 
 def _complete_paths(parser: argparse.ArgumentParser) -> None:
-    """Let every argument whose placeholder says FILE, FOLDER or PATH be completed with names of files."""
+    """Let every argument that is a path, or whose placeholder says so, be completed with names of files."""
     import shtab
 
     for action in parser._actions:  # argparse has no public list of them, and shtab reads the same
         if isinstance(action, argparse._SubParsersAction):
             for child in action.choices.values():
                 _complete_paths(child)
-        elif any(word in f"{action.metavar or action.dest}".upper() for word in ("FILE", "FOLDER", "PATH")):
+        elif action.type is Path or any(
+            word in f"{action.metavar or action.dest}".upper() for word in ("FILE", "FOLDER", "PATH")
+        ):
             action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab's way

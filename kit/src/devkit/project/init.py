@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import keyword
 import re
-from importlib.metadata import version
+import sys
+from importlib.metadata import distribution, version
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from devkit import __version__
 from devkit.spark.runtimes import default_profile
@@ -34,7 +37,16 @@ def _init(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.folder or Path(arguments.name)
     written = write_project(arguments.name, folder, arguments.template)
     print(f"wrote {len(written)} files to {folder}; next: cd {folder} && make test && make run")
+    if checkout := _checkout():
+        build = f"{sys.prefix}/bin/pip wheel --quiet --no-deps --wheel-dir {folder}/dist {checkout} {checkout}/kit"
+        print(f"the packages it needs are those of a checkout, so first: {build} && export PIP_FIND_LINKS=dist")
     return 0
+
+
+def _checkout() -> str | None:
+    """Return the folder of the project that the kit is installed from, when it is not from a wheel."""
+    url = json.loads(distribution("spark-devkit").read_text("direct_url.json") or "{}").get("url", "")
+    return unquote(urlsplit(url).path).removesuffix("/kit") if url.endswith("/kit") else None
 
 
 def write_project(name: str, folder: Path, template: str = "job") -> list[Path]:

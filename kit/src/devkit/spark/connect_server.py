@@ -175,6 +175,7 @@ class ConnectServer:
         _require_connect()
         prepared = local_session.prepare()
         port, token = free_port(), secrets.token_urlsafe(32)
+        ui_port = None if self._fast_start else str(free_port())
         local_session.write_configuration(
             self.folder,
             local_session.settings(
@@ -188,7 +189,7 @@ class ConnectServer:
                 "spark.connect.grpc.binding.address": LOOPBACK,
                 "spark.connect.grpc.binding.port": str(port),
             }
-            | ({"spark.ui.enabled": "false"} if self._fast_start else {})
+            | ({"spark.ui.port": ui_port} if ui_port else {"spark.ui.enabled": "false"})
             | self._settings,
         )
         environment = (
@@ -203,7 +204,8 @@ class ConnectServer:
         submit = str(prepared.spark_home / "bin" / "spark-submit")
         command = [submit, "--class", MAIN_CLASS, "--properties-file", self._mark, "spark-internal"]
         pid = spawn_detached(command, log=self.output, environment=environment)
-        state = ServerState(port=port, token=token, pid=pid, started=time.time(), spark=prepared.profile.spark)
+        ui = ui_port and f"http://{LOOPBACK}:{ui_port}"
+        state = ServerState(port, token, pid, time.time(), prepared.profile.spark, ui)
         cache.write_private(self._state_file, json.dumps(asdict(state), indent=1) + "\n")
         return state
 

@@ -207,6 +207,8 @@ def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> di
         "PYSPARK_SUBMIT_ARGS": f"{told} {arguments}",
         "JAVA_HOME": str(prepared.java.home),
         "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
+        # In the address of the Spark UI: a container's own is no way in, and what an editor forwards is `localhost`.
+        "SPARK_PUBLIC_DNS": os.environ.get("SPARK_PUBLIC_DNS") or os.environ.get("SPARK_LOCAL_IP") or "localhost",
         LOG_VARIABLE: log,
     }
     if not host_resolves():

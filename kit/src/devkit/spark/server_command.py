@@ -38,7 +38,7 @@ def _up(_arguments: argparse.Namespace) -> int:
     if running is None:
         run_small_stream_in(server.session())
     found = "is running already" if running else f"is ready after {time.monotonic() - began:.0f} s"
-    print(f"warm Spark {state.spark} {found}, on port {state.port} of this machine")
+    print(f"warm Spark {state.spark} {found}, on port {state.port} of this machine; Spark UI: {state.ui}")
     print("attach to it: `python src/streaming_job.py --spark warm`, `pytest --spark warm`,")
     print('or any program with pyspark after `eval "$(devkit env --spark warm)"`')
     return 0
@@ -62,6 +62,7 @@ def _status(_arguments: argparse.Namespace) -> int:
     minutes = (time.time() - state.started) / 60
     print(f"warm Spark {state.spark} is running: {state.remote}, process {state.pid}, for {minutes:.0f} minutes")
     print(f"memory: {memory / 1e6:,.0f} MB" if memory else "memory: unknown")
+    print(f"Spark UI: {state.ui}")
     print(f"log: {server.log}")
     return 0
 

@@ -7,9 +7,14 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from devkit import cache
-from devkit.processes import is_running
+from devkit.processes import LOOPBACK, is_running
+from spark_utils.session import is_connect, is_here
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 MAIN_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
 STATE_FILE, PROPERTIES_FILE = "state.json", "spark-defaults.conf"
@@ -27,6 +32,7 @@ class ServerState:
         pid: The server's process.
         started: When, in seconds since 1970.
         spark: The version of Spark.
+        ui: The address of its Spark UI, where it has one.
     """
 
     port: int
@@ -34,6 +40,7 @@ class ServerState:
     pid: int
     started: float
     spark: str
+    ui: str | None = None
 
     @property
     def remote(self) -> str:
@@ -59,3 +66,11 @@ def running_server(folder: Path) -> ServerState | None:
     except (FileNotFoundError, ValueError, TypeError):  # of another version: it is started anew
         return None
     return state if is_running(state.pid, MAIN_CLASS, str(folder / PROPERTIES_FILE)) else None
+
+
+def ui_address(spark: SparkSession) -> str | None:
+    """Return the address of a session's Spark UI; None where it has none, or is of a server elsewhere."""
+    if not is_connect(spark):
+        return spark.sparkContext.uiWebUrl
+    port = spark.conf.get("spark.ui.port", None) if is_here(spark) else None
+    return port and f"http://{LOOPBACK}:{port}"

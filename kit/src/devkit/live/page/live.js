@@ -58,6 +58,10 @@ function named(query, source) {
   return /^[0-9a-f-]{36}$/.test(query) ? source : query;
 }
 
+function spark(href, text) {
+  return href && h("a", { href, target: "_blank", rel: "noreferrer" }, text);
+}
+
 function draw(run) {
   const { batches, reasons } = run;
   const last = batches.at(-1);
@@ -73,7 +77,7 @@ function draw(run) {
       ["Unread", last?.behind && count.format(Object.values(last.behind).reduce((sum, each) => sum + each, 0))],
       ["Started", time(Date.parse(run.started))],
       ["Process", String(run.pid)],
-      ["Spark UI", run.ui && h("a", { href: run.ui, target: "_blank", rel: "noreferrer" }, "this query")],
+      ["Spark UI", spark(run.ui, "this query")],
     ])));
   const at = batches.map((batch) => Date.parse(batch.time) / 1000);
   chart("Events per second", at, { "events/s": batches.map((batch) => batch.events_per_second) });
@@ -90,11 +94,11 @@ function draw(run) {
 }
 
 /** What `devkit watch` made of the last edit: values before → after, columns that came and went, rejects by reason. */
-function drawWatch({ query, source, state, started, watch }) {
+function drawWatch({ query, source, state, started, ui, watch }) {
   head.replaceChildren(
     h("h1", {}, query),
     watch.error && h("p", { class: "problem" }, watch.error),
-    facts([["State", state_of(state)], ["Sample of", source], ["Last run", time(Date.parse(started))]]));
+    facts([["State", state_of(state)], ["Sample of", source], ["Last run", time(Date.parse(started))], ["Spark UI", spark(ui, "the warm Spark")]]));
   const cell = ([before, now]) => h("span", { title: now }, before !== null && [h("del", {}, before), " → "], now);
   rest.replaceChildren(...(watch.columns ? [
     h("h2", {}, watch.error ? "Before the mistake" : "Rows"),
