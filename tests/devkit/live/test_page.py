@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -164,12 +165,14 @@ def test_the_page_follows_a_stream_as_it_goes_on(page: Page, spark: SparkSession
 def test_the_page_shows_what_watch_made_of_the_last_edit(page: Page) -> None:
     shown = {"columns": ["scaled", "a"], "rows": [[["100", "7"], [None, EVIL]]], "schema": ["+ scaled bigint"]}
     watch = shown | {"line": "1 row", "rejected": "1 of 2 events rejected", "error": "transformation.py:5: SyntaxError"}
-    told("watch-1", watch=watch)
+    alive = {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
+    told("watch-1", watch=watch, ui="http://127.0.0.1:4040", **alive)
     page.goto("/key/#/watch-1")
     expect(page.locator("#head")).to_contain_text("transformation.py:5: SyntaxError")
     expect(page.get_by_role("table", name="Rows")).to_contain_text(f"100 → 7{EVIL}")
     expect(page.locator("#rest")).to_contain_text("+ scaled bigint")
     expect(page.locator("#charts")).to_be_hidden()
+    expect(page.get_by_role("link", name="the warm Spark")).to_have_attribute("href", "http://127.0.0.1:4040")
 
 
 def test_nobody_reads_the_page_without_its_key(page: Page) -> None:
