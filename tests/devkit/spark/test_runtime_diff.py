@@ -100,3 +100,5 @@ def test_a_profile_is_shown_with_the_reason_of_each_local_setting(capsys: pytest
     said = capsys.readouterr().out
     assert "Databricks Runtime 18 LTS: Spark 4.1.3, Delta 4.4.0" in said
     assert "spark.driver.memory = 2g  # the driver is the whole cluster" in said
+    assert "spark.sql.session.timeZone = UTC  # https://" in said
+    assert "cannot be mirrored:\n  spark.sql.hive.*  # the metastore is Databricks' own" in said

@@ -51,6 +51,11 @@ def test_the_shipped_profiles_are_those_three_and_18_lts_is_the_default() -> Non
     assert [profile.name for profile in load_profiles().values() if profile.default] == ["18-lts"]
 
 
+def test_each_setting_of_a_shipped_profile_says_why_it_differs_or_where_it_is_said_that_it_does_not() -> None:
+    profiles = load_profiles().values()
+    assert [setting for profile in profiles for setting in profile.settings if not setting.reason] == []
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_lock_lists_exactly_the_jars_of_its_profile(name: str) -> None:
     profile = find_profile(name)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from devkit import cache
 from devkit.spark import jars
-from devkit.spark.runtime_diff import differences, read_dump
+from devkit.spark.runtime_diff import CANNOT_BE_MIRRORED, differences, read_dump
 from devkit.spark.runtime_from_cluster import write_profile
 from devkit.spark.runtimes import (
     FOLDER_VARIABLE,
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="runtime_verb", required=True, metavar="VERB")
     summary = "show the profiles, one a line"
     verbs.add_parser("list", help=summary, description=summary).set_defaults(run=_list)
-    summary = "show what a profile is made of, each setting with where it differs from Databricks and why"
+    summary = "show what a profile is made of: what is the same as on Databricks by which source, what differs and why"
     show = verbs.add_parser("show", help=summary, description=summary)
     show.add_argument("name", nargs="?", metavar="NAME", help="default: that of the installed pyspark")
     show.set_defaults(run=_show)
@@ -83,6 +83,9 @@ def _show(arguments: argparse.Namespace) -> int:
         for setting in profile.settings:
             if setting.local_only == local_only:
                 print(f"  {setting.key} = {setting.value}{f'  # {setting.reason}' if setting.reason else ''}")
+    print("cannot be mirrored:")
+    for key, reason in CANNOT_BE_MIRRORED.items():
+        print(f"  {key}  # {reason}")
     return 0
 
 

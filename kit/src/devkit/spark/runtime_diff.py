@@ -84,7 +84,7 @@ def differences(profile: RuntimeProfile, there: Mapping[str, str]) -> Iterator[D
         setting = here.get(key)
         ours = setting.value if setting else "not set"
         if (setting or key.startswith(COMPARED)) and ours != value:
-            reason = setting.reason if setting else ""
+            reason = setting.reason if setting and setting.local_only else ""
             yield Difference(key, value, ours, reason or explanation(key))
 
 

@@ -30,7 +30,7 @@ class Setting:
         key: Such as ``spark.sql.session.timeZone``.
         value: Its value.
         local_only: Whether it differs from Databricks on purpose.
-        reason: Why it differs; empty when it does not.
+        reason: Why it differs, or where it is said that it does not.
     """
 
     key: str
