@@ -51,6 +51,13 @@ dp.create_streaming_table("target")
 @dp.append_flow(target="target")
 def batch_into_stream():
     return spark.read.table("events")
+from pyspark.sql.functions import col, udf
+odd = spark.udf.register("odd", lambda number: number % 2 == 1, "boolean")
+@dp.temporary_view
+@dp.expect("by_column", odd(col("id")))
+@dp.expect("by_name", "odd(id)")
+def calls_python():
+    return spark.read.table("events")
 """
 
 
@@ -76,6 +83,8 @@ def test_all_mistakes_of_queries_come_at_once_and_nothing_is_written(pipeline: P
         33: "set() is not allowed",
         35: "unknown column 'idd'; did you mean 'id'?",
         39: "is no stream: use spark.readStream, or once=True",
+        44: "expectation 'by_column' of 'calls_python': a condition cannot call a Python function",
+        45: "expectation 'by_name' of 'calls_python': a condition cannot call a Python function",
     }
     assert {line: text for line, text in expected.items() if text not in found.get(line, "")} == {}, found
     assert set(found) == set(expected)
@@ -103,6 +112,9 @@ dlt.create_auto_cdc_flow(target="x", source="a", keys=[], sequence_by="id", colu
 @dlt.table(partition_cols=["id"], cluster_by=["id"])
 def d():
     return spark.range(1)
+@dlt.table(spark_conf={"pipelines.trigger.interval": "soon"}, table_properties={"pipelines.reset.alowed": "false"})
+def e():
+    return spark.range(1)
 """,
     )
     two = pipeline.file("two.py", "import dlt\n@dlt.table\ndef a():\n    return spark.range(1)\n")
@@ -120,6 +132,8 @@ def d():
         "create_auto_cdc_flow: keys must name at least one column",
         "partition_cols and cluster_by exclude each other",
         "dataset 'a' is declared twice, first at",
+        "one.py:19: pipelines.trigger.interval: invalid interval 'soon'; write a number and a unit: 10 seconds",
+        "one.py:19: unknown setting 'pipelines.reset.alowed'; did you mean 'pipelines.reset.allowed'?",
         "three.py:2: invalid syntax",
     ):
         assert expected in text
@@ -206,6 +220,8 @@ def v():
     ):
         assert pipeline.run(source).state == "COMPLETED"
     assert pipeline.rows("t") == [(0,), (1,)]
+    said = [event["message"] for event in pipeline.log("deprecation")]
+    assert said == ["create_table is deprecated: use table", "create_view is deprecated: use temporary_view"]
 
 
 CALLS = ("df.collect()", "df.toPandas()", "df.first()", "df.write.save('x')", "df.write.saveAsTable('x')")

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from local_pipelines import UpdateRefusedError, run_update
 from local_pipelines.declaring.python_source import importing_from
-from local_pipelines.run import ended_by_signal
+from local_pipelines.process import ended_by_signal
 from local_pipelines.storage import Storage
 from local_pipelines.testing import PipelineTester
 
@@ -170,7 +170,7 @@ def test_sinks_get_each_row_once(pipeline: PipelineTester) -> None:
         "sinks.py",
         f"""
 from pyspark import pipelines as dp
-dp.create_sink("out", "delta", {{"path": "{pipeline.folder}/out"}})
+dp.create_sink("out", "delta", {{"path": "{pipeline.folder}/out", "api_token": "abcdef"}})
 @dp.append_flow(target="out")
 def to_out():
     return spark.readStream.table("events").select("id")
@@ -187,6 +187,9 @@ def to_mine():
         assert pipeline.run(source).state == "COMPLETED"
     assert pipeline.spark.read.format("delta").load(f"{pipeline.folder}/out").count() == 4
     assert pipeline.spark.read.json(f"{pipeline.folder}/json").count() == 4
+    defined = [event["details"]["sink_definition"] for event in pipeline.log("sink_definition")][:2]
+    options = {"path": f"{pipeline.folder}/out", "api_token": "***"}
+    assert defined == [{"format": "delta", "options": options}, {"format": "foreachBatch", "options": {}}]
 
 
 def test_a_quarantine_is_one_line_and_no_row_is_lost(pipeline: PipelineTester) -> None:
@@ -346,21 +349,29 @@ def hook(event):
         file.write(event["event_type"] + " ")
     raise ValueError
 dp.create_streaming_table(
-    "t", expect_all_or_fail={{"known": "id > 0"}}, private=True, cluster_by_auto=True, row_filter="ROW FILTER f ON (id)"
+    "t", expect_all_or_fail={{"known": "id > 0"}}, private=True, cluster_by_auto=True,
+    row_filter="ROW FILTER f ON (id)", spark_conf={{"spark.sql.session.timeZone": "UTC", "mine": "yes"}},
 )
 @dp.append_flow(target="t", spark_conf={{"spark.sql.session.timeZone": "Asia/Tokyo"}})
 def rows():
-    return spark.readStream.table("raw").select("id", F.current_timezone().alias("zone"))
+    mine = F.lit(spark.conf.get("mine", "no"))
+    return spark.readStream.table("raw").select("id", F.current_timezone().alias("zone"), mine.alias("mine"))
+@dp.materialized_view
+def beside():
+    return spark.range(1)
 @dp.materialized_view
 def zones():
-    return spark.read.table("t").select("zone")
+    return spark.read.table("t").select("zone", "mine")
 """,
     )
     pipeline.given("raw", [(1,)], "id int")
     with pytest.warns(UserWarning, match="'t': a row filter needs Unity Catalog"):
         result = pipeline.run(source)
     assert result.state == "COMPLETED", result.errors
-    assert (pipeline.rows("zones"), Path(pipeline.path("t")).exists()) == ([("Asia/Tokyo",)], False)
+    assert (pipeline.rows("zones"), Path(pipeline.path("t")).exists()) == ([("Asia/Tokyo", "yes")], False)
+    said = [event["message"] for event in pipeline.log("flow_progress")]
+    alone = said[said.index("Flow 'rows' is STARTING") : said.index("Flow 'rows' is COMPLETED")]
+    assert {message.split()[1] for message in alone} == {"'rows'"}
     assert heard.read_text(encoding="utf-8") == "create_update "
     pipeline.given("raw", [(-1,)], "id int")
     with pytest.warns(UserWarning, match="row filter"):
@@ -381,6 +392,27 @@ def t():
     assert pipeline.rows("t") == [("default",), ("default",)]
     assert pipeline.spark.conf.get("rows", "gone") == "gone"
     assert "dlt" not in sys.modules
+
+
+def test_a_file_has_dbutils_and_what_it_sets_ends_with_the_update(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "notebook.py",
+        f"""
+import dlt
+spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+spark.conf.set("mine", "yes")
+NAMES = [each.name for each in dbutils.fs.ls("file:{pipeline.folder}/in")]
+@dlt.table
+def t():
+    return spark.sql(f"select '{{NAMES[0]}}' as name, current_timezone() as zone")
+""",
+    )
+    pipeline.file("in/a.json", "")
+    before = pipeline.spark.conf.get("spark.sql.session.timeZone")
+    assert pipeline.run(source).state == "COMPLETED"
+    assert pipeline.rows("t") == [("a.json", "Asia/Tokyo")]
+    assert pipeline.spark.conf.get("spark.sql.session.timeZone") == before
+    assert pipeline.spark.conf.get("mine", "gone") == "gone"
 
 
 def test_a_stream_of_an_aggregate_is_kept_complete(pipeline: PipelineTester) -> None:
@@ -525,6 +557,37 @@ def test_a_continuous_update_goes_on_with_what_is_new_until_it_is_cancelled(pipe
     assert written == [[("a", 5), ("b", 200)], [("a", 12), ("b", 200)]]
     said = [event["details"]["flow_progress"]["status"] for event in pipeline.log("flow_progress")]
     assert said.count("COMPLETED") == 3  # of the first pass; later ones are not told
+
+
+def test_a_flow_of_a_continuous_update_waits_for_its_interval(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "intervals.py",
+        """
+import dlt
+@dlt.table(spark_conf={"pipelines.trigger.interval": "1 hour"})
+def rarely():
+    return spark.readStream.table("events").select("id")
+@dlt.table
+def often():
+    return spark.readStream.table("events").select("id")
+@dlt.table(table_properties={"pipelines.trigger.interval": "1 hour", "pipelines.autoOptimize.managed": "true"})
+def counted():
+    return spark.read.table("often").groupBy().count()
+@dlt.table
+def last():
+    return spark.sql("select count(*) as n from often, counted where exists (select 1 from rarely)")
+""",
+    )
+    pipeline.given("events", EVENTS, COLUMNS)
+    cancelled = threading.Event()
+
+    def hear(event: dict[str, Any]) -> None:
+        if event["level"] == "METRICS" and event["origin"]["flow_name"] == "last":
+            cancelled.set() if pipeline.rows("last") == [(5,)] else pipeline.given("events", EVENTS[:1], COLUMNS)
+
+    with pytest.warns(UserWarning, match=r"without effect on this machine: pipelines\.autoOptimize\.managed"):
+        pipeline.run(source, listener=hear, cancelled=cancelled, continuous=True)
+    assert (len(pipeline.rows("rarely")), pipeline.rows("counted")) == (4, [(4,)])
 
 
 def test_helpers_are_read_anew_and_what_is_installed_beside_them_is_not(tmp_path: Path) -> None:

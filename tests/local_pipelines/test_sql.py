@@ -28,7 +28,8 @@ AS WITH bronze AS (SELECT * FROM silver) SELECT k, sum(v) AS total FROM bronze G
 CREATE LIVE TABLE old AS SELECT count(*) AS n FROM LIVE.silver;
 SET unit = 'pieces';
 CREATE VIEW `all.kinds` AS SELECT '${unit}' AS unit FROM gold;
-CREATE MATERIALIZED VIEW units AS SELECT unit FROM main.default.`all.kinds`;
+SET spark.sql.session.timeZone = Asia/Tokyo;
+CREATE MATERIALIZED VIEW units AS SELECT unit, current_timezone() AS zone FROM main.default.`all.kinds`;
 CREATE STREAMING TABLE many;
 CREATE FLOW one AS INSERT INTO many BY NAME SELECT id FROM STREAM(bronze);
 CREATE FLOW two AS INSERT INTO ONCE many BY NAME SELECT 99 AS id;
@@ -40,7 +41,7 @@ CREATE FLOW two AS INSERT INTO ONCE many BY NAME SELECT 99 AS id;
     assert result.state == "COMPLETED", result.errors
     assert pipeline.rows("last") == [(None, 7), ("a", 5)]
     assert pipeline.rows("old") == [(2,)]
-    assert pipeline.rows("units") == [("pieces",), ("pieces",)]
+    assert pipeline.rows("units") == [("pieces", "Asia/Tokyo"), ("pieces", "Asia/Tokyo")]
     assert pipeline.rows("many") == [(1,), (2,), (3,), (4,), (99,)]
     silver = result.report()["datasets"]["silver"]
     assert silver["expectations"] == {"small": {"passed": 2, "failed": 1}, "named": {"passed": 2, "failed": 1}}
@@ -53,13 +54,15 @@ def test_files_are_read_by_read_files(pipeline: PipelineTester) -> None:
         "files.sql",
         f"""CREATE STREAMING TABLE typed AS
 SELECT * FROM STREAM read_files('{pipeline.folder}/in', format => 'json', schema => 'a INT, b STRING');
-CREATE MATERIALIZED VIEW whole AS SELECT a FROM read_files('{pipeline.folder}/in', format => 'json');""",
+CREATE MATERIALIZED VIEW whole AS SELECT a FROM read_files('{pipeline.folder}/in', format => 'json');
+CREATE STREAMING LIVE TABLE old AS SELECT a FROM cloud_files('{pipeline.folder}/in', 'json');""",
     )
     for _ in range(2):
         result = pipeline.run(sql)
         assert result.state == "COMPLETED", result.errors
     assert pipeline.rows("typed") == [(1, "x")]
     assert pipeline.rows("whole") == [(1,)]
+    assert pipeline.rows("old") == [("1",)]
 
 
 def test_a_query_names_tables_in_every_way_of_spark_sql(pipeline: PipelineTester) -> None:

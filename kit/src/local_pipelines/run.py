@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from local_pipelines.analysis.analyse import Analysis, FlowPlan, analyse
 from local_pipelines.analysis.selection import Selection
 from local_pipelines.declaring import modules, sources
 from local_pipelines.declaring.model import Definitions, Kind, TableName
+from local_pipelines.declaring.platform_settings import interval_of
 from local_pipelines.declaring.python_source import importing_from, reason_of
 from local_pipelines.errors import DefinitionError, PipelineError, UpdateRefusedError, redacted, redactor
 from local_pipelines.flows import reads
@@ -26,15 +26,15 @@ from local_pipelines.flows.expectations import Counts
 from local_pipelines.flows.results import Result, UpdateResult
 from local_pipelines.flows.runner import FlowRunner
 from local_pipelines.log.event_log import EventLog
+from local_pipelines.process import ended_by_signal, quiet, settings
 from local_pipelines.storage import Storage
+from spark_utils.redaction import MASK, looks_secret_name
 from spark_utils.session import is_connect
-from spark_utils.streaming_utils.termination import signals_to
 
 PARALLEL = 4
 PAUSE, BATCH_PAUSE = 1.0, 60.0  # seconds between two passes of a continuous update, of streams and of batches
 # Delta notes a table's files beside each commit, so that the next reader needs no job to find them.
 SETTINGS = {"spark.databricks.delta.allFilesInCrc.enabled": "true"}
-QUIETER = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")  # pyspark's: 7 kB of JSON for each analysis error
 
 
 def run_update(  # noqa: PLR0913  # the options of an update, each with a default
@@ -86,10 +86,10 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
     hide = redactor(given, secrets)
     with ExitStack() as stack:
         stack.enter_context(redacted(hide))
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet())
         stack.enter_context(modules.importable())
         stack.enter_context(importing_from(found.folders))
-        stack.enter_context(_settings(spark, SETTINGS | given))
+        stack.enter_context(settings(spark, SETTINGS | given))
         definitions = sources.read(found, spark, given)
         stack.enter_context(reads.patched())
         if not validate_only:
@@ -109,45 +109,6 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
 
 def _as_list(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
     return [source] if isinstance(source, str | Path) else list(source)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in QUIETER]
-    before = [logger.disabled for logger in loggers]
-    for logger in loggers:
-        logger.disabled = True
-    try:
-        yield
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
-
-
-def ended_by_signal(cancelled: threading.Event) -> AbstractContextManager[None]:
-    """Let Ctrl-C or SIGTERM cancel the update: pyspark's answer to Ctrl-C ends Spark's jobs, and flows fail by that.
-
-    A second one interrupts at once.
-    """
-
-    def cancel(*_: object) -> None:
-        if cancelled.is_set():
-            raise KeyboardInterrupt
-        cancelled.set()
-
-    return signals_to(cancel)
-
-
-@contextmanager
-def _settings(spark: SparkSession, given: Mapping[str, str]) -> Iterator[None]:
-    before = {key: spark.conf.get(key, None) for key in given}
-    for key, value in given.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key, old in before.items():
-            spark.conf.unset(key) if old is None else spark.conf.set(key, old)
 
 
 class _Update:
@@ -228,6 +189,12 @@ class _Update:
                 "schema": flow.frame.schema.jsonValue()["fields"],
             }
             self._log.write("flow_definition", f"Flow {flow.flow.name} defined", details, **self._names(flow))
+        for sink in self._definitions.sinks.values():
+            options = {k: MASK if looks_secret_name(k) else self._hide(v) for k, v in sink.options.items()}
+            details = {"format": sink.format or "foreachBatch", "options": options}
+            self._log.write("sink_definition", f"Sink {sink.name} defined", details, dataset_name=sink.name)
+        for message in sorted(self._definitions.deprecations):
+            self._log.write("deprecation", message, level="WARN")
         self._log.write("graph_created", "Graph created")
 
     def _output(self, plan: FlowPlan) -> str:
@@ -238,24 +205,33 @@ class _Update:
         return {"flow_name": plan.flow.name, "dataset_name": self._output(plan)}
 
     def _go_on(self) -> None:
-        """Run what has something to do again and again; the log says what they wrote, not that they looked."""
+        """Run what has something to do again and again; the log says what they wrote, not that they looked.
+
+        A flow with an interval runs as often as that says. Others run at each pass where they are streams, and else
+        when what they read was written to, or after a while.
+        """
         flows = [plan for plan in self._analysis.writing() if self._selection.includes(plan.flow.target)]
-        last_batches, self._again = time.monotonic(), True
+        paced = {plan.flow.name: interval_of(plan.flow, self._definitions) for plan in flows}
+        last, self._again = dict.fromkeys(paced, time.monotonic()), True
         while "FAILED" not in self._result.flows.values():
             time.sleep(PAUSE)  # no `wait`: the event's lock would be held when Ctrl-C sets it in this thread
             if self._cancelled.is_set():
                 return
             self._moved.clear()
-            self._run_flows([plan for plan in flows if plan.streaming])
-            is_due = time.monotonic() - last_batches > BATCH_PAUSE
-            last_batches = time.monotonic() if is_due else last_batches
+            now = time.monotonic()
+            waits = {p.flow.name: paced[p.flow.name] or (0 if p.streaming else BATCH_PAUSE) for p in flows}
+            due = {name for name, before in last.items() if now - before >= waits[name]}
+            streams = [plan for plan in flows if plan.streaming and plan.flow.name in due]
+            self._run_flows(streams)
             batches = []
             for plan in flows:
-                read = {dataset.said for dataset, _ in self._analysis.tables_read(plan.flow.name)}
-                if not plan.streaming and (is_due or read & self._moved):
+                name, read = plan.flow.name, self._analysis.tables_read(plan.flow.name)
+                is_behind = not paced[name] and any(dataset.said in self._moved for dataset, _ in read)
+                if not plan.streaming and (name in due or is_behind):
                     batches.append(plan)
                     self._moved.add(self._output(plan))  # for the batches that read it
             self._run_flows(batches)
+            last.update(dict.fromkeys((plan.flow.name for plan in [*streams, *batches]), now))
 
     def _run_flows(self, plans: Sequence[FlowPlan]) -> None:
         waiting = {plan.flow.name: plan for plan in plans}
@@ -299,6 +275,8 @@ class _Update:
     def _is_ready(
         self, plan: FlowPlan, waiting: Mapping[str, FlowPlan], running: Mapping[Future[None], FlowPlan]
     ) -> bool:
+        if running and any(each.flow.sparks_settings for each in [plan, *running.values()]):
+            return False  # Spark's settings are the whole session's
         unfinished = [other.flow for other in [*waiting.values(), *running.values()]]
         targets, names = {flow.target for flow in unfinished}, {flow.name for flow in unfinished}
         reads = (dataset.name for dataset, _ in self._analysis.tables_read(plan.flow.name))
@@ -315,7 +293,8 @@ class _Update:
         self._status(plan, "STARTING")
         self._status(plan, "RUNNING")
         try:
-            with self._selection.alone(plan), _settings(self._spark, plan.flow.spark_conf):
+            own = plan.flow.sparks_settings
+            with settings(self._spark, own) if own else nullcontext():
                 self._runner.run(plan)
         except Exception as error:
             reason = self._hide(reason_of(error))

@@ -105,12 +105,16 @@ def rule_problems(dataset: Dataset, schema: StructType, spark: SparkSession) -> 
     if not dataset.expectations:
         return []
     frame = empty_frame(spark, schema)
+    patterns = spark._jvm.org.apache.spark.sql.catalyst.trees.TreePattern  # type: ignore[union-attr]
     problems = []
     for rule in dataset.expectations:
         try:
             condition = F.expr(rule.condition) if isinstance(rule.condition, str) else rule.condition
-            kind = frame.select(condition.alias("rule")).schema["rule"].dataType.simpleString()
+            judged = frame.select(condition.alias("rule"))
+            kind = judged.schema["rule"].dataType.simpleString()
             wrong = "" if kind in ("boolean", "void") else f"the condition is {kind}, not boolean"
+            if judged._jdf.queryExecution().analyzed().containsPattern(patterns.PYTHON_UDF()):
+                wrong = "a condition cannot call a Python function; write it in SQL, or as a column of the query"
             if isinstance(rule.condition, str) and "SELECT" in rule.condition.upper().replace("(", " ").split():
                 wrong = "a condition cannot hold a subquery"
         except Exception as error:

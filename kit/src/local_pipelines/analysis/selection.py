@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from local_pipelines.analysis.analyse import Analysis, FlowPlan
+from local_pipelines.analysis.analyse import Analysis
 from local_pipelines.declaring.model import Definitions, Kind, TableName
 from local_pipelines.errors import DefinitionError, Problem
 from local_pipelines.storage import Storage
 from spark_utils.names import suggestion
 
 SHOWN = 5  # files that are gone
-_settings = threading.Lock()  # Spark's settings are the whole session's
 
 
 @dataclass(frozen=True)
@@ -102,12 +99,3 @@ class Selection:
                     )
         if problems:
             raise DefinitionError(problems)
-
-    @contextmanager
-    def alone(self, plan: FlowPlan) -> Iterator[None]:
-        """Let one flow at a time have settings of its own."""
-        if not plan.flow.spark_conf:
-            yield
-            return
-        with _settings:
-            yield

@@ -13,6 +13,7 @@ from pyspark.sql.types import StructType
 from local_pipelines.errors import PipelineError, Place
 
 Query = Callable[[], DataFrame]
+PLATFORM, RESET_ALLOWED = "pipelines.", "pipelines.reset.allowed"
 
 
 class TableName(NamedTuple):
@@ -122,7 +123,7 @@ class Dataset:
     @property
     def reset_allowed(self) -> bool:
         """Whether a full refresh may clear it (``pipelines.reset.allowed``)."""
-        return str(self.properties.get("pipelines.reset.allowed", "true")).lower() != "false"
+        return str(self.properties.get(RESET_ALLOWED, "true")).lower() != "false"
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,11 @@ class Flow:
     output_mode: str = "append"
     depends_on: tuple[str, ...] = ()
 
+    @property
+    def sparks_settings(self) -> dict[str, str]:
+        """Those of `spark_conf` that are Spark's own, not the platform's."""
+        return {key: value for key, value in self.spark_conf.items() if not key.startswith(PLATFORM)}
+
 
 @dataclass
 class Sink:
@@ -201,6 +207,7 @@ class Definitions:
         flows: By name.
         sinks: By name.
         hooks: Functions that get each event of the log, each with how many times it may fail in a row, none for ever.
+        deprecations: What the sources call by an old name, as sentences.
     """
 
     name: str = "pipeline"
@@ -211,6 +218,7 @@ class Definitions:
     flows: dict[str, Flow] = field(default_factory=dict)
     sinks: dict[str, Sink] = field(default_factory=dict)
     hooks: dict[Callable[[dict[str, Any]], Any], int | None] = field(default_factory=dict)
+    deprecations: set[str] = field(default_factory=set)
 
     def table_name(self, text: str) -> TableName:
         """Return a name in three levels; a ``LIVE.`` prefix stands for the pipeline's own schema."""

@@ -18,14 +18,18 @@ from typing import Any
 import pyspark
 
 from local_pipelines.declaring import api
+from local_pipelines.declaring.registry import current
 from local_pipelines.errors import PipelineError
+from local_pipelines.flows import reads
 from spark_utils.names import suggestion
 
 
 def _old(name: str, new: Callable[..., Any], new_name: str) -> Callable[..., Any]:
     @functools.wraps(new)
     def call(*args: Any, **kwargs: Any) -> Any:
-        warnings.warn(f"{name} is deprecated: use {new_name}", DeprecationWarning, stacklevel=2)
+        said = f"{name} is deprecated: use {new_name}"
+        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        (reads.current() or current()).definitions.deprecations.add(said)
         return new(*args, **kwargs)
 
     return call

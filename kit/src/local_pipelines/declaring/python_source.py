@@ -1,4 +1,4 @@
-"""A pipeline's Python files, run as they are, with ``spark`` given as a global."""
+"""A pipeline's Python files, run as they are, with ``spark`` and ``dbutils`` given as globals."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from devkit.databricks import pip
+from devkit.databricks.dbutils import NotebookExit
 from devkit.deploy.declaration.yaml_files import read_yaml
 from local_pipelines.declaring.registry import Registry, declared_at
 from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
 from spark_utils.pipelines import DLTMetaMixin
+from spark_utils.session import get_dbutils
 
 PIP = re.compile(r"^# MAGIC %pip(.*)$", re.MULTILINE)  # a comment in a notebook as source
 
@@ -36,7 +38,7 @@ def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str
     """
     # As a notebook's: what stands in `__main__` is pickled whole, so that its functions reach Spark's Python workers.
     module = ModuleType("__main__")
-    module.__dict__.update({"spark": spark, "__file__": str(path)})
+    module.__dict__.update({"spark": spark, "dbutils": get_dbutils(spark), "__file__": str(path)})
     text = path.read_text(encoding="utf-8-sig")
     for match in PIP.finditer(text):
         place = Place(str(path), text.count("\n", 0, match.start()) + 1)
@@ -49,7 +51,7 @@ def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str
                 module.__dict__[name](spark=spark, init_conf=conf)
     except SyntaxError as error:
         registry.problems.append(Problem(f"invalid syntax: {error.msg}", Place(str(path), error.lineno or 0)))
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, NotebookExit) as error:
         registry.problems.append(Problem(reason_of(error), place_of(error, [path]) or Place(str(path), 0)))
 
 

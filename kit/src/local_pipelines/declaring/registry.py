@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pyspark
 
 from local_pipelines.declaring.model import Action, Dataset, Definitions, Expectation, Flow, Kind, Sink, TableName
+from local_pipelines.declaring.platform_settings import setting_problems
 from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
 from spark_utils.names import suggestion
 
@@ -90,6 +91,7 @@ class Registry:
             self._check_rules(dataset)
         self._check_targets()
         self._check_dependencies()
+        self.problems += setting_problems(self.definitions)
         if not self.definitions.datasets and not self.definitions.sinks and not self.problems:
             self.problems.append(Problem("the sources declare no dataset: decorate a function with @dp.table"))
         if self.problems:
@@ -144,6 +146,7 @@ class Registry:
             self.problem(f"flow '{flow.name}' cannot write to '{target}', a {dataset.kind}", flow.place)
         else:
             flow.target = dataset.name
+            flow.spark_conf = {**dataset.spark_conf, **flow.spark_conf}
 
 
 _registry: ContextVar[Registry | None] = ContextVar("registry", default=None)

@@ -23,6 +23,7 @@ from pyspark.sql.readwriter import DataFrameReader, DataFrameWriter
 from pyspark.sql.sql_formatter import SQLStringFormatter
 from pyspark.sql.streaming.readwriter import DataStreamReader, DataStreamWriter
 
+from local_pipelines.declaring.model import Definitions
 from local_pipelines.declaring.registry import holding
 from local_pipelines.errors import PipelineError
 
@@ -48,6 +49,8 @@ INSTEAD = {
 
 class Reads(Protocol):
     """How one query function's reading is answered."""
+
+    definitions: Definitions
 
     def table(self, name: str, *, stream: bool, reader: Any = None) -> DataFrame:
         """Return the frame of a table or view."""

@@ -68,7 +68,7 @@ class Resolver(ABC):
                     reader: Any = self.spark.readStream if stream else self.spark.read
                     frame: DataFrame = reader.format("kafka").options(**sql_arguments.read_kafka(arguments)).load()
                     return frame
-                path, settings = sql_arguments.read_files(arguments)
+                path, settings = sql_arguments.read_files(arguments, typed=name == "read_files")
                 return cloud_files.read(self.spark, path, settings, stream=stream)
 
         def run(query: str) -> DataFrame:

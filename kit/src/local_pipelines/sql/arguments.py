@@ -21,10 +21,11 @@ OF_AUTO_LOADER = {
 }
 
 
-def read_files(arguments: str) -> tuple[str, dict[str, Any]]:
+def read_files(arguments: str, *, typed: bool = True) -> tuple[str, dict[str, Any]]:
     """Return path and settings (see `local_pipelines.flows.cloud_files.read`) of the arguments of ``read_files``.
 
-    The older form ``read_files('path', 'json', map('key', 'value'))`` is read too.
+    The older form ``read_files('path', 'json', map('key', 'value'))`` is read too; it is that of ``cloud_files``, which
+    infers texts alone (`typed` off).
     """
     path: str | None = None
     options: dict[str, str] = {}
@@ -51,8 +52,8 @@ def read_files(arguments: str) -> tuple[str, dict[str, Any]]:
     if path is None:
         raise PipelineError("read_files: the path is missing")
     options.setdefault("cloudfiles.format", "json")
-    options.setdefault("cloudfiles.infercolumntypes", "true")  # as Databricks documents for read_files
-    return path, {"options": options, "schema": schema}
+    options.setdefault("cloudfiles.infercolumntypes", str(typed).lower())  # as Databricks documents for read_files
+    return path, {"schema": options.pop("schema", schema), "options": options}
 
 
 def read_kafka(arguments: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from local_pipelines.errors import PipelineError
 
-FUNCTIONS = {"read_files", "read_kafka"}  # of Databricks alone
+FUNCTIONS = {"cloud_files", "read_files", "read_kafka"}  # of Databricks alone; the first gives a stream by itself
 IN_QUOTES = [TokenType.L_PAREN, TokenType.STRING, TokenType.R_PAREN]
 _numbers = itertools.count(1)
 
@@ -123,7 +123,7 @@ def _spell_out_streams(
             else:
                 names = text[tokens[inner].start : _name_end(tokens, inner) + 1]
                 if text[_name_end(tokens, inner) + 1 :].lstrip().startswith("("):
-                    known = " and ".join(sorted(FUNCTIONS))
+                    known = " and ".join(sorted(FUNCTIONS - {"cloud_files"}))
                     raise PipelineError(f"no stream can be read from the table function '{names}'; {known} give one")
                 changes.append((token.start, tokens[last].end + 1, stream(names)))
             index = last
@@ -132,7 +132,8 @@ def _spell_out_streams(
         elif word.lower() in FUNCTIONS and nxt is not None and nxt.token_type is TokenType.L_PAREN:
             end = closing(tokens, index + 1)
             arguments = text[nxt.end + 1 : tokens[end].start]
-            changes.append((token.start, tokens[end].end + 1, view_of(function(word.lower(), arguments, False))))
+            frame = function(word.lower(), arguments, word == "CLOUD_FILES")
+            changes.append((token.start, tokens[end].end + 1, view_of(frame)))
             index = end
         index += 1
     for start, end, replacement in reversed(changes):

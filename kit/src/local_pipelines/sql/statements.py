@@ -18,7 +18,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
-from local_pipelines.declaring.model import Dataset, Flow, Kind, ReplaceSpec
+from local_pipelines.declaring.model import PLATFORM, Dataset, Flow, Kind, ReplaceSpec
 from local_pipelines.declaring.python_source import reason_of
 from local_pipelines.declaring.registry import Registry, view_name
 from local_pipelines.errors import PipelineError, Place, Problem
@@ -36,7 +36,9 @@ def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
     """Declare what a SQL file says; every statement that cannot be read is a mistake with its line."""
     text = path.read_text(encoding="utf-8-sig")
     given = {match[1]: match[2].strip().strip("'\"") for match in SET.finditer(text)}
+    settings = {key: value for key, value in given.items() if key.startswith(("spark.", PLATFORM))}
     registry.definitions.parameters = {**registry.definitions.parameters, **given}
+    before = set(registry.definitions.flows)
     try:
         text = with_parameters(text, registry, path)
         tokens = tokens_of(text)
@@ -56,6 +58,8 @@ def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
             except PipelineError as error:
                 registry.problems.append(Problem(str(error), place))
             statement = []
+    for name in registry.definitions.flows.keys() - before:
+        registry.definitions.flows[name].spark_conf = settings
 
 
 def with_parameters(text: str, registry: Registry, path: Path) -> str:
