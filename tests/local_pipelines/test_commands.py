@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from devkit.cli import main
+from local_pipelines.declaring.notebooks import LANGUAGE
 from local_pipelines.storage import is_table
 from local_pipelines.testing import PipelineTester
 from tests.patience import wait_for
@@ -143,29 +144,48 @@ def test_errors_show_no_secret_and_no_whole_row(pipeline: PipelineTester, capsys
 def test_a_bundles_yaml_names_files_parameters_and_schema(
     pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pipeline.file("src/p.py", CODE)
+    cells = ["%pip install pyspark", CODE.splitlines(keepends=True)]
+    pipeline.file("src/p.ipynb", json.dumps({"cells": [{"cell_type": "code", "source": each} for each in cells]}))
+    cells = ["%md\n# Totals", "CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM t -- all"]
+    sql = {
+        "cells": [{"cell_type": "code", "source": each} for each in cells],
+        "metadata": {LANGUAGE: {"language": "sql"}},
+    }
+    pipeline.file("totals.ipynb", json.dumps(sql))
+    pipeline.file(
+        "databricks.yml",
+        """
+bundle: {name: shop}
+variables: {words: {description: said}, schema: {default: "${bundle.name}_${bundle.target}"}}
+targets:
+  prod: {variables: {words: bye}}
+  dev: {default: true, variables: {words: hello}}
+""",
+    )
     bundle = pipeline.file(
         "resources/shop.pipeline.yml",
         """
-variables:
-  words: {default: hello}
 resources:
   pipelines:
     shop:
       name: shop
       catalog: lake
-      schema: sales
+      schema: ${var.schema}
       continuous: true
-      libraries: [{glob: {include: ../src/**}}]
+      libraries: [{glob: {include: ../src/**}}, {notebook: {path: ../totals}}]
       configuration: {say: "${var.words}"}
 """,
     )
-    pipeline.given("lake.sales.events", [(1,)], "id int")
+    pipeline.given("lake.shop_dev.events", [(1,)], "id int")
     assert main(["pipeline", "run", str(bundle), "--storage", str(pipeline.storage)]) == 0
-    assert pipeline.rows("lake.sales.t") == [(1, "hello")]
+    assert pipeline.rows("lake.shop_dev.t") == [(1, "hello")]
+    assert pipeline.rows("lake.shop_dev.n") == [(1,)]
     assert "the pipeline is continuous: this is one update of it" in capsys.readouterr().err
     wrong = Path(pipeline.file("wrong.yml", "librarys: []\ningestion_definition: {connection_name: crm}\n"))
     assert main(["pipeline", "validate", str(wrong)]) == 1
+    wrong = pipeline.file("other.yml", "catalog: ${resources.catalogs.lake.name}\n")
+    assert main(["pipeline", "validate", str(wrong)]) == 1
     told = capsys.readouterr().err
     assert "unknown key 'librarys'; did you mean 'libraries'?" in told
+    assert "'${resources.catalogs.lake.name}' has no value on this machine" in told
     assert "the key 'ingestion_definition' cannot be followed on this machine" in told

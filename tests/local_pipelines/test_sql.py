@@ -17,7 +17,7 @@ def test_a_pipeline_of_sql_and_python_together(pipeline: PipelineTester) -> None
         "tables.sql",
         """-- a comment; with a semicolon
 CREATE OR REFRESH STREAMING TABLE bronze COMMENT 'raw; as it came' TBLPROPERTIES ('quality' = 'bronze')
-AS SELECT * FROM STREAM(main.default.events);
+AS SELECT * FROM STREAM(main.default.events) WITH (SKIPCHANGECOMMITS, 'maxFilesPerTrigger' = 1) e;
 CREATE TEMPORARY VIEW positive AS SELECT * FROM STREAM bronze WHERE v > ${least};
 CREATE OR REFRESH STREAMING TABLE silver (
   CONSTRAINT small EXPECT (v < 100) ON VIOLATION DROP ROW,
@@ -30,18 +30,21 @@ SET unit = 'pieces';
 CREATE VIEW `all.kinds` AS SELECT '${unit}' AS unit FROM gold;
 SET spark.sql.session.timeZone = Asia/Tokyo;
 CREATE MATERIALIZED VIEW units AS SELECT unit, current_timezone() AS zone FROM main.default.`all.kinds`;
+CREATE STREAMING TABLE later AS SELECT id FROM STREAM main.default.events WITH ('startingVersion' = '1');
 CREATE STREAMING TABLE many;
 CREATE FLOW one AS INSERT INTO many BY NAME SELECT id FROM STREAM(bronze);
 CREATE FLOW two AS INSERT INTO ONCE many BY NAME SELECT 99 AS id;
 """,
     )
     python = pipeline.file("more.py", "import dlt\n@dlt.table\ndef last():\n    return dlt.read('gold')\n")
-    pipeline.given("events", [(1, "a", 5), (2, None, 7), (3, "a", 200), (4, "b", -1)], "id int, k string, v int")
+    for rows in ([(1, "a", 5), (2, None, 7), (3, "a", 200)], [(4, "b", -1)]):
+        pipeline.given("events", rows, "id int, k string, v int")
     result = pipeline.run(sql, python, parameters={"least": "0"})
     assert result.state == "COMPLETED", result.errors
     assert pipeline.rows("last") == [(None, 7), ("a", 5)]
     assert pipeline.rows("old") == [(2,)]
     assert pipeline.rows("units") == [("pieces", "Asia/Tokyo"), ("pieces", "Asia/Tokyo")]
+    assert pipeline.rows("later") == [(4,)]
     assert pipeline.rows("many") == [(1,), (2,), (3,), (4,), (99,)]
     silver = result.report()["datasets"]["silver"]
     assert silver["expectations"] == {"small": {"passed": 2, "failed": 1}, "named": {"passed": 2, "failed": 1}}

@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="pipeline_verb", required=True, metavar="VERB")
     for verb, (summary, run) in VERBS.items():
         sub = verbs.add_parser(verb, help=summary, description=summary)
-        sub.add_argument("source", nargs="+", metavar="SOURCE", help="a .py or .sql file, a folder, a pipeline's YAML")
+        sub.add_argument(
+            "source", nargs="+", metavar="SOURCE", help="a source file or notebook, a folder, a pipeline's YAML"
+        )
         sub.add_argument(
             "--storage", type=Path, metavar="FOLDER", help="tables, checkpoints and log (default: data/pipelines/NAME)"
         )

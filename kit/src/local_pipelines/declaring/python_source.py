@@ -19,27 +19,27 @@ from pyspark.sql import SparkSession
 from devkit.databricks import pip
 from devkit.databricks.dbutils import NotebookExit
 from devkit.deploy.declaration.yaml_files import read_yaml
+from local_pipelines.declaring.notebooks import source_of
 from local_pipelines.declaring.registry import Registry, declared_at
 from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
 from spark_utils.pipelines import DLTMetaMixin
-from spark_utils.session import get_dbutils
 
 PIP = re.compile(r"^# MAGIC %pip(.*)$", re.MULTILINE)  # a comment in a notebook as source
 
 
-def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str, Any] | None = None) -> None:
+def run_file(path: Path, given: Mapping[str, Any], registry: Registry, conf: dict[str, Any] | None = None) -> None:
     """Run one file so that what it declares goes to the current registry; note what it fails with.
 
     Args:
         path: The file.
-        spark: The session.
+        given: The globals that it finds, ``spark`` among them.
         registry: Where mistakes go.
         conf: Of the configured classes (`DLTMetaMixin`) in the file: each is made with it.
     """
     # As a notebook's: what stands in `__main__` is pickled whole, so that its functions reach Spark's Python workers.
     module = ModuleType("__main__")
-    module.__dict__.update({"spark": spark, "dbutils": get_dbutils(spark), "__file__": str(path)})
-    text = path.read_text(encoding="utf-8-sig")
+    module.__dict__.update({**given, "__file__": str(path)})
+    text = source_of(path)
     for match in PIP.finditer(text):
         place = Place(str(path), text.count("\n", 0, match.start()) + 1)
         registry.problems += [Problem(each, place) for each in pip.missing(match[1], path.parent.joinpath)]
@@ -48,7 +48,7 @@ def run_file(path: Path, spark: SparkSession, registry: Registry, conf: dict[str
         exec(code, module.__dict__)  # noqa: S102  # the user's own program
         if conf is not None:
             for name in configured_classes(module):
-                module.__dict__[name](spark=spark, init_conf=conf)
+                module.__dict__[name](spark=given["spark"], init_conf=conf)
     except SyntaxError as error:
         registry.problems.append(Problem(f"invalid syntax: {error.msg}", Place(str(path), error.lineno or 0)))
     except (Exception, SystemExit, NotebookExit) as error:

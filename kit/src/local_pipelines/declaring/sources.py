@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +10,17 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from devkit.deploy.declaration.yaml_files import read_yaml
-from devkit.deploy.errors import DeclarationError
+from local_pipelines.declaring.bundles import mapping_in, resolved
 from local_pipelines.declaring.model import Definitions
+from local_pipelines.declaring.notebooks import is_sql
 from local_pipelines.declaring.python_source import run_file, run_outputs, ship_helpers
 from local_pipelines.declaring.registry import Registry, collecting
 from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
 from spark_utils.names import suggestion
+from spark_utils.session import get_dbutils
 
-YAML = {".yml", ".yaml"}
-CODE = {".py", ".sql"}
+YAML = {".yml", ".yaml", ".json"}
+CODE = {".py", ".sql", ".ipynb"}
 PIPELINE_KEYS = {
     *("name", "id", "catalog", "schema", "target", "libraries", "configuration", "root_path", "storage"),
     *("continuous", "development", "serverless", "photon", "channel", "edition", "clusters", "notifications"),
@@ -31,7 +31,6 @@ PIPELINE_KEYS = {
 }
 NOT_HERE = ("filters", "gateway_definition", "ingestion_definition")  # of the keys: what they ask for is not done here
 CONF_OPTIONS = ("--conf", "--conf-file")  # of an item of a workflow specification
-VARIABLE = re.compile(r"\$\{var\.([\w-]+)\}")
 
 
 @dataclass
@@ -94,7 +93,7 @@ def _add_code(found: PipelineSource, path: Path, said: str) -> None:
         found.files.append(path)
     else:
         raise PipelineError(
-            f"{said} is no pipeline source", remedy="Give a .py or .sql file, a folder, or a pipeline's YAML."
+            f"{said} is no pipeline source", remedy="Give a .py, .sql or .ipynb file, a folder, or a pipeline's YAML."
         )
 
 
@@ -106,13 +105,12 @@ def _code_in(folder: Path) -> Iterator[Path]:
 
 
 def _add_yaml(found: PipelineSource, path: Path) -> None:
-    content = _mapping_in(path)
+    content = mapping_in(path)
     environments = {key: value for key, value in content.items() if isinstance(value, dict) and "workflows" in value}
     if environments:
         _add_workflow(found, environments.get("dev") or next(iter(environments.values())), path)
         return
-    spec = _pipeline_of(content, path)
-    spec = _with_variables(spec, content.get("variables") or {}, path)
+    spec = resolved(_pipeline_of(content, path), content, path)
     wrong = [f"unknown key '{key}'{suggestion(key, PIPELINE_KEYS)}" for key in spec if key not in PIPELINE_KEYS]
     wrong += [f"the key '{key}' cannot be followed on this machine" for key in NOT_HERE if spec.get(key)]
     if wrong:
@@ -148,7 +146,7 @@ def _add_workflow(found: PipelineSource, environment: Mapping[str, Any], path: P
                 file = found_above(str(given["python_file"]), path)
                 found.files.append(file)
                 found.confs |= {file: confs[-1]} if confs else {}
-            elif confs and "dlt" in (content := _mapping_in(confs[-1])):
+            elif confs and "dlt" in (content := mapping_in(confs[-1])):
                 found.files.append(confs[-1])
                 found.outputs[confs[-1]] = {**content, "root_path": str(confs[-1].parent)}
             else:
@@ -175,20 +173,7 @@ def conf_of(source: PipelineSource, file: Path) -> dict[str, Any] | None:
         return None
     if not path.is_file():
         raise PipelineError(f"{path} does not exist", origin="--conf-file")
-    return _mapping_in(path)
-
-
-def _mapping_in(path: Path) -> dict[str, Any]:
-    """Return what a YAML file holds, read as the deployment reads it: ``no`` is a text, and no key stands twice."""
-    try:
-        document = read_yaml(path)
-    except DeclarationError as error:
-        raise PipelineError(str(error)) from None
-    if document.mistakes:
-        raise PipelineError("; ".join(document.mistakes))
-    if not isinstance(document.content, dict):
-        raise PipelineError(f"{path} holds no mapping", remedy="A pipeline or a configuration is one.")
-    return document.content
+    return mapping_in(path)
 
 
 def _pipeline_of(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -198,25 +183,6 @@ def _pipeline_of(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if len(pipelines) != 1:
         raise PipelineError(f"{path} declares {len(pipelines)} pipelines ({', '.join(pipelines)}); one is expected")
     return dict(next(iter(pipelines.values())))
-
-
-def _with_variables(value: Any, variables: Mapping[str, Any], path: Path) -> Any:
-    """Put the defaults of a bundle's variables in."""
-    if isinstance(value, dict):
-        return {key: _with_variables(item, variables, path) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_variables(item, variables, path) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def default(match: re.Match[str]) -> str:
-        found = variables.get(match[1])
-        given = found.get("default") if isinstance(found, dict) else found
-        if given is None:
-            raise PipelineError(f"variable '{match[1]}' has no default", origin=str(path))
-        return str(given)
-
-    return VARIABLE.sub(default, value)
 
 
 def _libraries(libraries: Iterable[Any], path: Path) -> Iterator[Path]:
@@ -253,16 +219,16 @@ def read(source: PipelineSource, spark: SparkSession, parameters: Mapping[str, s
         DefinitionError: With every mistake of all files.
     """
     definitions = Definitions(source.name, source.catalog, source.schema, parameters)
-    registry = Registry(definitions)
+    registry, given = Registry(definitions), {"spark": spark, "dbutils": get_dbutils(spark)}
     with collecting(registry):
         for file in source.files:
             if file in source.outputs:
                 run_outputs(file, source.outputs[file], spark, registry)
-            elif file.suffix == ".sql":
+            elif is_sql(file):
                 from local_pipelines.sql.statements import run_sql_file
 
                 run_sql_file(file, spark, registry)
             else:
-                run_file(file, spark, registry, conf_of(source, file))
+                run_file(file, given, registry, conf_of(source, file))
         ship_helpers(source.folders)
     return registry.finish()

@@ -77,12 +77,13 @@ class Resolver(ABC):
 
         return relations.query_of(text, self.spark, self._named, function, run)
 
-    def _named(self, name: str, stream: bool) -> DataFrame | None:
+    def _named(self, name: str, stream: bool, options: str) -> DataFrame | None:
         if len(split_name(name)) == 1 and self.definitions.find(name) is None and not stream:
             with reads.outside():
                 if self._is_session_view(split_name(name)[0]):
                     return None
-        return self.table(name, stream=stream)
+        given = sql_arguments.stream_options(options)
+        return self.table(name, stream=stream, reader=self.spark.readStream.options(**given) if given else None)
 
     def _is_session_view(self, name: str) -> bool:
         return bool(self.spark._jsparkSession.sessionState().catalog().getTempView(name).isDefined())

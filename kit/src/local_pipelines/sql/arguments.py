@@ -67,6 +67,12 @@ def read_kafka(arguments: str) -> dict[str, str]:
     return options
 
 
+def stream_options(arguments: str) -> dict[str, str]:
+    """Return the options of ``STREAM name WITH (skipChangeCommits, 'maxFilesPerTrigger' = 1)``."""
+    parts = [tokens for _, _, tokens in split_at_commas(arguments)]
+    return {tokens[0].text: _value(tokens[2:]) if tokens[1:] else "true" for tokens in parts}
+
+
 def _pair(tokens: list[Token]) -> tuple[str, str] | None:
     """Return name and value of ``name => value``; Databricks' tokens may hold the arrow in two."""
     texts = [token.text for token in tokens]

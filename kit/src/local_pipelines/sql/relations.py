@@ -54,7 +54,7 @@ def closing(tokens: list[Token], opening: int) -> int:
 def query_of(
     text: str,
     spark: SparkSession,
-    table: Callable[[str, bool], DataFrame | None],
+    table: Callable[[str, bool, str], DataFrame | None],
     function: Callable[[str, str, bool], DataFrame],
     run: Callable[[str], DataFrame],
 ) -> DataFrame:
@@ -63,7 +63,8 @@ def query_of(
     Args:
         text: The query.
         spark: The session.
-        table: Gives the frame of a name, as a stream or not; nothing for a name to be left to Spark.
+        table: Gives the frame of a name, as a stream or not, with the text of its options; nothing for a name to be
+            left to Spark.
         function: Gives the frame of one of `FUNCTIONS` with the text of its arguments, as a stream or not.
         run: Spark's own ``sql``.
 
@@ -79,11 +80,13 @@ def query_of(
         return name
 
     try:
-        text = _spell_out_streams(text, lambda name: view_of(_wanted(name, table(name, True))), function, view_of)
+        text = _spell_out_streams(
+            text, lambda name, options: view_of(_wanted(name, table(name, True, options))), function, view_of
+        )
         for relation in sorted(relations(text, spark), key=lambda found: found.start, reverse=True):
             if relation.name.strip("`") in views:
                 continue
-            frame = table(relation.name, relation.stream)
+            frame = table(relation.name, relation.stream, "")
             if frame is not None:
                 text = text[: relation.start] + view_of(frame) + text[relation.end :]
         return run(text)
@@ -100,11 +103,11 @@ def _wanted(name: str, frame: DataFrame | None) -> DataFrame:
 
 def _spell_out_streams(
     text: str,
-    stream: Callable[[str], str],
+    stream: Callable[[str, str], str],
     function: Callable[[str, str, bool], DataFrame],
     view_of: Callable[[DataFrame], str],
 ) -> str:
-    """Replace what open Spark cannot read, ``STREAM(name)`` and `FUNCTIONS`, and ``IDENTIFIER('name')`` by the name."""
+    """Replace what open Spark cannot read: ``STREAM(name) WITH (option)``, `FUNCTIONS`, ``IDENTIFIER('name')``."""
     tokens = tokens_of(text)
     changes: list[tuple[int, int, str]] = []
     index = 0
@@ -125,7 +128,11 @@ def _spell_out_streams(
                 if text[_name_end(tokens, inner) + 1 :].lstrip().startswith("("):
                     known = " and ".join(sorted(FUNCTIONS - {"cloud_files"}))
                     raise PipelineError(f"no stream can be read from the table function '{names}'; {known} give one")
-                changes.append((token.start, tokens[last].end + 1, stream(names)))
+                options = ""
+                if [each.text.upper() for each in tokens[last + 1 : last + 3]] == ["WITH", "("]:
+                    end = closing(tokens, last + 2)
+                    options, last = text[tokens[last + 2].end + 1 : tokens[end].start], end
+                changes.append((token.start, tokens[last].end + 1, stream(names, options)))
             index = last
         elif word == "IDENTIFIER" and [t.token_type for t in tokens[index + 1 : index + 4]] == IN_QUOTES:
             changes.append((token.start, tokens[index + 3].end + 1, tokens[index + 2].text))

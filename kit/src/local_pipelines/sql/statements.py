@@ -19,6 +19,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.declaring.model import PLATFORM, Dataset, Flow, Kind, ReplaceSpec
+from local_pipelines.declaring.notebooks import source_of
 from local_pipelines.declaring.python_source import reason_of
 from local_pipelines.declaring.registry import Registry, view_name
 from local_pipelines.errors import PipelineError, Place, Problem
@@ -34,7 +35,7 @@ PARAMETER = re.compile(r"\$\{([^}]+)\}")
 
 def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
     """Declare what a SQL file says; every statement that cannot be read is a mistake with its line."""
-    text = path.read_text(encoding="utf-8-sig")
+    text = source_of(path)
     given = {match[1]: match[2].strip().strip("'\"") for match in SET.finditer(text)}
     settings = {key: value for key, value in given.items() if key.startswith(("spark.", PLATFORM))}
     registry.definitions.parameters = {**registry.definitions.parameters, **given}
@@ -143,7 +144,7 @@ class _Statements:
     @staticmethod
     def _kind(cursor: Cursor) -> Kind:
         cursor.take("LIVE")
-        if cursor.take("STREAMING"):
+        if cursor.take("STREAMING") or cursor.take("INCREMENTAL"):
             cursor.take("LIVE")
             return Kind.VIEW if cursor.take("VIEW") else cursor.need(Kind.STREAMING_TABLE, "TABLE")
         if cursor.take("MATERIALIZED"):

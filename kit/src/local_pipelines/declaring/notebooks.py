@@ -1,0 +1,27 @@
+"""The text of a source: a file's own, or the code of a Jupyter notebook's cells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+LANGUAGE = "application/vnd.databricks.v1+notebook"  # in a notebook's metadata, where Databricks has saved it
+
+
+def source_of(path: Path) -> str:
+    """Return a source's text; magics of a notebook are comments in it, as in one that Databricks exports as source."""
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix != ".ipynb":
+        return text
+    magic = "-- MAGIC " if is_sql(path) else "# MAGIC "
+    end = "\n;" if is_sql(path) else ""
+    cells = ("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+    return "\n".join(f"{magic}{code}".replace("\n", f"\n{magic}") if code[:1] == "%" else code + end for code in cells)
+
+
+def is_sql(path: Path) -> bool:
+    """Return whether a source is SQL: by its name, or by what the notebook says."""
+    if path.suffix != ".ipynb":
+        return path.suffix == ".sql"
+    metadata = json.loads(path.read_text(encoding="utf-8-sig")).get("metadata", {})
+    return str(metadata.get(LANGUAGE, {}).get("language", "python")).lower() == "sql"
