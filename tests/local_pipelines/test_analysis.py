@@ -162,6 +162,7 @@ def test_a_package_that_a_notebook_installs_must_be_here(pipeline: PipelineTeste
         """# Databricks notebook source
 # MAGIC %pip install --quiet pyspark==9 /Volumes/a/spark_streaming_devkit-0.1-py3-none-any.whl no-such-package>=1
 # MAGIC %pip install -r needed.txt
+# MAGIC %run ./helpers
 import dlt
 @dlt.table
 def t():
@@ -169,7 +170,9 @@ def t():
 """,
     )
     missing = "%pip installs nothing here, and '{}' is not installed: install it in this environment"
-    assert problems(pipeline, source) == {2: missing.format("no-such-package>=1"), 3: missing.format("nowhere-2")}
+    told = {2: missing.format("no-such-package>=1"), 3: missing.format("nowhere-2")}
+    with pytest.warns(UserWarning, match="p.py:4: a pipeline ignores the cell %run ./helpers"):
+        assert problems(pipeline, source) == told
 
 
 def test_names_that_are_not_in_the_code_are_refused(pipeline: PipelineTester) -> None:
