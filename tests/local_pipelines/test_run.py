@@ -198,7 +198,7 @@ def test_a_quarantine_is_one_line_and_no_row_is_lost(pipeline: PipelineTester) -
         """
 import dlt
 from spark_utils.pipelines import DLTMetaMixin, broken_rows
-RULES = {"positive": "v > 0", "known": "k is not null"}
+RULES = {row.name: row.rule for row in spark.read.table("rules").collect()}
 @dlt.table
 @dlt.expect_all_or_drop(RULES)
 def good():
@@ -211,6 +211,7 @@ DLTMetaMixin(spark, {"dlt": [output]})
 """,
     )
     pipeline.given("raw", [(1, "a", 5), (2, None, -1), (3, "b", None)], "id int, k string, v int")
+    pipeline.given("rules", [("positive", "v > 0"), ("known", "k is not null")], "name string, rule string")
     assert pipeline.run(source).state == "COMPLETED"
     assert pipeline.rows("good") == [(1, "a", 5)]
     broken = [(2, None, -1, ["positive", "known"]), (3, "b", None, ["positive"])]

@@ -90,8 +90,8 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
         stack.enter_context(modules.importable())
         stack.enter_context(importing_from(found.folders))
         stack.enter_context(settings(spark, SETTINGS | given))
-        definitions = sources.read(found, spark, given)
         stack.enter_context(reads.patched())
+        definitions = sources.read(found, spark, given, place)
         if not validate_only:
             stack.enter_context(place.exclusively())
             place.finish_resets()

@@ -16,6 +16,9 @@ from local_pipelines.declaring.notebooks import is_sql
 from local_pipelines.declaring.python_source import run_file, run_outputs, ship_helpers
 from local_pipelines.declaring.registry import Registry, collecting
 from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
+from local_pipelines.flows import reads
+from local_pipelines.flows.resolving import OutsideOfQueries
+from local_pipelines.storage import Storage
 from spark_utils.names import suggestion
 from spark_utils.session import get_dbutils
 
@@ -210,17 +213,17 @@ def _library_file(said: str, path: Path) -> Path:
     raise PipelineError(f"{said} does not exist", origin=str(path))
 
 
-def read(source: PipelineSource, spark: SparkSession, parameters: Mapping[str, str]) -> Definitions:
+def read(source: PipelineSource, spark: SparkSession, parameters: Mapping[str, str], storage: Storage) -> Definitions:
     """Run a pipeline's sources and return what they declare.
 
-    `local_pipelines.declaring.modules.importable` must be on.
+    `local_pipelines.declaring.modules.importable` and `local_pipelines.flows.reads.patched` must be on.
 
     Raises:
         DefinitionError: With every mistake of all files.
     """
     definitions = Definitions(source.name, source.catalog, source.schema, parameters)
     registry, given = Registry(definitions), {"spark": spark, "dbutils": get_dbutils(spark)}
-    with collecting(registry):
+    with collecting(registry), reads.answered_by(OutsideOfQueries(definitions, spark, storage)):
         for file in source.files:
             if file in source.outputs:
                 run_outputs(file, source.outputs[file], spark, registry)

@@ -51,6 +51,7 @@ class Reads(Protocol):
     """How one query function's reading is answered."""
 
     definitions: Definitions
+    may_compute: bool  # so it may outside of the function of a table, view or flow
 
     def table(self, name: str, *, stream: bool, reader: Any = None) -> DataFrame:
         """Return the frame of a table or view."""
@@ -74,7 +75,7 @@ def current() -> Reads | None:
 def table(name: str, *, stream: bool) -> DataFrame:
     """Read a dataset, as `dlt.read` and `dlt.read_stream` do."""
     answer = _reads.get()
-    if answer is None:
+    if answer is None or answer.may_compute:
         call = "read_stream" if stream else "read"
         raise PipelineError(f"{call}({name!r}) works only within the function of a table, view or flow")
     return answer.table(name, stream=stream)
@@ -214,7 +215,7 @@ def _answer_load(original: Any) -> Any:
         answer = _reads.get()
         if settings_of(self).get("format") != CLOUD_FILES:
             return original(self, path)
-        if answer is None:
+        if answer is None or answer.may_compute:
             raise PipelineError("cloudFiles can be read only within the function of a table, view or flow")
         return answer.cloud_files(path, self)
 
@@ -223,7 +224,8 @@ def _answer_load(original: Any) -> Any:
 
 def _refused(name: str, original: Any) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
-        if _reads.get() is not None:
+        answer = _reads.get()
+        if answer is not None and not answer.may_compute:
             raise PipelineError(
                 f"{name}() is not allowed in the function of a table, view or flow",
                 remedy=INSTEAD.get(name, "Return the frame: the pipeline runs and writes it."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.readwriter import DataStreamReader
@@ -26,6 +26,8 @@ class Resolver(ABC):
         spark: The session.
         storage: Where its tables lie.
     """
+
+    may_compute = False
 
     def __init__(self, definitions: Definitions, spark: SparkSession, storage: Storage) -> None:
         self.definitions = definitions
@@ -109,6 +111,28 @@ class Resolver(ABC):
             return self.spark.catalog.tableExists(name)
         except Exception:  # a catalog that is not configured
             return False
+
+
+class OutsideOfQueries(Resolver):
+    """Hands out the tables that a file reads while it declares: those that are none of the pipeline's."""
+
+    may_compute = True
+
+    def view(self, dataset: Dataset) -> DataFrame:
+        """Refuse one of the pipeline's views."""
+        return self._refuse(dataset)
+
+    def stored(self, dataset: Dataset, *, stream: bool, reader: Any) -> DataFrame:  # noqa: ARG002
+        """Refuse one of the pipeline's tables."""
+        return self._refuse(dataset)
+
+    def sql(self, text: str, original: Callable[[str], DataFrame]) -> DataFrame:
+        """Return what Spark itself gives."""
+        return original(text)
+
+    @staticmethod
+    def _refuse(dataset: Dataset) -> NoReturn:
+        raise PipelineError(f"'{dataset.said}' can be read only within the function of a table, view or flow")
 
 
 def delta(spark: SparkSession, path: str, *, stream: bool, reader: Any = None) -> DataFrame:
