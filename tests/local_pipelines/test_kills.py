@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,23 @@ def test_counts_that_are_lost_behind_a_commit_are_counted_again(
         ("positive", 2, 1),
         ("small", 1, 1),
     ]
+
+
+def test_a_checkpoint_and_tables_that_do_not_belong_together_are_refused(pipeline: PipelineTester) -> None:
+    source = pipeline.file("counted.py", COUNTED)
+    for rows in ([(1, -1)], [(1, 2)]):  # all rows of a batch may be dropped
+        pipeline.given("events", rows, "id int, v int")
+        assert pipeline.run(source).state == "COMPLETED"
+    shutil.rmtree(pipeline.storage / "cdc")
+    assert "which flow 'latest' has written to" in pipeline.run(source).errors["latest"]
+    checkpoint = pipeline.storage / "flows/main/default/bronze/bronze/checkpoint"
+    for kind in ("offsets", "commits"):
+        (checkpoint / kind / "1").unlink()
+    pipeline.given("events", [(3, 3)], "id int, v int")
+    problem = r"the checkpoint of flow 'bronze' ends at batch 0, and .*/bronze at its batch 1.*--full-refresh bronze"
+    assert re.search(problem, pipeline.run(source).errors["bronze"])
+    assert pipeline.run(source, full_refresh=True).state == "COMPLETED"
+    assert pipeline.rows("latest") == [(1, 2), (3, 3)]
 
 
 SNAPSHOT = """

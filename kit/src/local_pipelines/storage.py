@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -67,6 +68,11 @@ class FlowState:
     def checkpoint(self) -> Path:
         """Spark's checkpoint."""
         return self.folder / "checkpoint"
+
+    @property
+    def last_batch(self) -> int:
+        """Number of the last micro-batch that the checkpoint has as done; -1 where there is none."""
+        return max((int(file.name) for file in (self.checkpoint / "commits").glob("[0-9]*")), default=-1)
 
     @property
     def done_once(self) -> bool:
@@ -178,6 +184,19 @@ def is_table(path: str) -> bool:
     """Return whether a Delta table lies at a path."""
     log = Path(path.removeprefix("file:")) / "_delta_log"
     return log.is_dir() and any(log.glob("*.json"))
+
+
+def last_commit(path: str, mark: str) -> int | None:
+    """Return the highest number behind a mark in the commits of the Delta table at a path; -1 where there is none.
+
+    It is not known where the log has lost its beginning and what is left of it has no such mark.
+    """
+    log = Path(path.removeprefix("file:")) / "_delta_log"
+    commits = sorted(log.glob("[0-9]*.json"), reverse=True)
+    for commit in commits:
+        if found := re.search(rf'"{re.escape(mark)}(\d+)"', commit.read_text(encoding="utf-8")):
+            return int(found[1])
+    return None if commits and int(commits[-1].stem) else -1
 
 
 def schema_of(spark: SparkSession, path: str) -> StructType | None:

@@ -15,13 +15,13 @@ from pyspark.sql.streaming.query import StreamingQuery
 from local_pipelines.analysis.analyse import Analysis, FlowPlan
 from local_pipelines.analysis.schemas import create_table, table_properties
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
-from local_pipelines.declaring.model import Dataset, Definitions, Kind, Sink
+from local_pipelines.declaring.model import Dataset, Definitions, Flow, Kind, Sink
 from local_pipelines.errors import PipelineError
 from local_pipelines.flows import reads
 from local_pipelines.flows.expectations import Meter
 from local_pipelines.flows.resolving import Resolver, delta
 from local_pipelines.flows.results import MARK, Result
-from local_pipelines.storage import FlowState, Storage, is_table
+from local_pipelines.storage import FlowState, Storage, is_table, last_commit
 from spark_utils.sinks.checkpoints import remove_drafts
 
 NO_APPEND = "UNSUPPORTED_OPERATION"
@@ -99,6 +99,8 @@ class FlowRunner:
             self._to_sink(plan, self.definitions.sinks[flow.target])
             return
         dataset = self.definitions.datasets[flow.target]
+        if dataset.kind is Kind.STREAMING_TABLE and self.storage.has_flow(flow):
+            self._refuse_strangers(flow, dataset)
         with self._asking:
             lock = self._of_target.setdefault(flow.target, threading.Lock())
         if isinstance(flow.cdc, CdcSpec | SnapshotSpec):
@@ -119,6 +121,26 @@ class FlowRunner:
         else:
             self.make_table(dataset)
             self._append(plan, dataset)
+
+    def _refuse_strangers(self, flow: Flow, dataset: Dataset) -> None:
+        """Refuse to go on where a flow's checkpoint and its tables do not belong together any more.
+
+        A table that is gone would come back without what was read before, and Delta passes over a batch whose number
+        it has.
+        """
+        state, path = self.storage.flow(flow), self.storage.table(dataset)
+        tables = [path, self.storage.hidden(dataset)] if isinstance(flow.cdc, CdcSpec) else [path]
+        gone = [table for table in tables if not is_table(table)]
+        done, problem = state.last_batch, ""
+        if gone and done >= 0:
+            problem = f"{gone[0]} is gone, which flow '{flow.name}' has written to"
+        elif not gone and flow.cdc is None and flow.replace is None:
+            held = last_commit(path, f"{MARK}:{state.uid}:")
+            if held not in (None, done) and not (held == done + 1 and state.was_started(held)):
+                problem = f"the checkpoint of flow '{flow.name}' ends at batch {done}, and {path} at its batch {held}"
+        if problem:
+            remedy = f"Bring back what belongs together, or run it with --full-refresh {dataset.said}."
+            raise PipelineError(problem, remedy=remedy)
 
     def query(self, plan: FlowPlan, meter: Meter, *arguments: Any) -> DataFrame:
         """Return the frame of a flow's query over the tables as they are."""
