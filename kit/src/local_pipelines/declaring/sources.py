@@ -29,7 +29,7 @@ PIPELINE_KEYS = {
     *("continuous", "development", "serverless", "photon", "channel", "edition", "clusters", "notifications"),
     *("permissions", "tags", "budget_policy_id", "environment", "event_log", "run_as", "lifecycle", "filters"),
     *("allow_duplicate_names", "gateway_definition", "ingestion_definition", "restart_window", "trigger", "deployment"),
-    *("dry_run", "definitions", "database", "usage_policy_id", "parameters"),
+    *("dry_run", "definitions", "database", "usage_policy_id", "parameters", "serverless_compute_id", "parent_path"),
     "dlt",  # ours: outputs without a class
 }
 NOT_HERE = ("filters", "gateway_definition", "ingestion_definition")  # of the keys: what they ask for is not done here
