@@ -18,6 +18,7 @@ from local_pipelines.errors import PipelineError
 from spark_utils.names import suggestion
 
 REFERENCE = re.compile(r"\$\{((?:var|bundle|workspace|resources)\.[\w.-]+)\}")
+USER = ("workspace.current_user.userName", "workspace.current_user.short_name")
 BUNDLE_FILES = ("databricks.yml", "databricks.yaml")
 
 
@@ -55,7 +56,6 @@ def resolved(value: Any, content: Mapping[str, Any], path: Path) -> Any:
         "bundle.name": (bundle.get("bundle") or {}).get("name"),
         "bundle.target": target,
         **dict.fromkeys(("workspace.root_path", "workspace.file_path"), str(file.parent)),
-        **{f"workspace.current_user.{key}": getpass.getuser() for key in ("userName", "short_name")},
     }
     of_target = ((targets.get(target) or {}).get("variables")) or {}
     for name, each in {**(bundle.get("variables") or {}), **(content.get("variables") or {}), **of_target}.items():
@@ -73,7 +73,7 @@ def _replaced(value: Any, known: Mapping[str, Any], path: Path) -> Any:
         return value
 
     def replacement(match: re.Match[str]) -> str:
-        found = known.get(match[1])
+        found = getpass.getuser() if match[1] in USER else known.get(match[1])
         if found is None:
             kind, _, name = match[1].partition(".")
             remedy = f"Set BUNDLE_VAR_{name}, or give a default." if kind == "var" else None
