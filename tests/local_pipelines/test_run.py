@@ -320,10 +320,13 @@ def orders():
 @dlt.table(name="lake.shop.copy", cluster_by=["id"], temporary=True)
 def copy():
     return spark.read.table("shop.orders")
+@dlt.table(path="PLACED")
+def placed():
+    return spark.read.table("shop.orders")
 @dlt.table
 def last():
-    return spark.sql("select c.id, (select max(id) from shop.orders) m from lake.shop.copy c")
-""",
+    return spark.sql("select c.id, (select max(id) from placed) m from lake.shop.copy c")
+""".replace("PLACED", f"file:{pipeline.folder}/placed"),
     )
     pipeline.given("raw", [(1, None)], "id int, at timestamp")
     result = pipeline.run(source)
@@ -335,6 +338,7 @@ def last():
     assert pipeline.rows("last") == [(1, 1)]
     assert not Path(pipeline.path("lake.shop.copy")).exists()
     assert (pipeline.storage / "private/lake/shop/copy/_delta_log").is_dir()
+    assert (pipeline.folder / "placed/_delta_log").is_dir()
 
 
 def test_a_target_and_its_flow_have_settings_of_their_own(pipeline: PipelineTester) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from devkit.databricks import paths
 from local_pipelines.declaring.bundles import mapping_in, resolved
 from local_pipelines.declaring.model import Definitions
 from local_pipelines.declaring.notebooks import is_sql
@@ -234,4 +235,6 @@ def read(source: PipelineSource, spark: SparkSession, parameters: Mapping[str, s
             else:
                 run_file(file, given, registry, conf_of(source, file))
         ship_helpers(source.folders)
-    return registry.finish()
+    for dataset in registry.finish().datasets.values():
+        dataset.path = dataset.path and paths.local(dataset.path, paths.roots_of(spark))
+    return definitions

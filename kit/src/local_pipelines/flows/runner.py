@@ -99,7 +99,8 @@ class FlowRunner:
             self._to_sink(plan, self.definitions.sinks[flow.target])
             return
         dataset = self.definitions.datasets[flow.target]
-        if dataset.kind is Kind.STREAMING_TABLE and self.storage.has_flow(flow):
+        is_here = self.storage.table(dataset).startswith(("/", "file:"))
+        if is_here and dataset.kind is Kind.STREAMING_TABLE and self.storage.has_flow(flow):
             self._refuse_strangers(flow, dataset)
         with self._asking:
             lock = self._of_target.setdefault(flow.target, threading.Lock())
