@@ -58,6 +58,10 @@ odd = spark.udf.register("odd", lambda number: number % 2 == 1, "boolean")
 @dp.expect("by_name", "odd(id)")
 def calls_python():
     return spark.read.table("events")
+@dp.table
+def new_files():
+    options = {"cloudFiles.format": "text", "cloudFiles.includeExistingFiles": False}
+    return spark.readStream.format("cloudFiles").options(**options).load("/in")
 """
 
 
@@ -83,8 +87,9 @@ def test_all_mistakes_of_queries_come_at_once_and_nothing_is_written(pipeline: P
         33: "set() is not allowed",
         35: "unknown column 'idd'; did you mean 'id'?",
         39: "is no stream: use spark.readStream, or once=True",
-        44: "expectation 'by_column' of 'calls_python': a condition cannot call a Python function",
-        45: "expectation 'by_name' of 'calls_python': a condition cannot call a Python function",
+        45: "expectation 'by_column' of 'calls_python': a condition cannot call a Python function",
+        46: "expectation 'by_name' of 'calls_python': a condition cannot call a Python function",
+        52: "cloudFiles.includeexistingfiles=false cannot be followed here",
     }
     assert {line: text for line, text in expected.items() if text not in found.get(line, "")} == {}, found
     assert set(found) == set(expected)

@@ -15,14 +15,18 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from local_pipelines.errors import PipelineError
+from spark_utils.names import suggestion
 
 RESCUED = "_rescued_data"
 OF_THE_SOURCE = {"maxfilespertrigger": "maxFilesPerTrigger", "maxbytespertrigger": "maxBytesPerTrigger"}
 KNOWN = {
     *("format", "schemalocation", "schemahints", "infercolumntypes", "schemaevolutionmode", "includeexistingfiles"),
     *("usenotifications", "validateoptions", "backfillinterval", "allowoverwrites", "partitioncolumns", "maxfileage"),
-    *("usemanagedfileevents", "useincrementallisting", "cleansource", *OF_THE_SOURCE),
+    *("usemanagedfileevents", "useincrementallisting", "usestrictglobber", "cleansource", *OF_THE_SOURCE),
+    *("cleansource.retentionduration", "cleansource.movedestination", "fetchparallelism", "region", "queueurl"),
+    *("queuename", "connectionstring", "resourcegroup", "subscriptionid", "tenantid", "clientid", "clientsecret"),
 }
+OTHER_ROWS = {"includeexistingfiles": "false", "allowoverwrites": "true"}  # Spark's source reads each file, and once
 TEXT_FORMATS = {"json", "csv"}
 NOTHING_THERE = {"PATH_NOT_FOUND": "does not exist", "UNABLE_TO_INFER_SCHEMA": "holds no file"}
 
@@ -46,7 +50,9 @@ def read(
     own = {key.removeprefix("cloudfiles."): options.pop(key) for key in list(options) if key.startswith("cloudfiles.")}
     unknown = sorted(set(own) - KNOWN)
     if unknown:
-        raise PipelineError(f"unknown option of cloudFiles: {', '.join(unknown)}")
+        raise PipelineError(f"unknown option of cloudFiles: {unknown[0]}{suggestion(unknown[0], KNOWN)}")
+    for key in [key for key, value in OTHER_ROWS.items() if own.get(key, "").lower() == value]:
+        raise PipelineError(f"cloudFiles.{key}={own[key]} cannot be followed here: each file is read, and once")
     path = path or options.pop("path", None)
     if path is None or "format" not in own:
         raise PipelineError("cloudFiles needs the option cloudFiles.format and a path")

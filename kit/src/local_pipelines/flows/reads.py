@@ -96,6 +96,11 @@ def outside() -> Iterator[None]:
         _reads.reset(token)
 
 
+def unshaded(value: str) -> str:
+    """Return an option's value with the names of Kafka's own classes: those of Databricks begin with another word."""
+    return value.replace("kafkashaded.org.apache.kafka.", "org.apache.kafka.")
+
+
 def settings_of(reader: Any) -> dict[str, Any]:
     """Return format, schema and options (keys in small letters) that were set on a reader of a stream."""
     found: dict[str, Any] = reader.__dict__.setdefault("_pipeline_settings", {"options": {}})
@@ -171,9 +176,9 @@ def _note_stream_options(  # five small methods
 
     def noted_option(original: Any) -> Any:
         def option(self: DataStreamReader, key: str, value: Any) -> Any:
-            text = str(value).lower() if isinstance(value, bool) else str(value)
+            text = str(value).lower() if isinstance(value, bool) else unshaded(str(value))
             settings_of(self)["options"][key.lower()] = text
-            return self if key.lower().startswith("cloudfiles.") else original(self, key, value)
+            return self if key.lower().startswith("cloudfiles.") else original(self, key, text)
 
         return option
 

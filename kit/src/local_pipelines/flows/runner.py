@@ -268,7 +268,7 @@ class FlowRunner:
         if sink.handler is not None:
             query = writer.foreachBatch(sink.handler).start()
         else:
-            options = dict(sink.options)
+            options = {key: reads.unshaded(value) for key, value in sink.options.items()}
             if "tableName" in options:
                 options["path"] = self.storage.published(self.definitions.table_name(options.pop("tableName")))
             query = writer.format(str(sink.format)).options(**options).start()
