@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
-from pyspark.errors import AnalysisException
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from local_pipelines.errors import PipelineError
@@ -52,7 +52,7 @@ def settings(spark: SparkSession, given: Mapping[str, str]) -> Iterator[None]:
         for key, value in given.items():
             try:
                 spark.conf.set(key, value)
-            except AnalysisException as error:
+            except PySparkException as error:
                 raise PipelineError(f"'{key}' cannot be set for an update: {error}") from None
         yield
     finally:
