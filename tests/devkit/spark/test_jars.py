@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from devkit.spark import ivy, jars
+from devkit.cli import main
+from devkit.spark import ivy, jars, runtimes
 from spark_utils.errors import RuntimeSetupError
 
 A = "org.example.first:a:1.0"
@@ -115,6 +117,19 @@ def serving(folder: Path, *, failures: list[int] | None = None, password: str = 
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_a_set_up_fetches_the_jars_of_the_hub_too(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profiles = tmp_path / "profiles"
+    profiles.mkdir()
+    shutil.copy(runtimes.find_profile("18-lts").path, profiles)
+    (profiles / "18-lts.lock").write_text(repository.add(A, CONTENT_A))
+    (profiles / "local-hub.lock").write_text(repository.add(B, CONTENT_B))
+    monkeypatch.setenv(runtimes.FOLDER_VARIABLE, str(profiles))
+    assert main(["jars", "fetch", "--runtime", "18-lts"]) == 0
+    assert "18-lts: 1 jars are in the cache\nlocal-hub: 1 jars are in the cache\n" in capsys.readouterr().out
 
 
 def test_a_fetch_returns_the_jars_in_the_order_of_the_lock(repository: Repository, lock: Path) -> None:

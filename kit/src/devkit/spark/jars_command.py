@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verb = verbs.add_parser(name, help=summary, description=summary)
         which = verb.add_mutually_exclusive_group()
         which.add_argument(
-            "--runtime", metavar="NAME", help="a runtime profile (default: that of the installed pyspark)"
+            "--runtime", metavar="NAME", help="a profile and the hub (default: that of the installed pyspark)"
         )
         which.add_argument("--all", action="store_true", help="all locks in configuration/runtimes")
         which.add_argument("--file", type=Path, metavar="LOCK", help="one lock file")
@@ -38,7 +38,8 @@ def _locks(arguments: argparse.Namespace) -> list[Path]:
         folder = next(iter(load_profiles().values())).path.parent
         return sorted(folder.glob("*.lock"))
     name = arguments.runtime
-    return [(find_profile(name) if name else installed_profile()).lock]
+    lock = (find_profile(name) if name else installed_profile()).lock
+    return [lock] if arguments.jars_verb == "lock" else [lock, lock.with_name("local-hub.lock")]  # so a set-up has both
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
