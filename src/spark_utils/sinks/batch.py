@@ -43,7 +43,7 @@ from spark_utils.sinks.checkpoints import (
     query_id_of,
     read_text,
 )
-from spark_utils.sinks.delta_tables import IdempotentWrite, Mark, compacting
+from spark_utils.sinks.delta_tables import IdempotentWrite, Mark, merging_files
 from spark_utils.sinks.locks import LOCK, Client, end_with
 from spark_utils.streaming_utils.channel import STOPPED_ON_REQUEST, BatchCounts, Channel, collected_warnings
 from spark_utils.streaming_utils.failures import was_interrupted
@@ -52,6 +52,9 @@ Step = Callable[[DataFrame], DataFrame]
 
 ROWS_PER_FILE = 25_000
 """A batch is written as one file for so many events, and never as more files than the source has partitions."""
+
+BATCHES_PER_MERGE = 16
+"""Whether there are small files to merge is looked at after one batch of so many: looking takes a third of a batch."""
 
 MAX_PARTITION_VALUES = 200
 """More distinct values than this in one batch, and the log warns that the partition column explodes."""
@@ -138,7 +141,8 @@ class BatchWriter:
         mark = Mark(query_id, batch_id, self.source, begin, end, self.rejected)
         events = IdempotentWrite(f"{self.output}/events", f"{query_id}/events", mark, self.merge_schema)
         rejects = IdempotentWrite(f"{self.output}/rejected", f"{query_id}/rejected", mark)
-        with compacting(spark, is_small=rows <= ROWS_PER_FILE):
+        has_turn = batch_id % BATCHES_PER_MERGE == BATCHES_PER_MERGE - 1
+        with merging_files(spark, allowed=has_turn and rows <= ROWS_PER_FILE):
             write = self._write_in_two_passes if batch_id == self.replayed_batch else self._write_in_one_pass
             rejected = write(batch, events, rejects, rows)
         return BatchCounts(batch_id, rows, rejected)

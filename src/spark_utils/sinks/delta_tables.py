@@ -142,13 +142,14 @@ class IdempotentWrite:
 
 
 @contextmanager
-def compacting(spark: SparkSession, *, is_small: bool) -> Iterator[None]:
-    """Let Delta merge small files after a small batch only.
+def merging_files(spark: SparkSession, *, allowed: bool) -> Iterator[None]:
+    """Let Delta look for small files to merge after a commit, or not.
 
-    It merges after a table's first commit in a JVM as soon as there are two files, so that a large first batch would be
-    written twice. The setting wins over the table's property; it is put back, for with Spark Connect it is the user's.
+    Looking reads the whole state of the table after each commit. And after a table's first commit in a JVM it merges as
+    soon as there are two files, so that a large first batch would be written twice.
+    The setting wins over the table's property; it is put back, for with Spark Connect it is the user's.
     """
-    if is_small:
+    if allowed:
         yield
         return
     before = spark.conf.get(_AUTO_COMPACT, None)

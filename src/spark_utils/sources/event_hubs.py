@@ -55,6 +55,9 @@ TIMEOUTS: Final[dict[str, str]] = {
     "kafka.session.timeout.ms": "30000",
     "kafka.metadata.max.age.ms": "180000",
     "kafka.connections.max.idle.ms": "180000",
+    # Spark asks for a partition's last offset after each fetch, and that answer waits on the same connection behind
+    # the next fetch, made ahead: at the end of a partition for all of this time (500 ms by default).
+    "kafka.fetch.max.wait.ms": "10",
 }
 _PARTS: Final = {
     name.lower(): name

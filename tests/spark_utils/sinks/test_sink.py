@@ -13,7 +13,13 @@ from pyspark.sql import functions as F
 from spark_utils import parsing
 from spark_utils.errors import ConfigurationError, SchemaError
 from spark_utils.parsing import good_rows
-from spark_utils.sinks.batch import COLLECTED_BYTES, COLLECTED_ROWS, MAX_PARTITION_VALUES, ROWS_PER_FILE
+from spark_utils.sinks.batch import (
+    BATCHES_PER_MERGE,
+    COLLECTED_BYTES,
+    COLLECTED_ROWS,
+    MAX_PARTITION_VALUES,
+    ROWS_PER_FILE,
+)
 from spark_utils.sinks.write_stream import write_stream
 from spark_utils.streaming_utils.progress import attach_progress
 from tests.patience import PATIENCE
@@ -89,13 +95,14 @@ def test_a_batch_without_rejected_rows_adds_no_commit_to_rejected(bench: Bench) 
 def test_a_small_batch_is_one_file_and_many_small_files_are_merged(bench: Bench) -> None:
     bench.spark.conf.set("spark.databricks.delta.autoCompact.minNumFiles", "4")
     try:
-        for number in range(9):
+        for number in range(BATCHES_PER_MERGE):
             bench.send(str(number), str(number))
         bench.run()
     finally:
         bench.spark.conf.unset("spark.databricks.delta.autoCompact.minNumFiles")
-    assert len(bench.table("events").inputFiles()) < 6
-    assert bench.offsets("events") == list(range(18))
+    assert len(bench.table("events").inputFiles()) == 1
+    assert bench.versions("events") == 1 + BATCHES_PER_MERGE + 1  # its creation, the batches, and one merge
+    assert bench.offsets("events") == list(range(2 * BATCHES_PER_MERGE))
 
 
 def test_a_large_batch_is_not_written_a_second_time_to_merge_its_files(bench: Bench) -> None:

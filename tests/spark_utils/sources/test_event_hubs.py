@@ -49,6 +49,7 @@ def test_a_connection_string_of_azure_gives_microsofts_settings() -> None:
         "kafka.session.timeout.ms": "30000",
         "kafka.metadata.max.age.ms": "180000",
         "kafka.connections.max.idle.ms": "180000",
+        "kafka.fetch.max.wait.ms": "10",
     }
 
 
