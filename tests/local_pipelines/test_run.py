@@ -393,7 +393,7 @@ def t():
     return spark.range(int(spark.conf.get("rows"))).selectExpr(f"'{spark.conf.get('no', 'default')}' as d")
 """,
     )
-    pipeline.run(source, parameters={"rows": "2"})
+    pipeline.run(source, parameters={"rows": "2", "spark.sql.shuffle.partitions": "auto"})
     assert pipeline.rows("t") == [("default",), ("default",)]
     assert pipeline.spark.conf.get("rows", "gone") == "gone"
     assert "dlt" not in sys.modules

@@ -27,7 +27,7 @@ CREATE MATERIALIZED VIEW gold (k STRING, total BIGINT) CLUSTER BY (k)
 AS WITH bronze AS (SELECT * FROM silver) SELECT k, sum(v) AS total FROM bronze GROUP BY k;
 CREATE LIVE TABLE old AS SELECT count(*) AS n FROM LIVE.silver;
 SET unit = 'pieces';
-CREATE VIEW `all.kinds` AS SELECT '${unit}' AS unit FROM gold;
+CREATE VIEW `all.kinds` (unit COMMENT 'of all') AS SELECT '${unit}' FROM gold;
 SET spark.sql.session.timeZone = Asia/Tokyo;
 CREATE MATERIALIZED VIEW units AS SELECT unit, current_timezone() AS zone FROM main.default.`all.kinds`;
 CREATE STREAMING TABLE later AS SELECT id FROM STREAM main.default.events WITH ('startingVersion' = '1');
@@ -58,7 +58,11 @@ def test_files_are_read_by_read_files(pipeline: PipelineTester) -> None:
         f"""CREATE STREAMING TABLE typed AS
 SELECT * FROM STREAM read_files('{pipeline.folder}/in', format => 'json', schema => 'a INT, b STRING');
 CREATE MATERIALIZED VIEW whole AS SELECT a FROM read_files('{pipeline.folder}/in', format => 'json');
-CREATE STREAMING LIVE TABLE old AS SELECT a FROM cloud_files('{pipeline.folder}/in', 'json');""",
+CREATE STREAMING LIVE TABLE old AS SELECT a FROM cloud_files('{pipeline.folder}/in', 'json');
+CREATE STREAMING TABLE named AS SELECT *, _metadata.file_name AS file
+FROM STREAM(read_files('{pipeline.folder}/in', format => 'json')) WHERE _metadata.file_size > 0;
+CREATE MATERIALIZED VIEW aliased AS SELECT f.* EXCEPT (value, _rescued_data), f._metadata.file_name
+FROM read_files('{pipeline.folder}/in', format => 'text') AS f;""",
     )
     for _ in range(2):
         result = pipeline.run(sql)
@@ -66,6 +70,8 @@ CREATE STREAMING LIVE TABLE old AS SELECT a FROM cloud_files('{pipeline.folder}/
     assert pipeline.rows("typed") == [(1, "x")]
     assert pipeline.rows("whole") == [(1,)]
     assert pipeline.rows("old") == [("1",)]
+    assert pipeline.rows("aliased") == [("1.json",)]
+    assert pipeline.rows("named") == [(1, "x", None, "1.json")]
 
 
 def test_a_query_names_tables_in_every_way_of_spark_sql(pipeline: PipelineTester) -> None:

@@ -160,10 +160,12 @@ def _parts(text: str) -> list[str]:
     return [text[start:end].strip() for start, end, _ in split_at_commas(text)]
 
 
-def table_clauses(cursor: Cursor, dataset: Dataset) -> None:
-    """Read columns, constraints and options of a table or view, up to ``AS``, ``FLOW`` or the end."""
-    if cursor.is_list():
-        _columns(cursor.parenthesised(), dataset)
+def table_clauses(cursor: Cursor, dataset: Dataset) -> list[str]:
+    """Read columns, constraints and options of a table or view, up to ``AS``, ``FLOW`` or the end.
+
+    Return the names that a list of columns without types gives to those of the query.
+    """
+    names = _columns(cursor.parenthesised(), dataset) if cursor.is_list() else []
     while True:
         if cursor.take("COMMENT"):
             dataset.comment = cursor.string()
@@ -183,11 +185,11 @@ def table_clauses(cursor: Cursor, dataset: Dataset) -> None:
         elif cursor.take("USING"):
             cursor.name()
         else:
-            return
+            return names
 
 
-def _columns(text: str, dataset: Dataset) -> None:
-    """Divide a list of columns into expectations and the declared schema."""
+def _columns(text: str, dataset: Dataset) -> list[str]:
+    """Divide a list of columns into expectations and the declared schema, or names without types, which it returns."""
     columns = []
     for start, end, tokens in split_at_commas(text):
         words = [token.text.upper() for token in tokens]
@@ -195,8 +197,10 @@ def _columns(text: str, dataset: Dataset) -> None:
             dataset.expectations.append(_constraint(Cursor(text, tokens, end), dataset.place))
         else:
             columns.append(text[start:end].strip())
-    if columns and not all(len(part.split()) == 1 or "COMMENT" in part.upper().split()[1:2] for part in columns):
-        dataset.schema = ", ".join(columns)
+    if all(len(part.split()) == 1 or "COMMENT" in part.upper().split()[1:2] for part in columns):
+        return [split_name(part.split()[0])[0] for part in columns]
+    dataset.schema = ", ".join(columns)
+    return []
 
 
 def _constraint(cursor: Cursor, place: Place | None) -> Expectation:

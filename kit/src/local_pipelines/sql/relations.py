@@ -15,6 +15,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from local_pipelines.errors import PipelineError
 
 FUNCTIONS = {"cloud_files", "read_files", "read_kafka"}  # of Databricks alone; the first gives a stream by itself
+METADATA = "_metadata"  # of each row, the file that it stands in
 IN_QUOTES = [TokenType.L_PAREN, TokenType.STRING, TokenType.R_PAREN]
 _numbers = itertools.count(1)
 
@@ -122,7 +123,7 @@ def _spell_out_streams(
             if name in FUNCTIONS:
                 end = closing(tokens, inner + 1)
                 arguments = text[tokens[inner + 1].end + 1 : tokens[end].start]
-                changes.append((token.start, tokens[last].end + 1, view_of(function(name, arguments, True))))
+                changes += _function_changes(tokens, index, last, function(name, arguments, True), view_of)
             else:
                 names = text[tokens[inner].start : _name_end(tokens, inner) + 1]
                 if text[_name_end(tokens, inner) + 1 :].lstrip().startswith("("):
@@ -140,12 +141,38 @@ def _spell_out_streams(
             end = closing(tokens, index + 1)
             arguments = text[nxt.end + 1 : tokens[end].start]
             frame = function(word.lower(), arguments, word == "CLOUD_FILES")
-            changes.append((token.start, tokens[end].end + 1, view_of(frame)))
+            changes += _function_changes(tokens, index, end, frame, view_of)
             index = end
         index += 1
-    for start, end, replacement in reversed(changes):
+    for start, end, replacement in sorted(changes, reverse=True):
         text = text[:start] + replacement + "\n" * text.count("\n", start, end) + text[end:]  # each line stays
     return text
+
+
+def _function_changes(
+    tokens: list[Token], first: int, last: int, frame: DataFrame, view_of: Callable[[DataFrame], str]
+) -> Iterator[tuple[int, int, str]]:
+    """Yield what takes the place of a function: a view, with the files' metadata as a column where a query names it."""
+    if any(token.text.lower() == METADATA for token in tokens):  # a view hides them
+        frame = frame.select("*", METADATA)
+        yield from _stars_without_metadata(tokens, first, last)
+    yield tokens[first].start, tokens[last].end + 1, view_of(frame)
+
+
+def _stars_without_metadata(tokens: list[Token], first: int, last: int) -> Iterator[tuple[int, int, str]]:
+    """Yield how the stars change of the SELECT that reads what these tokens name, whose metadata are no column."""
+    alias, depth = {token.text for token in tokens[last + 1 : last + 3]}, 0
+    for index in range(first - 1, 0, -1):
+        token, before = tokens[index], tokens[index - 1].text.upper()
+        depth += {TokenType.R_PAREN: 1, TokenType.L_PAREN: -1}.get(token.token_type, 0)
+        if depth < 0 or (depth == 0 and token.text.upper() == "SELECT"):
+            return
+        is_ours = before in {"SELECT", "DISTINCT", ","} or (before == "." and tokens[index - 2].text in alias)
+        if depth == 0 and token.text == "*" and is_ours:
+            if tokens[index + 1].text.upper() == "EXCEPT":
+                yield tokens[index + 2].end + 1, tokens[index + 2].end + 1, f"{METADATA}, "
+            else:
+                yield token.start, token.end + 1, f"* EXCEPT ({METADATA})"
 
 
 def _stream_argument(tokens: list[Token], index: int) -> tuple[int, int]:

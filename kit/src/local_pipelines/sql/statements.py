@@ -125,7 +125,7 @@ class _Statements:
             name = view_name(name.name)
             said = name.name
         dataset = Dataset(name, said, kind, place, private=private or (temporary and kind is not Kind.VIEW))
-        table_clauses(cursor, dataset)
+        names = table_clauses(cursor, dataset)
         if cursor.take("FLOW"):  # CREATE STREAMING TABLE t FLOW AUTO CDC …, or FLOW REPLACE …
             self._registry.add_dataset(dataset)
             if cursor.take("AUTO", "CDC") or cursor.take("APPLY", "CHANGES"):
@@ -139,6 +139,7 @@ class _Statements:
         if query is None and kind is not Kind.STREAMING_TABLE:
             raise PipelineError(f"'{said}' needs AS and a query")
         if self._registry.add_dataset(dataset) and query is not None:
+            query = functools.partial(_renamed, query, names) if names else query
             self._registry.add_flow(Flow(said, name, query, place))
 
     @staticmethod
@@ -260,6 +261,13 @@ CDC_ARGUMENTS = (
     *("track_history_except_column_list", "ignore_null_updates_column_list", "columns_to_update"),
     *("ignore_null_updates_except_column_list", "system_sequence_by"),
 )
+
+
+def _renamed(query: Callable[[], DataFrame], names: list[str]) -> DataFrame:
+    frame = query()
+    if len(frame.columns) != len(names):
+        raise PipelineError(f"{len(names)} columns are named, and the query gives {len(frame.columns)}")
+    return frame.toDF(*names)
 
 
 def _list(cursor: Cursor, given: dict[str, Any], only: str, beside: str) -> None:
