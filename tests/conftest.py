@@ -6,8 +6,6 @@ import os
 import runpy
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from tests.patience import PATIENCE
-from tests.project import ROOT, copy_project
+from tests.project import ROOT, build_wheel, copy_project
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -40,12 +38,19 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def built_wheel(shared_folder: Path) -> Path:
     """The job's wheel, built as it is shipped, once for all tests and workers."""
-    folder = shared_folder / "wheel"
+    return _build_once(shared_folder / "wheel", ".")
+
+
+@pytest.fixture(scope="session")
+def kit_wheel(shared_folder: Path) -> Path:
+    """The kit's, likewise."""
+    return _build_once(shared_folder / "kit-wheel", "kit")
+
+
+def _build_once(folder: Path, source: str) -> Path:
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            project = copy_project(shared_folder / "wheel-project")
-            command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "."]
-            subprocess.run(command, cwd=project, check=True, capture_output=True)
+            return build_wheel(copy_project(folder.with_name(f"{folder.name}-project")), source, folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -33,3 +35,18 @@ def copy_project(folder: Path) -> Path:
         copy.unlink(missing_ok=True)
         copy.symlink_to(link.readlink())
     return folder
+
+
+def build_wheel(project: Path, source: str, folder: Path) -> Path:
+    """Build the wheel of a copy's folder into another one, with the tools that are installed here."""
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), source]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def wheel_payload(wheel: Path) -> set[str]:
+    """Return the names of what a wheel installs, without what describes it."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}

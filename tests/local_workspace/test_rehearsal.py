@@ -1,11 +1,7 @@
-"""A rehearsal plays whatever a project declares, and changes a copy only."""
+"""A rehearsal changes a copy of any declaration; `tests/long/test_rehearsal.py` plays one."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -52,22 +48,6 @@ def project(tmp_path: Path) -> Path:
     (folder / "notes" / "read.py").write_text(READ, encoding="utf-8")
     (folder / "notes" / "spare.py").write_text("# Databricks notebook source\n", encoding="utf-8")
     return folder
-
-
-def test_somebody_elses_declaration_is_rehearsed_from_end_to_end(project: Path) -> None:
-    command = [sys.executable, "-m", "devkit.cli", "rehearse", "--environment", "test"]
-    done = subprocess.run(command, cwd=project, env=os.environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"SELECT count\(\*\) FROM .*`crates`\n   2\n", done.stdout), done.stdout
-    for told in (
-        "pick-test",
-        "nothing to do",
-        "dropped: notebooks.spare",
-        "Changed by a rehearsal",
-        "by the official SDK",
-    ):
-        assert told in done.stdout
-    assert (project / DECLARATION / "all.yml").read_text(encoding="utf-8") == RESOURCES
 
 
 def test_what_others_refer_to_is_not_dropped(project: Path, tmp_path: Path) -> None:

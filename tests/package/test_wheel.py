@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -10,16 +9,12 @@ import zipfile
 from email import message_from_string
 from pathlib import Path
 
-import pyspark
 import pytest
 
 import devkit
 import spark_utils
 from devkit.deploy.declaration.content import wheel_digest
-from tests.package.conftest import build
-from tests.project import ROOT, copy_project, known_files
-
-SPARK_LIBRARIES = Path(pyspark.__file__).parent / "python" / "lib"
+from tests.project import ROOT, build_wheel, copy_project, known_files, wheel_payload
 
 
 def read(wheel: Path, name: str) -> str:
@@ -33,20 +28,16 @@ def members(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def payload(wheel: Path) -> set[str]:
-    return {name for name in members(wheel) if ".dist-info/" not in name}
-
-
 def test_the_wheel_holds_what_runs_on_the_cluster_and_nothing_else(built_wheel: Path) -> None:
     known = {path.relative_to(ROOT / "src") for path in known_files() if path.is_relative_to(ROOT / "src")}
     sources = {path for path in known if path.suffix in {".py", ".typed"}}
     jobs = {"pipeline_job.py", "streaming_job.py", "transformation.py"}
     assert {path.parts[0] for path in sources} == {"spark_utils", *jobs}
-    (jar,) = payload(built_wheel) - {str(path) for path in sources}  # what is compiled of the others
+    (jar,) = wheel_payload(built_wheel) - {str(path) for path in sources}  # what is compiled of the others
     assert re.fullmatch(r"spark_utils/parsing/jvm/spark_utils[.]parsing[.]v\w{16}[.]jar", jar)
-    assert {str(path) for path in sources} <= payload(built_wheel)
-    (folder,) = {name.split("/")[0] for name in members(built_wheel) - payload(built_wheel)}
-    described = {name.removeprefix(f"{folder}/") for name in members(built_wheel) - payload(built_wheel)}
+    assert {str(path) for path in sources} <= wheel_payload(built_wheel)
+    (folder,) = {name.split("/")[0] for name in members(built_wheel) - wheel_payload(built_wheel)}
+    described = {name.removeprefix(f"{folder}/") for name in members(built_wheel) - wheel_payload(built_wheel)}
     assert described == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt", "licenses/LICENSE"}
 
 
@@ -58,19 +49,12 @@ def test_the_wheel_is_small(built_wheel: Path) -> None:
 
 
 def test_a_change_under_the_kit_leaves_the_digest_that_restarts_a_stream(built_wheel: Path, tmp_path: Path) -> None:
-    digests = {}
-    for name, changed in {
-        "kit": "kit/src/devkit/cache.py",
-        "library": "src/spark_utils/names.py",
-    }.items():
-        project = copy_project(tmp_path / name)
+    before, project = wheel_digest(built_wheel.read_bytes()), copy_project(tmp_path / "project")
+    for changed, same in {"kit/src/devkit/cache.py": True, "src/spark_utils/names.py": False}.items():
         with (project / changed).open("a", encoding="utf-8") as file:
             file.write("\n")
-        wheel = build("--wheel", "--no-isolation", "--outdir", "dist", ".", project=project)
-        digests[name] = wheel_digest(wheel.read_bytes())
-    before = wheel_digest(built_wheel.read_bytes())
-    assert digests["kit"] == before
-    assert digests["library"] != before
+        wheel = build_wheel(project, ".", tmp_path / f"dist-{same}")
+        assert (wheel_digest(wheel.read_bytes()) == before) is same, changed
 
 
 @pytest.mark.parametrize("fixture", ["built_wheel", "kit_wheel"])
@@ -111,22 +95,4 @@ def test_setup_py_builds_the_same_wheel_as_build(built_wheel: Path, tmp_path: Pa
     subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=project, check=True, capture_output=True)
     (other,) = (project / "dist").glob("*.whl")
     assert other.name == built_wheel.name
-    assert payload(other) == payload(built_wheel)
-
-
-def test_without_spark_the_job_says_in_one_line_where_spark_comes_from(clean_environment: Path, tmp_path: Path) -> None:
-    run = subprocess.run(
-        [clean_environment / "streaming-job"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 1
-    assert "pip install 'spark-streaming-devkit[local]'" in run.stderr
-    assert len(run.stderr.splitlines()) == 1
-
-
-def test_the_installed_job_runs_with_the_spark_of_the_machine(clean_environment: Path, tmp_path: Path) -> None:
-    machine = os.environ | {"PYTHONPATH": os.pathsep.join(str(path) for path in SPARK_LIBRARIES.glob("*.zip"))}
-    arguments = "--output-path somewhere --schema telemetry:INT --source files --source-path here --explain-config"
-    command: list[str | Path] = [clean_environment / "streaming-job", *arguments.split()]
-    run = subprocess.run(command, cwd=tmp_path, env=machine, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert re.search(r"output[-_]path.*somewhere.*command line", run.stdout)
+    assert wheel_payload(other) == wheel_payload(built_wheel)

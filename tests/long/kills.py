@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +130,6 @@ def kill_again_and_again(
     folder: Path,
     kills: int,
     server: ConnectServer | None = None,
-    victims: Sequence[str] = VICTIMS,
 ) -> Counter[str]:
     """Kill a job so often, let it end once, and return how many kills hit it at which stage; the output is `output`."""
     hub = make_event_hub(partitions=2)
@@ -146,7 +145,7 @@ def kill_again_and_again(
             wait_for(sign, process, job.log)
             time.sleep(rng.random() if stage == "delay" else 0)  # the moment is the test's input, not a wait
         finally:
-            job.kill(process, victims[life % len(victims)] if server else "client")
+            job.kill(process, VICTIMS[life % len(VICTIMS)] if server else "client")
         stages[job.stage()] += 1
         assert job.latest_written("events") < EVENTS // EVENTS_PER_TRIGGER - 1, "all was consumed: send more events"
 

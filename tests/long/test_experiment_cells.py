@@ -73,13 +73,3 @@ def test_the_job_runs_cell_by_cell_and_writes_both_tables(folder: Path) -> None:
 
     assert (folder / "data" / "telemetry" / "events" / "_delta_log").is_dir()
     assert (folder / "data" / "telemetry" / "rejected" / "_delta_log").is_dir()
-
-
-def test_a_mark_inside_a_string_is_text(tmp_path: Path) -> None:
-    file = tmp_path / "cells.py"
-    file.write_text(
-        '"""Top.\n# %% not a cell\n"""\n# %% One\na = 1\n\n# %% Two\nb = """\n# %% no\n"""\n', encoding="utf-8"
-    )
-
-    assert [(cell.title, cell.line) for cell in cells(file)] == [("", 0), ("One", 4), ("Two", 7)]
-    assert cells(file)[1].code == "a = 1"

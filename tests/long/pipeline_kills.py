@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 from local_pipelines.testing import PipelineTester
-from tests.job.kills import kill_group
+from tests.long.kills import kill_group
 from tests.patience import PATIENCE
 
 ORDERS = """
@@ -45,6 +49,7 @@ def gold():
 """
 FILES = ([(1, 1), (2, -1)], [(1, 2), (2, 8)], [(1, 3), (0, 4)], [(2, 7), (3, 9)])
 TABLES = ("bronze", "silver", "both", "latest", "gold")
+COMMITS = [*(("bronze", version) for version in range(1, 5)), ("silver", 1), ("both", 1), ("both", 2), ("latest", 1)]
 
 
 def prepare(pipeline: PipelineTester) -> Path:
@@ -96,3 +101,28 @@ def outcome(pipeline: PipelineTester) -> dict[str, object]:
     log = pipeline.log()
     assert len({event["id"] for event in log}) == len(log)
     return {"tables": {name: pipeline.rows(name) for name in TABLES}, "counted": sorted(counted.elements())}
+
+
+def kill_and_resume(spark: SparkSession, folder: Path, seeds: range) -> None:
+    """Compare killed and resumed updates with an undisturbed one: kills after any step, or right behind a commit."""
+    quiet = PipelineTester(spark, folder / "quiet")
+    source = prepare(quiet)
+    before = steps(quiet.storage)
+    result = quiet.run(source)
+    assert result.state == "COMPLETED", result.errors
+    expected, last = outcome(quiet), steps(quiet.storage)
+    for seed in seeds:
+        rng, pipeline = random.Random(seed), PipelineTester(spark, folder / str(seed))
+        source = prepare(pipeline)
+        after = rng.randint(before + 15, last - 8)  # behind what is defined, before the last words
+        table, version = rng.choice(COMMITS)
+        commit = Path(pipeline.path(table)) / "_delta_log" / f"{version:020}.json"
+        if seed % 2:
+            kill_once(pipeline, source, commit.exists)
+        else:
+            kill_once(pipeline, source, partial(has_come, pipeline.storage, after))
+        said = f"seed {seed}: {f'after version {version} of {table}' if seed % 2 else f'after {after} steps'}"
+        print(said, pipeline.log()[-1]["message"])
+        result = pipeline.run(source)
+        assert result.state == "COMPLETED", (said, result.errors)
+        assert outcome(pipeline) == expected, said
