@@ -11,6 +11,14 @@ WORKERS ?= 2
 LONG ?= tests/long
 # A file's tests run in one worker, which has one session, broker and wheel; the slow folders come first.
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# What depends on the version of Spark; plain Python says the same on any.
+OF_SPARK := tests/job/test_job.py tests/local_pipelines/test_cdc.py tests/local_pipelines/test_sql.py \
+  tests/spark_utils/test_session.py tests/spark_utils/sinks tests/spark_utils/streaming_utils \
+  tests/spark_utils/parsing/test_jvm_parse.py tests/spark_utils/parsing/test_parse_hostile.py \
+  tests/spark_utils/flattening/test_flatten.py tests/spark_utils/schemas/test_schemas_in_spark.py \
+  tests/spark_utils/sources/test_hub_source.py tests/spark_utils/sources/test_sources.py \
+  tests/spark_utils/sources/test_plan_redaction.py tests/devkit/spark/test_jars.py \
+  tests/devkit/spark/test_compiled_classes.py tests/devkit/spark/test_local_files.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run pipeline stream watch rehearse test test-long test-17.3-lts check bench recording docs wheel clean
@@ -57,15 +65,13 @@ rehearse: setup ## a whole deployment on a workspace of this machine: plan, appl
 test: setup ## what protects a change: everything but tests/long, on WORKERS=2
 	$(BIN)/python -m pytest tests --ignore=tests/long $(PARALLEL)
 
-test-long: setup ## kills, fault schedules, soak, fuzz, README, rehearsal, npm's tools, and 17.3 LTS
+test-long: setup ## kills, fault schedules, soak, fuzz, README, cells, rehearsal, release, npm's tools, and 17.3 LTS
 	$(BIN)/python -m pytest $(LONG) $(PARALLEL)
 	$(MAKE) --no-print-directory test-17.3-lts
 
-test-17.3-lts: ## the tests of library and job, and some of pipelines, on Databricks Runtime 17.3 LTS, in an environment of their own
+test-17.3-lts: ## what depends on the version of Spark, on Databricks Runtime 17.3 LTS, in an environment of its own
 	$(MAKE) --no-print-directory setup RUNTIME=17.3-lts VENV=$(OTHER)
-	$(OTHER)/bin/python -m pytest tests/spark_utils tests/devkit/spark tests/job/test_job.py $(PARALLEL) \
-	  tests/local_pipelines/test_cdc.py tests/local_pipelines/test_sql.py \
-	  --ignore=tests/devkit/spark/catalog --ignore=tests/devkit/spark/test_connect_server.py
+	$(OTHER)/bin/python -m pytest $(OF_SPARK) $(PARALLEL)
 
 check: setup ## ruff and mypy (strict), and every test module loads
 	$(BIN)/ruff check .

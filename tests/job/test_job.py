@@ -67,7 +67,7 @@ def arguments(folder: Path, **more: str) -> dict[str, str]:
 def from_files(source: Path, folder: Path) -> dict[str, str]:
     """Record events in a folder, and return the arguments that read them."""
     write_events(generate(EVENTS, seed=7, shares=SHARES), source / "events.recorded.jsonl", partitions=2)
-    return arguments(folder, source="files", source_path=str(source / "events.recorded.jsonl"))
+    return arguments(folder, source="files", source_path=str(source / "events.recorded.jsonl"), fast_start="true")
 
 
 def environment(hub: EventHub) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -126,28 +127,45 @@ def test_a_session_maps_the_archive_that_warm_has_written_without_a_word() -> No
     assert _complaints(run) == []
 
 
-def test_a_job_without_instant_start_keeps_optimising_compiler_and_code_generation(own_home: Path) -> None:
-    job = start(
-        own_home,
-        fast=False,
-        SPARK_DEVKIT_INSTANT_START="off",
-        then="print(spark.conf.get('spark.sql.codegen.wholeStage'))",
-    )
+@pytest.fixture(scope="module")
+def plain(own_home: Path) -> str:
+    """What a job without instant start says, and with an argument for the launcher."""
+    launcher = {"SPARK_DEVKIT_INSTANT_START": "off", "PYSPARK_SUBMIT_ARGS": "--driver-memory 700m pyspark-shell"}
+    then = "print(spark.conf.get('spark.sql.codegen.wholeStage'))"
+    run = start(own_home, fast=False, then=then, **launcher)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def configured(own_home: Path) -> str:
+    """What a session with settings of its own says, whose Python is killed in the end."""
+    settings = "[('spark.driver.memory', '700m'), ('spark.a', 3), ('spark.b', True)]"
+    program = START.replace("fast_start={fast}", f"fast_start={{fast}}, config=dict({settings})")
+    then = "print(spark.conf.get('spark.a'), spark.conf.get('spark.b'))\n"
+    then += "import os; print(spark.sparkContext._gateway.proc.pid, flush=True); os.kill(os.getpid(), 9)"
+    run = start(own_home, program=program, then=then)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    return run.stdout
+
+
+def test_a_job_without_instant_start_keeps_optimising_compiler_and_code_generation(plain: str) -> None:
     for flag in ("-XX:TieredStopAtLevel", "SharedArchiveFile", "ArchiveClassesAtExit"):
-        assert flag not in job.stdout
-    assert job.stdout.splitlines()[-1] == "true"
+        assert flag not in plain
+    assert plain.splitlines()[-1] == "true"
 
 
-@pytest.mark.parametrize(
-    ("config", "variables"),
-    [({"spark.driver.memory": "700m"}, {}), ({}, {"PYSPARK_SUBMIT_ARGS": "--driver-memory 700m pyspark-shell"})],
-)
-def test_what_is_said_to_the_launcher_is_heard(
-    own_home: Path, config: dict[str, str], variables: dict[str, str]
-) -> None:
-    program = START.replace("fast_start={fast}", "fast_start={fast}, config={config}")
-    run = start(own_home, program=program.replace("{config}", f"dict({[*config.items()]})"), **variables)  # type: ignore[arg-type]  # variables only
-    assert "-Xmx700m" in run.stdout, run.stderr
+@pytest.mark.parametrize("way", ["configured", "plain"])
+def test_what_is_said_to_the_launcher_is_heard(way: str, request: pytest.FixtureRequest) -> None:
+    assert "-Xmx700m" in request.getfixturevalue(way)
+
+
+def test_a_number_and_a_truth_value_are_settings_too(configured: str) -> None:
+    assert configured.splitlines()[-2] == "3 true"
+
+
+def test_the_jvm_ends_with_its_python_however_that_ends(configured: str) -> None:
+    wait_for(lambda: not Path("/proc", configured.rsplit(maxsplit=1)[-1]).exists())
 
 
 def test_two_threads_start_one_jvm(own_home: Path) -> None:
@@ -165,18 +183,6 @@ jvms = [command for command in begun if "pyspark-shell" in command]
 print(len(jvms), get_session().range(3).count())
 """
     assert start(own_home, program=program).stdout.splitlines()[-1:] == ["1 3"]
-
-
-def test_a_number_and_a_truth_value_are_settings_too(own_home: Path) -> None:
-    program = START.replace("fast_start={fast}", "fast_start=True, config=dict([('spark.a', 3), ('spark.b', True)])")
-    run = start(own_home, program=program, then="print(spark.conf.get('spark.a'), spark.conf.get('spark.b'))")
-    assert run.stdout.splitlines()[-1:] == ["3 true"], run.stderr
-
-
-def test_the_jvm_ends_with_its_python_however_that_ends(own_home: Path) -> None:
-    then = "import os; print(spark.sparkContext._gateway.proc.pid, flush=True); os.kill(os.getpid(), 9)"
-    pid = start(own_home, then=then).stdout.split()[-1]
-    wait_for(lambda: not Path("/proc", pid).exists())
 
 
 def test_sql_takes_parameters(spark: SparkSession) -> None:

@@ -30,6 +30,11 @@ def place(request: pytest.FixtureRequest) -> tuple[str, Path]:
     return request.param.format(own), root / place.format(own)
 
 
+@pytest.mark.parametrize(
+    ("each_spark", "place"),
+    [*(("classic", each) for each in PLACES), ("connect", "dbfs:/shop-{}")],  # the file systems are the JVM's on both
+    indirect=True,
+)
 def test_a_stream_writes_a_delta_table_and_its_checkpoint_there(
     each_spark: SparkSession, place: tuple[str, Path]
 ) -> None:

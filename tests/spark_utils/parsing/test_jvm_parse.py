@@ -50,8 +50,15 @@ def _plan(df: DataFrame) -> str:
 
 
 @pytest.mark.parametrize(
-    ("engine", "unknown", "seed"),
-    [("jvm", "keep", 1), ("jvm", "keep", 2), ("jvm", "count", 3), ("jvm", "reject", 4), ("arrow", "keep", 5)],
+    ("each_spark", "engine", "unknown", "seed"),
+    [
+        ("classic", "jvm", "keep", 1),
+        ("connect", "jvm", "keep", 2),
+        ("classic", "jvm", "count", 3),
+        ("connect", "jvm", "reject", 4),
+        ("classic", "arrow", "keep", 5),
+    ],
+    indirect=["each_spark"],
 )
 def test_random_bodies_get_the_reference_s_verdicts_and_values(
     each_spark: SparkSession, engine: Engine, unknown: UnknownPolicy, seed: int
@@ -196,7 +203,7 @@ FRACTIONS = ["", ".", ".1", ".123456", ".1234560", ".1234567", ".0000000", ".123
 OFFSETS = ["", "Z", "z", "+01", "-0130", "+23:59", "+24:00", "+1", "-01:60", " +01:00", "+01:00:00", "Z "]
 
 
-@pytest.mark.parametrize("engine", ["jvm", "arrow"])
+@pytest.mark.parametrize(("each_spark", "engine"), [("classic", "jvm"), ("connect", "arrow")], indirect=["each_spark"])
 def test_each_engine_reads_the_one_grammar_of_timestamps(each_spark: SparkSession, engine: Engine) -> None:
     texts = ["".join(parts) for parts in itertools.product(DAYS, TIMES, FRACTIONS, OFFSETS)]
     frame = _frame(each_spark, [json.dumps({"t": text, "local": text, "day": text}).encode() for text in texts])
@@ -225,9 +232,9 @@ def test_strings_of_any_collation_are_strings(each_spark: SparkSession, engine: 
 
 
 @pytest.mark.parametrize("metadata", [{"range": [0, 1.5]}, {"examples": [1, "x"]}, {"m": [[1]]}, {"o": {"a": [None]}}])
-def test_metadata_of_any_kind_does_not_matter(each_spark: SparkSession, metadata: dict[str, Any]) -> None:
+def test_metadata_of_any_kind_does_not_matter(spark: SparkSession, metadata: dict[str, Any]) -> None:
     schema = t.StructType([t.StructField("id", t.LongType(), True, metadata)])
-    assert good_rows(parse(_frame(each_spark, [b'{"id":5}']), schema, engine="jvm")).first()["event"] == (5,)
+    assert good_rows(parse(_frame(spark, [b'{"id":5}']), schema, engine="jvm")).first()["event"] == (5,)
 
 
 def test_a_limit_beyond_java_s_arrays_is_none(each_spark: SparkSession) -> None:
@@ -321,8 +328,8 @@ def test_where_it_can_the_jvm_reads_by_default(each_spark: SparkSession) -> None
 DRIVER = """
 from pyspark.sql import SparkSession
 from spark_utils.parsing import parse
-spark = SparkSession.builder.master("local-cluster[2,1,1024]").config("spark.executor.memory", "1g").getOrCreate()
-df = spark.createDataFrame([(b'{"id": "a"}',), (b"{",)], "body binary").repartition(2)
+spark = SparkSession.builder.master("local-cluster[1,1,1024]").config("spark.executor.memory", "1g").getOrCreate()
+df = spark.createDataFrame([(b'{"id": "a"}',), (b"{",)], "body binary").repartition(1)
 parsed = parse(df, spark.createDataFrame([], "id string").schema)
 assert "spark_utils_read_body" in parsed._jdf.queryExecution().toString()
 print("verdicts:", sorted((row.reason or row.event.id) for row in parsed.collect()))
@@ -330,7 +337,7 @@ print("verdicts:", sorted((row.reason or row.event.id) for row in parsed.collect
 
 
 def test_executors_get_the_classes_where_nothing_was_prepared(tmp_path: Path) -> None:
-    """Two executors of their own, and a plain configuration: as on a cluster that has only the wheel."""
+    """An executor of its own, and a plain configuration: as on a cluster that has only the wheel."""
     environment = {**os.environ, "SPARK_CONF_DIR": str(tmp_path), "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False

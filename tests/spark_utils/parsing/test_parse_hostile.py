@@ -70,7 +70,7 @@ def _edited(body: bytes, generator: random.Random) -> bytes:
     return body[:place] + inserted + body[place + generator.randrange(3) :]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("each_spark", "engine"), [("classic", "arrow"), ("connect", "jvm")], indirect=["each_spark"])
 def test_telemetry_with_every_kind_of_fault_gets_the_reference_s_verdict(
     each_spark: SparkSession, engine: Engine
 ) -> None:
