@@ -15,8 +15,8 @@ from databricks.sdk.service import catalog, compute, iam, jobs, pipelines, setti
 
 from local_workspace import Workspace
 from local_workspace.server import workspace as server
+from local_workspace.server.state import Identity
 from local_workspace.services.tokens import Tokens
-from tests.local_workspace.run_kit import execute
 from tests.patience import wait_for
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def fill(client: WorkspaceClient, repository: Path) -> None:
     client.cluster_policies.create(name="policy", definition="{}")
     client.global_init_scripts.create("script", base64.b64encode(b"echo").decode())
     client.warehouses.create(name="warehouse", cluster_size="Small", max_num_clusters=1, auto_stop_mins=10)
-    execute(client, "SELECT 1")
+    found = client.statement_execution.execute_statement("SELECT 1", Identity.warehouse_id, wait_timeout="0s")
+    client.statement_execution.cancel_execution(found.statement_id)
     client.secrets.create_scope("scope")
     client.secrets.put_secret("scope", "key", string_value="value")
     client.tokens.create(comment="mine")
@@ -58,10 +59,10 @@ def fill(client: WorkspaceClient, repository: Path) -> None:
     client.files.upload("/Volumes/main/default/raw/ü", io.BytesIO(b"kept"))
     client.volumes.create("main", "default", "files", catalog.VolumeType.MANAGED, comment="kept")
     library = pipelines.PipelineLibrary(notebook=pipelines.NotebookLibrary(path="/Shared/nb"))
-    number = client.pipelines.create(name="p", libraries=[library]).pipeline_id
+    client.pipelines.create(name="p", libraries=[library])
+    number = client.pipelines.create(name="without a source").pipeline_id
     client.pipelines.start_update(number)
-    while client.pipelines.get(number).state is not pipelines.PipelineState.IDLE:
-        time.sleep(0.02)
+    wait_for(lambda: client.pipelines.get(number).state is pipelines.PipelineState.IDLE)
 
 
 def contents(started: Workspace) -> dict[str, dict[str, object]]:
