@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +25,8 @@ from tests.project import ROOT
 SCHEMA = str(ROOT / "configuration" / "schemas" / "telemetry.json")
 EVENTS, SHARES = 300, Shares(malformed=0.1, lossy=0.1)
 ENTRY_POINT = [str(Path(sys.executable).with_name("streaming-job"))]
+DEVKIT_ENV = 'variables="$("$0" -m devkit.cli env)" && eval "$variables" && exec "$SPARK_HOME/bin/spark-submit" "$@"'
+SPARK_SUBMIT = ["bash", "-c", DEVKIT_ENV, sys.executable, str(ROOT / "src" / "streaming_job.py")]
 Start = Callable[..., Job]
 
 
@@ -86,16 +87,6 @@ def each_once(hub: EventHub) -> list[tuple[int, int]]:
     return sorted((event.partition, event.offset) for event in hub.receive())
 
 
-def spark_submit() -> tuple[dict[str, str], list[str]]:
-    """What `eval "$(devkit env)"; spark-submit src/streaming_job.py` has: variables, and a command."""
-    exports = subprocess.run([sys.executable, "-m", "devkit.cli", "env"], capture_output=True, text=True, check=True)
-    prepared = {}
-    for line in exports.stdout.splitlines():
-        name, _, value = line.removeprefix("export ").partition("=")
-        prepared[name] = value.strip("'\"")
-    return prepared, [str(Path(sys.executable).with_name("spark-submit")), str(ROOT / "src" / "streaming_job.py")]
-
-
 def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
     session: dict[str, str], telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
 ) -> None:
@@ -103,8 +94,8 @@ def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
     assert first.wait() == 0, first.output
     assert written(spark, tmp_path) == each_once(telemetry)
     telemetry.send_events(generate(50, seed=8))
-    variables, command = (session, None) if session else spark_submit()  # classic: the same file, started otherwise
-    second = start(tmp_path, arguments(tmp_path), environment(telemetry) | variables, command)
+    command = ENTRY_POINT if session else SPARK_SUBMIT
+    second = start(tmp_path, arguments(tmp_path), environment(telemetry) | session, command)
     assert second.wait() == 0, second.output
     assert written(spark, tmp_path) == each_once(telemetry)
     lines = [json.loads(line) for line in second.output.splitlines() if line.startswith("{")]
@@ -113,15 +104,6 @@ def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
     assert [(run["state"], run["last"]["total_events"]) for run in runs] == [("stopped", 50), ("stopped", EVENTS)]
     assert runs[0]["last"]["behind"] == {f"{telemetry.name}-{partition}": 0 for partition in (0, 1)}
     assert all(bool(run["ui"]) == (not session) for run in runs)  # a Spark Connect server has its own
-
-
-@pytest.mark.parametrize("session", ["connect"], indirect=True)
-def test_the_entry_point_writes_both_tables_from_files(
-    session: dict[str, str], spark: SparkSession, tmp_path: Path, start: Start
-) -> None:
-    job = start(tmp_path, from_files(tmp_path, tmp_path), session, ENTRY_POINT)
-    assert job.wait() == 0, job.output
-    oracle.assert_exactly_once(oracle.positions(spark, str(tmp_path / "out")), sent=EVENTS)
 
 
 WITH_A_FUNCTION = """
@@ -143,8 +125,9 @@ def test_a_transformation_may_make_functions_at_its_head(
     job.with_name("transformation.py").write_text(WITH_A_FUNCTION)
     run = start(tmp_path, from_files(tmp_path, tmp_path), session, [sys.executable, str(job)])
     assert run.wait() == 0, run.output
+    oracle.assert_exactly_once(found := oracle.positions(spark, str(tmp_path / "out")), sent=EVENTS)
     rows = spark.read.format("delta").load(str(tmp_path / "out" / "events")).where("larger = partition + 100")
-    assert rows.count() == oracle.positions(spark, str(tmp_path / "out")).events.total() > 0
+    assert rows.count() == found.events.total() > 0
 
 
 # On classic Spark: tests/spark_utils/streaming_utils/test_termination.py, by a script of its own.

@@ -195,26 +195,6 @@ def test_a_plain_path_names_the_warehouse_that_spark_names_by_a_uri(active: Spar
     assert get_session(config={"spark.sql.warehouse.dir": uri.removeprefix("file:")}) is active
 
 
-def test_the_variables_of_devkit_env_make_a_plain_spark_submit_work(own_home: Path, tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        "from spark_utils.session import get_session\n"
-        "spark = get_session()\n"
-        f"spark.range(3).write.format('delta').save({str(tmp_path / 'table')!r})\n"
-        f"print('rows', spark.read.format('delta').load({str(tmp_path / 'table')!r}).count())\n"
-    )
-    devkit = f"{shutil.which('python', path=str(Path(sys.executable).parent))} -m devkit.cli"
-    done = subprocess.run(
-        ["bash", "-c", f'variables="$({devkit} env)" && eval "$variables" && "$SPARK_HOME/bin/spark-submit" {program}'],
-        env={**os.environ, "SPARK_DEVKIT_HOME": str(own_home)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.stdout.splitlines()[-1:] == ["rows 3"], done.stderr
-
-
 def _complaints(run: subprocess.CompletedProcess[str]) -> list[str]:
     """What a run said on standard error, but for the JVM's note on the module that Spark asks for."""
     return [line for line in run.stderr.splitlines() if "incubator modules" not in line]
