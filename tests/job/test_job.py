@@ -90,11 +90,11 @@ def each_once(hub: EventHub) -> list[tuple[int, int]]:
 def test_the_job_puts_each_event_in_one_table_and_a_second_run_continues(
     session: dict[str, str], telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
 ) -> None:
-    first = start(tmp_path, arguments(tmp_path), environment(telemetry) | session)
+    first = start(tmp_path, arguments(tmp_path, fast_start="true"), environment(telemetry) | session)
     assert first.wait() == 0, first.output
     assert written(spark, tmp_path) == each_once(telemetry)
     telemetry.send_events(generate(50, seed=8))
-    command = ENTRY_POINT if session else SPARK_SUBMIT
+    command = ENTRY_POINT if session else SPARK_SUBMIT  # with generated code and the optimising compiler
     second = start(tmp_path, arguments(tmp_path), environment(telemetry) | session, command)
     assert second.wait() == 0, second.output
     assert written(spark, tmp_path) == each_once(telemetry)
