@@ -132,7 +132,7 @@ def _with_repeated_key(pairs: list[tuple[str, Any]]) -> RepeatedKeys:
 
 
 def _syntax_verdict(text: str, error: json.JSONDecodeError) -> RejectedBodyError:
-    where = f"{error.msg} at character {error.pos}"
+    where = f"{error.msg.removesuffix(' starting at')} at character {error.pos}"
     if error.msg == "Extra data":
         return RejectedBodyError(Reason.TRAILING_TEXT, f"text after the root value, at character {error.pos}")
     rest = text[error.pos :].rstrip(_JSON_SPACE)

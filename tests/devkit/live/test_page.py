@@ -166,6 +166,10 @@ def test_the_page_shows_what_watch_made_of_the_last_edit(page: Page) -> None:
     shown = {"columns": ["scaled", "a"], "rows": [[["100", "7"], [None, EVIL]]], "schema": ["+ scaled bigint"]}
     watch = shown | {"line": "1 row", "rejected": "1 of 2 events rejected", "error": "transformation.py:5: SyntaxError"}
     alive = {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
+    told("watch-2", watch=shown | {"line": "1 row", "rejected": "0 events rejected"})
+    page.goto("/key/#/watch-2")
+    expect(page.locator("#rest")).to_contain_text("0 events rejected")
+    expect(page.locator("#head")).not_to_contain_text("undefined")
     told("watch-1", watch=watch, ui="http://127.0.0.1:4040", **alive)
     page.goto("/key/#/watch-1")
     expect(page.locator("#head")).to_contain_text("transformation.py:5: SyntaxError")

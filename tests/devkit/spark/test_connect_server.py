@@ -139,6 +139,10 @@ def test_the_verbs_start_show_and_stop_it(warm_home: Path, tmp_path: Path, capsy
     session = ConnectServer.shared().session()
     assert ui_address(session) == state.ui
     session.stop()
+    with ConnectServer.shared().output.open("a") as log:
+        log.write(f"a worker starts with url {state.remote}/;token={state.token} and a session\n")
+    assert main(["spark", "logs", "--lines", "1"]) == 0
+    assert "token=*** and a session" in capsys.readouterr().out
     with urlopen(f"{state.ui}/StreamingQuery/") as page:
         assert page.status == 200
     assert _cell("warm") == ["pyspark.sql.connect.session", "3"]

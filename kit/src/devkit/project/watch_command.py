@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,10 @@ def _attach() -> None:
     from devkit.spark.server_state import REMOTE_VARIABLE
 
     if REMOTE_VARIABLE not in os.environ:
-        os.environ.update(ConnectServer.shared().start().variables)
+        server = ConnectServer.shared()
+        if server.state() is None:
+            print("starting the warm Spark, which stays until `devkit spark down`", file=sys.stderr)
+        os.environ.update(server.start().variables)
 
 
 def _configuration(arguments: Sequence[str]) -> Path:

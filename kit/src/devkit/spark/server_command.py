@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from devkit.spark.connect_server import ConnectServer
+from spark_utils.redaction import mask_credentials
 
 NOT_RUNNING = 3  # the exit status of `status`, as service managers have it
 
@@ -71,5 +72,5 @@ def _logs(arguments: argparse.Namespace) -> int:
     for log in (ConnectServer.shared().output, ConnectServer.shared().log):
         if log.exists():
             with log.open(encoding="utf-8", errors="replace") as lines:
-                print(*deque(lines, arguments.lines), sep="", end="")
+                print(mask_credentials("".join(deque(lines, arguments.lines))), end="")  # workers log the token
     return 0

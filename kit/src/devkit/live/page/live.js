@@ -3,6 +3,7 @@
 import { badge, duration, facts, h, table, time } from "./dom.js";
 
 const AGAIN = 2000; // milliseconds
+const ALONE = 30; // seconds around a batch that is the only one
 const CLIP = 3; // times the highest of the others: a first batch that is higher is left out of the scale
 const COLOURS = ["#0b8a78", "#c2571a", "#3b6fd4", "#a23fa6", "#8a7a0b", "#c22f4b", "#5b6770", "#2c8f3f"];
 const DASHES = [[], [8, 4], [2, 3], [12, 3, 3, 3]]; // of lines beyond the colours
@@ -97,7 +98,7 @@ function draw(run) {
 function drawWatch({ query, source, state, started, ui, watch }) {
   head.replaceChildren(
     h("h1", {}, query),
-    watch.error && h("p", { class: "problem" }, watch.error),
+    watch.error ? h("p", { class: "problem" }, watch.error) : "",
     facts([["State", state_of(state)], ["Sample of", source], ["Last run", time(Date.parse(started))], ["Spark UI", spark(ui, "the warm Spark")]]));
   const cell = ([before, now]) => h("span", { title: now }, before !== null && [h("del", {}, before), " → "], now);
   rest.replaceChildren(...(watch.columns ? [
@@ -148,7 +149,10 @@ function options(known, names) {
     ...size(known),
     cursor: { y: false },
     padding: [null, 28, null, null], // half of the last time
-    scales: { y: { range: (plot) => [0, top(plot, known.note)] } },
+    scales: {
+      x: { range: (plot, first, last) => (plot.data[0].length > 1 ? [first, last] : [first - ALONE, first + ALONE]) },
+      y: { range: (plot) => [0, top(plot, known.note)] },
+    },
     axes: [
       { ...axis, space: 80, values: (_, ticks, __, ___, step) => ticks.map((tick) => (step < 86400 ? clock : day).format(tick * 1000)) },
       { ...axis, size: 60, values: (_, ticks) => ticks.map((tick) => count.format(tick)) },
