@@ -62,7 +62,8 @@ def show_tables(arguments: argparse.Namespace) -> int:
             f"there is no column {', '.join(unknown)} (there are {', '.join(sorted(known))})", origin="--columns"
         )
     for name, frame in frames.items():
-        console.print(f"{name}: {frame.count():,} rows", markup=False, style="bold")
+        count = frame.count()
+        console.print(f"{name}: {count:,} row{'' if count == 1 else 's'}", markup=False, style="bold")
         newest = frame.orderBy("enqueued_time", ascending=False) if "enqueued_time" in frame.columns else frame
         if shown := [column for column in columns if column in frame.columns] or new_columns_first(frame.columns):
             preview = preview_stream(newest.select(shown), rows=arguments.rows)
