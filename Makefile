@@ -89,7 +89,7 @@ docs: setup ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 wheel: setup ## build the wheel into dist/
-	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
 clean: ## stop the local hub, remove what was built and written here; the jar cache stays
 	-@test -x $(BIN)/devkit && $(BIN)/devkit hub down

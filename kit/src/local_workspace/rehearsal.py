@@ -173,7 +173,7 @@ class Rehearsal:
         """Go through all acts; the first that fails ends it."""
         if any(Path(name).is_file() for name in ("setup.py", "pyproject.toml")):
             self._say("Build the wheel")
-            self._type("python", "-m", "build", "--wheel", "--outdir", "dist", ".")
+            self._type("python", "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", ".")
         if self.connection_string:
             self._say("Send events to the local hub")
             self._send_events()
