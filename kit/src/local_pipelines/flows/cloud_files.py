@@ -6,6 +6,7 @@ Inferred columns of JSON and CSV are strings unless ``cloudFiles.inferColumnType
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ KNOWN = {
     *("queuename", "connectionstring", "resourcegroup", "subscriptionid", "tenantid", "clientid", "clientsecret"),
 }
 OTHER_ROWS = {"includeexistingfiles": "false", "allowoverwrites": "true"}  # Spark's source reads each file, and once
+MODES = ("addNewColumns", "addNewColumnsWithTypeWidening", "rescue", "failOnNewColumns", "none")
 TEXT_FORMATS = {"json", "csv"}
 NOTHING_THERE = {"PATH_NOT_FOUND": "does not exist", "UNABLE_TO_INFER_SCHEMA": "holds no file"}
 
@@ -44,7 +46,7 @@ def read(
         empty: An empty folder, to read nothing, with the same schema.
 
     Raises:
-        PipelineError: An option is missing or unknown, or no schema can be found.
+        PipelineError: An option is missing, unknown or cannot be followed, or no schema can be found.
     """
     options = dict(settings["options"])
     own = {key.removeprefix("cloudfiles."): options.pop(key) for key in list(options) if key.startswith("cloudfiles.")}
@@ -59,6 +61,14 @@ def read(
     file_format = own["format"]
     given = settings.get("schema")
     inferred = given is None
+    mode = own.get("schemaevolutionmode", "")
+    if mode and mode.lower() not in map(str.lower, MODES):
+        raise PipelineError(f"unknown cloudFiles.schemaEvolutionMode '{mode}'{suggestion(mode, MODES)}")
+    if inferred and mode and not mode.lower().startswith("addnewcolumns"):
+        told = (
+            f"cloudFiles.schemaEvolutionMode={mode} cannot be followed here: the next update adds new columns of {path}"
+        )
+        warnings.warn(f"{told}; give a schema to keep them out", stacklevel=2)
     schema: Any = _inferred(spark, file_format, path, options, own) if inferred else given
     if isinstance(schema, str):
         schema = StructType.fromDDL(schema)
