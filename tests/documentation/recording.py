@@ -84,6 +84,8 @@ def main() -> None:
             if each.name not in ("hub", "secrets", "streams"):
                 (home / each.name).symlink_to(each)
         os.environ[cache.HOME_VARIABLE] = str(home)
+        for name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):  # a make within `make recording` says which folder it is in
+            os.environ.pop(name, None)
         with LocalHub.shared(port=free_port()):  # the usual one may be somebody's
             PICTURE.write_text(record(commands(), project), encoding="utf-8")
 
