@@ -17,7 +17,18 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from local_pipelines.cdc.declaration import CdcSpec
-from local_pipelines.cdc.events import OPERATION, SEQUENCE, SYSTEM, TRUNCATE, cols, events_of, newest_of
+from local_pipelines.cdc.events import (
+    DELETE,
+    HIDDEN,
+    OPERATION,
+    RANK,
+    SEQUENCE,
+    SYSTEM,
+    TRUNCATE,
+    cols,
+    events_of,
+    newest_of,
+)
 from local_pipelines.cdc.rebuild import rows_of
 from local_pipelines.cdc.target import START, SYSTEM_START, data_columns, differs, quoted
 from local_pipelines.declaring.model import Dataset
@@ -150,6 +161,8 @@ def target_changes(
     """Return the rows that the touched keys have now, and those to remove, marked in the column `__gone`."""
     keys = list(spec.keys)
     all_events = load(session, hidden)
+    if spec.scd == "1" and not spec.partial and spec.truncates is None:
+        return _last_changes(spec, events, all_events, data)
     touched = events.where(F.col(OPERATION) != TRUNCATE).select(*cols(keys)).distinct()
     lasting = all_events.where(F.col(OPERATION) != TRUNCATE)
     if spec.truncates is not None:
@@ -171,6 +184,19 @@ def target_changes(
     condition = equal(_row_identity(spec))
     gone = held.alias("t").join(rows.alias("s"), condition, "left_anti").withColumn(GONE, F.lit(True))
     return rows.withColumn(GONE, F.lit(False)).unionByName(gone)
+
+
+def _last_changes(spec: CdcSpec, events: DataFrame, all_events: DataFrame, data: list[str]) -> DataFrame:
+    """Return what the newest events of their keys make of the target; of a key with a newer event the row is right.
+
+    No event of another batch but its sequence and rank is read, and nothing of the hidden table is shuffled.
+    """
+    order = F.struct(SEQUENCE, RANK)
+    given = events.select(*cols(spec.keys), order.alias("__given_order"))
+    held = all_events.select(*cols(spec.keys), order.alias("__order"))
+    beaten = held.join(given, list(spec.keys)).where("__order > __given_order").select(*cols(spec.keys))
+    shown = (F.col(OPERATION) != DELETE) & ~F.col(HIDDEN)
+    return events.join(beaten, list(spec.keys), "left_anti").select(*cols(data), (~shown).alias(GONE))
 
 
 def merge(session: SparkSession, target: str, rows: DataFrame, by: list[str]) -> None:
