@@ -1,4 +1,4 @@
-"""Paths and names: how a nested field is written, quoted, made legal for Delta and compared, and what was meant.
+"""Paths and names: how a nested field is written, quoted, made legal for Delta, compared, counted; what was meant.
 
 A path is a tuple of parts. Written as text, the parts are joined by dots, and a part that holds a dot or a backtick is
 quoted in backticks (an inner backtick doubled), as Spark SQL quotes identifiers: ``device.`serial.no` ``.
@@ -86,6 +86,11 @@ def fold(name: str) -> str:
 def _fold_character(character: str) -> str:
     upper = character.upper()
     return (upper if len(upper) == 1 else character).lower()[0]
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun, whose plural ends in an s: ``1 row``, ``2,000 rows``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str | None:

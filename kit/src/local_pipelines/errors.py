@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from spark_utils.errors import SparkUtilsError
+from spark_utils.names import counted
 from spark_utils.redaction import looks_secret_name, mask_credentials, redact
 
 SHORTEST_SECRET = 4  # masking every "1" would make a message unreadable, and hide nothing
@@ -74,7 +75,7 @@ class DefinitionError(PipelineError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         ordered = sorted(dict.fromkeys(problems), key=lambda p: (p.place or Place("", 0), p.message))
         self.problems = tuple(ordered)
-        count = f"{len(ordered)} mistake{'s' if len(ordered) > 1 else ''}"
+        count = counted(len(ordered), "mistake")
         super().__init__(f"the pipeline has {count}, and nothing was written:\n" + "\n".join(map(str, ordered)))
 
     def __str__(self) -> str:

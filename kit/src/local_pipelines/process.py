@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -12,22 +11,6 @@ from pyspark.sql import SparkSession
 
 from local_pipelines.errors import PipelineError
 from spark_utils.streaming_utils.termination import signals_to
-
-QUIETER = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")  # pyspark's: 7 kB of JSON for each analysis error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pyspark from logging each analysis error: an analysis has many, and tells them itself."""
-    loggers = [logging.getLogger(name) for name in QUIETER]
-    before = [logger.disabled for logger in loggers]
-    for logger in loggers:
-        logger.disabled = True
-    try:
-        yield
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
 
 
 def ended_by_signal(cancelled: threading.Event) -> AbstractContextManager[None]:

@@ -26,10 +26,11 @@ from local_pipelines.flows.expectations import Counts
 from local_pipelines.flows.results import Result, UpdateResult
 from local_pipelines.flows.runner import FlowRunner
 from local_pipelines.log.event_log import EventLog
-from local_pipelines.process import ended_by_signal, quiet, settings
+from local_pipelines.process import ended_by_signal, settings
 from local_pipelines.storage import Storage
 from spark_utils.redaction import MASK, looks_secret_name
 from spark_utils.session import is_connect
+from spark_utils.streaming_utils.failures import silence_query_context_log
 
 PARALLEL = 4
 PAUSE, BATCH_PAUSE = 1.0, 60.0  # seconds between two passes of a continuous update, of streams and of batches
@@ -84,9 +85,9 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
     place = Storage(Path(storage).absolute(), Path(tables).absolute() if tables else None)
     result = UpdateResult(update_id or str(uuid.uuid4()))
     hide = redactor(given, secrets)
+    silence_query_context_log()
     with ExitStack() as stack:
         stack.enter_context(redacted(hide))
-        stack.enter_context(quiet())
         stack.enter_context(modules.importable())
         stack.enter_context(importing_from(found.folders))
         stack.enter_context(settings(spark, SETTINGS | given))

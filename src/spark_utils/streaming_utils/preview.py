@@ -18,6 +18,8 @@ from typing import Any
 from pyspark.sql import Row
 from pyspark.sql.types import ArrayType, DataType, MapType, NumericType, StructType, TimestampType
 
+from spark_utils.names import counted
+
 CELL_WIDTH = 40  # characters of one cell in a plain table
 HTML_LIMIT = 200  # characters of one cell that a notebook shows; the rest is in its tooltip
 TEXT_LIMIT = 2_000  # characters of one cell that are looked at: a body may be a megabyte
@@ -115,7 +117,7 @@ class Preview:
             return str(self.live)
         took = f"{self.seconds:.1f} s"
         if self.rows:
-            count = f"{len(self.rows)} row{'' if len(self.rows) == 1 else 's'}"
+            count = counted(len(self.rows), "row")
             parts = [f"{count}, there are more" if self.more else count, took]
             return " · ".join([*parts, "a micro-batch was still running"] if self.unfinished else parts)
         if self.drained:

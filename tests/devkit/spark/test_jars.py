@@ -129,7 +129,7 @@ def test_a_set_up_fetches_the_jars_of_the_hub_too(
     (profiles / "local-hub.lock").write_text(repository.add(B, CONTENT_B))
     monkeypatch.setenv(runtimes.FOLDER_VARIABLE, str(profiles))
     assert main(["jars", "fetch", "--runtime", "18-lts"]) == 0
-    assert "18-lts: 1 jars are in the cache\nlocal-hub: 1 jars are in the cache\n" in capsys.readouterr().out
+    assert "18-lts: 1 jar in the cache\nlocal-hub: 1 jar in the cache\n" in capsys.readouterr().out
 
 
 def test_a_fetch_returns_the_jars_in_the_order_of_the_lock(repository: Repository, lock: Path) -> None:

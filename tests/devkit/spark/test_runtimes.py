@@ -127,7 +127,7 @@ def test_use_installs_the_spark_of_a_profile_and_fetches_its_jars(
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # what is asked for is here already
     profile = installed_profile()
     assert main(["runtime", "use", profile.name]) == 0
-    told = f"{sys.prefix} has Spark {profile.spark} now; {len(profile.coordinates)} jars are in the cache\n"
+    told = f"{sys.prefix} has Spark {profile.spark} now; {len(profile.coordinates)} jars in the cache\n"
     assert capsys.readouterr().out == told
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spark_utils.errors import ConfigurationError, SparkUtilsError
+from spark_utils.names import counted
 
 
 class DeclarationError(ConfigurationError):
@@ -28,7 +29,7 @@ class DeclarationError(ConfigurationError):
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = tuple(mistakes)
-        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        count = counted(len(mistakes), "mistake")
         lines = "\n".join(f"  {line}" for line in mistakes)
         super().__init__(f"the declaration has {count}; nothing was changed:\n{lines}")
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from devkit import cache
 from spark_utils.errors import SparkUtilsError
+from spark_utils.names import counted
 
 if TYPE_CHECKING:
     from devkit.spark.runtimes import RuntimeProfile
@@ -66,13 +67,9 @@ def _doctor(_arguments: argparse.Namespace) -> int:
         if finding.remedy:
             console.print(f"  → {finding.remedy}", style="dim", markup=False, soft_wrap=True)
     problems, notes = found.count("problem"), found.count("note")
-    told = f"{_counted(problems, 'problem')}, {_counted(notes, 'note')}, {found.count('ok')} in order"
+    told = f"{counted(problems, 'problem')}, {counted(notes, 'note')}, {found.count('ok')} in order"
     console.print(told, style="bold")
     return 1 if problems else 0
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def examine() -> Iterator[Finding]:
@@ -217,7 +214,7 @@ def job() -> Iterator[Finding]:
         return
     config = parse_arguments([])
     yield Finding("ok", f"{file}: the job's configuration is complete")
-    yield Finding("ok", f"{config.schema}: {_counted(len(load_schema(config.schema).fields), 'field')} at its root")
+    yield Finding("ok", f"{config.schema}: {counted(len(load_schema(config.schema).fields), 'field')} at its root")
     for secret in config.given_secrets:
         if "secrets/local-hub/" in (secret.reference or "") and not connection_string_file().exists():
             yield Finding("note", "the local hub has no connection string yet", "devkit hub up makes one.")

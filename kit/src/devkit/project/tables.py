@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from devkit.spark import catalog
 from devkit.spark.catalog.folders import CatalogFolders
 from spark_utils.errors import ConfigurationError
-from spark_utils.names import quote
+from spark_utils.names import counted, quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def show_tables(arguments: argparse.Namespace) -> int:
         )
     for name, frame in frames.items():
         count = frame.count()
-        console.print(f"{name}: {count:,} row{'' if count == 1 else 's'}", markup=False, style="bold")
+        console.print(f"{name}: {counted(count, 'row')}", markup=False, style="bold")
         newest = frame.orderBy("enqueued_time", ascending=False) if "enqueued_time" in frame.columns else frame
         if shown := [column for column in columns if column in frame.columns] or new_columns_first(frame.columns):
             preview = preview_stream(newest.select(shown), rows=arguments.rows)

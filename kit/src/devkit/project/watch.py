@@ -19,6 +19,7 @@ from devkit.live.journal import Journal
 from devkit.project.job_file import JobSteps, load_steps
 from devkit.project.tables import new_columns_first, print_cells
 from spark_utils.errors import ConfigurationError
+from spark_utils.names import counted
 from spark_utils.streaming_utils.failures import error_line
 from spark_utils.streaming_utils.preview import Preview, type_name, visible
 from spark_utils.streaming_utils.streaming_preview import preview_stream
@@ -202,8 +203,7 @@ class Watcher:
         print_cells(self._console, [schema[name] for name in names], cells, **self._shape)
         gone = f", {len(before.rows.keys() - now.rows.keys()):,} gone" if before is not None else ""
         compared = f" ({len(changes):,} changed or new{gone})" if before is not None else ""
-        count = f"{len(now.rows):,} row{'' if len(now.rows) == 1 else 's'}"
-        line = f"{count}{compared}, the first after {seconds:.2f} s"
+        line = f"{counted(len(now.rows), 'row')}{compared}, the first after {seconds:.2f} s"
         self._console.print(line, style="bold")
         return {"columns": names, "rows": cells, "schema": said, "line": line}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from devkit.spark import jars
 from devkit.spark.runtimes import find_profile, installed_profile, load_profiles
+from spark_utils.names import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,7 @@ def _locks(arguments: argparse.Namespace) -> list[Path]:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     for lock in _locks(arguments):
-        print(f"{lock.stem}: {len(jars.fetch(lock))} jars are in the cache")
+        print(f"{lock.stem}: {counted(len(jars.fetch(lock)), 'jar')} in the cache")
     return 0
 
 

@@ -164,7 +164,9 @@ def local_runtime(app_name: str, *, warm: bool, fast_start: bool) -> Iterator[No
     with _environment(launch_variables(prepared, defaults, app_name)):
         threading.Thread(target=_import_pandas, daemon=True).start()
         yield
-    _silence_query_contexts()
+    from spark_utils.streaming_utils.failures import silence_query_context_log
+
+    silence_query_context_log()
 
 
 def _attach_to_warm_server() -> None:
@@ -181,14 +183,6 @@ def _import_pandas() -> None:
     for name in ("pandas", "pyarrow"):
         with suppress(ImportError):
             importlib.import_module(name)
-
-
-def _silence_query_contexts() -> None:
-    """Switch off two loggers of pyspark: besides raising an analysis error they write it as 7 kB of JSON."""
-    from pyspark.logger import PySparkLogger
-
-    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
-        PySparkLogger.getLogger(name).disabled = True
 
 
 def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> dict[str, str]:

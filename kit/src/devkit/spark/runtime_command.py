@@ -22,6 +22,7 @@ from devkit.spark.runtimes import (
     load_profiles,
 )
 from spark_utils.errors import RuntimeSetupError
+from spark_utils.names import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +96,7 @@ def _use(arguments: argparse.Namespace) -> int:
     install = [sys.executable, "-m", "pip", "install", "--quiet", *wanted, "--constraint", str(profile.constraints)]
     if subprocess.run(install, check=False).returncode:
         raise RuntimeSetupError(f"pip did not install {' and '.join(wanted)}", remedy="What it says above tells why.")
-    print(f"{sys.prefix} has Spark {profile.spark} now; {len(jars.fetch(profile.lock))} jars are in the cache")
+    print(f"{sys.prefix} has Spark {profile.spark} now; {counted(len(jars.fetch(profile.lock)), 'jar')} in the cache")
     return 0
 
 

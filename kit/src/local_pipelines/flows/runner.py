@@ -81,6 +81,7 @@ class FlowRunner:
         self._queries: list[StreamingQuery] = []
         self._of_target: dict[Any, threading.Lock] = {}
         self._asking = threading.Lock()
+        self._looked_at: set[str] = set()  # flows whose table's log was read, which is long where nothing was written
 
     def stop(self) -> None:
         """Stop what runs; the update ends as cancelled."""
@@ -135,7 +136,8 @@ class FlowRunner:
         done, problem = state.last_batch, ""
         if gone and done >= 0:
             problem = f"{gone[0]} is gone, which flow '{flow.name}' has written to"
-        elif not gone and flow.cdc is None and flow.replace is None:
+        elif not gone and flow.cdc is None and flow.replace is None and flow.name not in self._looked_at:
+            self._looked_at.add(flow.name)
             held = last_commit(path, f"{MARK}:{state.uid}:")
             if held not in (None, done) and not (held == done + 1 and state.was_started(held)):
                 problem = f"the checkpoint of flow '{flow.name}' ends at batch {done}, and {path} at its batch {held}"
