@@ -55,8 +55,3 @@ def already_exists(message: str) -> ApiError:
 def conflict(message: str) -> ApiError:
     """Return 409 ``RESOURCE_CONFLICT``."""
     return ApiError(409, "RESOURCE_CONFLICT", message)
-
-
-def denied(message: str) -> ApiError:
-    """Return 403 ``PERMISSION_DENIED``."""
-    return ApiError(403, "PERMISSION_DENIED", message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -105,8 +105,3 @@ def local_arguments(arguments: list[str], roots: list[tuple[str, str]]) -> list[
         return local(argument, roots)
 
     return [mapped(argument) for argument in arguments]
-
-
-def local_values(values: Mapping[str, str], roots: list[tuple[str, str]]) -> dict[str, str]:
-    """Return named parameters with the workspace's paths in them replaced."""
-    return {name: local(value, roots) for name, value in values.items()}
