@@ -18,7 +18,8 @@ OF_SPARK := tests/job/test_job.py tests/local_pipelines/test_cdc.py tests/local_
   tests/spark_utils/flattening/test_flatten.py tests/spark_utils/schemas/test_schemas_in_spark.py \
   tests/spark_utils/sources/test_hub_source.py tests/spark_utils/sources/test_sources.py \
   tests/spark_utils/sources/test_plan_redaction.py tests/devkit/spark/test_jars.py \
-  tests/devkit/spark/test_compiled_classes.py tests/devkit/spark/test_local_files.py
+  tests/devkit/spark/test_compiled_classes.py tests/devkit/spark/test_local_files.py \
+  tests/devkit/databricks/test_auto_loader.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run pipeline stream watch rehearse test test-long test-17.3-lts check bench recording docs wheel clean

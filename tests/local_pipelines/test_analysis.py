@@ -89,7 +89,7 @@ def test_all_mistakes_of_queries_come_at_once_and_nothing_is_written(pipeline: P
         39: "is no stream: use spark.readStream, or once=True",
         45: "expectation 'by_column' of 'calls_python': a condition cannot call a Python function",
         46: "expectation 'by_name' of 'calls_python': a condition cannot call a Python function",
-        52: "cloudFiles.includeexistingfiles=false cannot be followed here",
+        52: "cloudFiles.includeExistingFiles=false cannot be followed here",
     }
     assert {line: text for line, text in expected.items() if text not in found.get(line, "")} == {}, found
     assert set(found) == set(expected)

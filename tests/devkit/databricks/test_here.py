@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 
 import pytest
-from pyspark.errors import UnsupportedOperationException
 from pyspark.sql import SparkSession
 
 from devkit.databricks.here import display
@@ -33,12 +32,6 @@ def test_widgets_have_their_defaults_and_task_values_their_debug_values(spark: S
 def test_a_notebook_cannot_be_run_without_a_workspace_and_the_error_names_the_way(spark: SparkSession) -> None:
     with pytest.raises(ConfigurationError, match=r"'/Shared/other' .*dbutils\.notebook\.run\).*`devkit workspace up`"):
         get_dbutils(spark).notebook.run("/Shared/other")
-
-
-def test_auto_loader_in_a_job_says_what_to_do_instead(each_spark: SparkSession) -> None:
-    for reader in (each_spark.readStream.schema("a INT"), each_spark.readStream):
-        with pytest.raises(UnsupportedOperationException, match=r"in pipelines only.*`devkit pipeline run`"):
-            reader.format("cloudFiles").option("cloudFiles.format", "json").load("/Volumes/main/shop/landing").schema  # noqa: B018 - Connect asks here
 
 
 def test_display_shows_a_batch_and_what_a_stream_has(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> None:

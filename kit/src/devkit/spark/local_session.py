@@ -23,7 +23,7 @@ import psutil
 
 from devkit import cache
 from devkit.databricks import here, paths
-from devkit.spark import catalog, jars, start_archive
+from devkit.spark import auto_loader, catalog, jars, start_archive
 from devkit.spark.compiled_classes import compile_to_jar
 from devkit.spark.java import Java, find_java
 from devkit.spark.runtimes import RuntimeProfile, installed_profile, installed_spark
@@ -107,7 +107,7 @@ def prepare() -> Preparation:
 def _compiled(java: Java, spark_home: Path) -> Path:
     """Compile our Java classes, once for each Spark and source."""
     class_path = os.pathsep.join(map(str, sorted((spark_home / "jars").glob("*.jar"))))
-    sources = [*sorted(Path(__file__).parent.glob("*.java")), *catalog.SOURCES]
+    sources = [*sorted(Path(__file__).parent.glob("*.java")), *catalog.SOURCES, *auto_loader.SOURCES]
     marks = f"{class_path}\n".encode() + b"".join(source.read_bytes() for source in sources)
     jar = cache.home() / "compiled" / f"local-session-{hashlib.sha256(marks).hexdigest()[:16]}.jar"
     with cache.exclusive(jar.with_suffix(".lock")):
@@ -231,7 +231,7 @@ def settings(
         "spark.executor.extraClassPath": prepared.class_path,
         **(FILE_SYSTEM | paths.settings() if own_workers else {}),
         **from_profile,
-        **catalog.settings(f"{from_profile[catalog.EXTENSIONS]},devkit.PlanRedaction"),
+        **catalog.settings(f"{from_profile[catalog.EXTENSIONS]},devkit.PlanRedaction,{auto_loader.EXTENSION}"),
         **(start_archive.FAST_SETTINGS if fast_start else {}),
         "spark.driver.extraJavaOptions": " ".join(
             f'"{option}"' if " " in option else option
