@@ -28,7 +28,7 @@ SHOWN = {  # what the output of a command must hold: regular expressions
     "run_args_secret.conf": (r"\{\{secrets/shop/connection-string\}\}",),
     "devkit page": (r"http://127\.0\.0\.1:\d+/",),
     "hub up --tls": (r"with TLS at 127\.0\.0\.1:19093", r"19\.98"),
-    "look.py": ("A-1", "1 row"),
+    "look.py": ("A-1", "1 row", "_rescued_data"),
     "test_on_both.py": ("2 passed",),
     "streaming_job.py --explain-config": (r"\{\{secrets/local-hub/connection-string\}\}",),
     "make pipeline": (

@@ -65,7 +65,7 @@ final class Options {
         refuse();
         limit(asked.isStreaming());
         Object column = rest.remove("rescueddatacolumn");
-        boolean isRescuing = isInferred && !hasFixedSchema() && !mode.equals("none");
+        boolean isRescuing = isInferred && !mode.equals("none");
         rescued = column != null ? (String) column : isRescuing ? RESCUED : null;
     }
 
