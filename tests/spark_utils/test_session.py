@@ -138,13 +138,13 @@ def plain(own_home: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def configured(own_home: Path) -> str:
+def configured() -> str:
     """What a session with settings of its own says, whose Python is killed in the end."""
     settings = "[('spark.driver.memory', '700m'), ('spark.a', 3), ('spark.b', True)]"
     program = START.replace("fast_start={fast}", f"fast_start={{fast}}, config=dict({settings})")
     then = "print(spark.conf.get('spark.a'), spark.conf.get('spark.b'))\n"
     then += "import os; print(spark.sparkContext._gateway.proc.pid, flush=True); os.kill(os.getpid(), 9)"
-    run = start(own_home, program=program, then=then)
+    run = start(cache.home(), program=program, then=then)
     assert run.returncode == -signal.SIGKILL, run.stderr
     return run.stdout
 
