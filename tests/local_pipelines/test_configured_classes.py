@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 from devkit.cli import main
 from local_pipelines import DefinitionError, PipelineError, run_update
+from local_pipelines.declaring.api import create_auto_cdc_flow
 from local_pipelines.declaring.sources import find
 from local_pipelines.testing import PipelineTester
+from spark_utils.pipelines.configured import CDC_KEYS
 
 CLASSES = """
 from spark_utils.pipelines import DLTMetaMixin
@@ -44,6 +47,10 @@ dlt:
   - {func_name: total, kind: table, write_opts: {database: sales, tablename: total}}
 """
 ROWS = [(1, 5), (1, 7), (2, 200), (3, -1), (None, 1)]
+
+
+def test_a_configuration_takes_every_argument_of_auto_cdc() -> None:
+    assert set(inspect.signature(create_auto_cdc_flow).parameters) == set(CDC_KEYS)
 
 
 def test_every_output_of_a_class_becomes_a_dataset(pipeline: PipelineTester) -> None:

@@ -40,7 +40,8 @@ APPEND_KEYS = ("target", "name", "comment", "spark_conf", "once")
 CDC_KEYS = (
     *("target", "source", "keys", "sequence_by", "where", "ignore_null_updates", "apply_as_deletes"),
     *("apply_as_truncates", "column_list", "except_column_list", "stored_as_scd_type", "track_history_column_list"),
-    *("track_history_except_column_list", "flow_name", "name", "once"),
+    *("track_history_except_column_list", "flow_name", "name", "once", "ignore_null_updates_column_list"),
+    *("ignore_null_updates_except_column_list", "columns_to_update", "system_sequence_by", "spark_conf"),
 )
 PROPERTIES = {  # dltflow's short names of table properties
     "managed_optimize": "pipelines.autoOptimize.managed",
