@@ -168,7 +168,7 @@ APPLY CHANGES INTO e FROM STREAM(c) KEYS (x);
         sql,
         "wrong.sql:1: parameter 'none' is not set",
         "wrong.sql:2: a pipeline cannot hold the statement 'DROP TABLE b …'",
-        "wrong.sql:3: expected FAIL UPDATE, found 'EXPLODE'",
+        "wrong.sql:3: ON VIOLATION takes DROP ROW or FAIL UPDATE, not 'EXPLODE",
         "wrong.sql:5: 'd' needs AS and a query",
         "wrong.sql:6: AUTO CDC: sequence_by is missing",
     )

@@ -210,7 +210,12 @@ def _constraint(cursor: Cursor, place: Place | None) -> Expectation:
     condition = cursor.parenthesised()
     action = Action.WARN
     if cursor.take("ON", "VIOLATION"):
-        action = Action.DROP if cursor.take("DROP", "ROW") else cursor.need(Action.FAIL, "FAIL", "UPDATE")
+        if cursor.take("DROP", "ROW"):
+            action = Action.DROP
+        elif cursor.take("FAIL", "UPDATE"):
+            action = Action.FAIL
+        else:
+            raise PipelineError(f"ON VIOLATION takes DROP ROW or FAIL UPDATE, not '{cursor.next_words(2)}'")
     cursor.expect_end()
     return Expectation(name, condition.strip(), action, place)
 
