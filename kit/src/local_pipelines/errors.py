@@ -4,6 +4,7 @@
 
     SparkUtilsError
     └── PipelineError
+        ├── UnknownTableError   a query reads a table that is nowhere
         ├── DefinitionError   the pipeline is wrong as written: every mistake at once, nothing was written
         └── UpdateRefusedError   an update that cannot start: another one runs, or the session is of Spark Connect
 """
@@ -63,6 +64,10 @@ class PipelineError(SparkUtilsError):
     """
 
     place: Place | None = None
+
+
+class UnknownTableError(PipelineError):
+    """A query reads a table that is neither the pipeline's, nor in its storage, nor in Spark's catalog."""
 
 
 class DefinitionError(PipelineError):

@@ -20,13 +20,15 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType, Tim
 
 from local_pipelines.analysis.schema_checks import rule_problems, schema_problems
 from local_pipelines.analysis.schemas import Declared, declared_of, empty_frame, merged, nullable
+from local_pipelines.analysis.stream_checks import sink_problems, stream_problem
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
+from local_pipelines.cdc.snapshots import checked_snapshot
 from local_pipelines.cdc.target import check_source, replace_problems, target_schema
-from local_pipelines.declaring.model import Dataset, Definitions, Flow, Kind, TableName
+from local_pipelines.declaring.model import Dataset, Definitions, Flow, Kind, Sink, TableName
 from local_pipelines.declaring.python_source import place_of, reason_of
-from local_pipelines.errors import DefinitionError, Place, Problem
+from local_pipelines.errors import DefinitionError, Place, Problem, UnknownTableError
 from local_pipelines.flows import reads
-from local_pipelines.flows.resolving import Resolver
+from local_pipelines.flows.resolving import OutsideOfQueries, Resolver
 from local_pipelines.storage import Storage, schema_of
 
 DEEP = 10_000  # of Python's stack: each dataset that another one reads is analysed within the other's query
@@ -153,7 +155,7 @@ class _Analyser:
         self.empty = Path(empty).as_uri()  # a path alone may be another file system's, as on the local workspace
         self._files = files
         self._full_refresh = full_refresh
-        self._problems: list[Problem] = []
+        self._problems = list(definitions.problems)
         self._found = Analysis()
         self._failed: set[str] = set()
         self._stack: list[Dataset] = []
@@ -164,15 +166,23 @@ class _Analyser:
                 self.dataset(dataset)
             except BlockedError:
                 continue
-        for flow in self.definitions.flows.values():
-            if isinstance(flow.target, str):
-                plan = self.flow(flow)
-                if plan is not None and not plan.streaming:
-                    self.note(f"flow '{flow.name}' writes to a sink and must be a stream", flow.place)
+        for sink in self.definitions.sinks.values():
+            self._sink(sink)
         self._note_circles_of_waiting()
         if self._problems:
             raise DefinitionError(self._problems)
         return self._found
+
+    def _sink(self, sink: Sink) -> None:
+        plans = [self.flow(flow) for flow in self.definitions.flows.values() if flow.target == sink.name]
+        complete = [plan for plan in plans if plan is not None]
+        self._problems += sink_problems(sink, complete, self.spark)
+        for plan in complete:
+            flow = plan.flow
+            if not plan.streaming:
+                self.note(f"flow '{flow.name}' writes to a sink and must be a stream", flow.place)
+            elif problem := stream_problem(plan, self.spark, (flow.output_mode,)):
+                self.note(f"flow '{flow.name}': {problem}", flow.place)
 
     def _note_circles_of_waiting(self) -> None:
         """Note flows that would wait for each other for ever by `depends_on`."""
@@ -221,6 +231,8 @@ class _Analyser:
         flows = [flow for flow in self.definitions.flows.values() if flow.target == dataset.name]
         plans = [self.flow(flow) for flow in flows]
         complete = [plan for plan in plans if plan is not None]
+        if not flows:
+            return None  # they are what a mistake kept from being declared
         try:
             declared = declared_of(dataset, self.spark)
         except Exception as error:
@@ -270,8 +282,11 @@ class _Analyser:
                 self.note(f"'{dataset.said}' is a materialized view, but its query is a stream", flow.place)
             elif dataset.kind is Kind.STREAMING_TABLE and plan.streaming and by_batch:
                 self.note(f"flow '{flow.name}' takes a batch query: use spark.read", flow.place)
+            elif plan.streaming and dataset.kind is not Kind.VIEW:
+                if problem := stream_problem(plan, self.spark, ("append", "complete")):
+                    self.note(f"flow '{flow.name}': {problem}", flow.place)
             elif dataset.kind is Kind.STREAMING_TABLE and not plan.streaming and not by_batch:
-                remedy = "use spark.readStream, or once=True" if flow.cdc is None else "its source must be a stream"
+                remedy = "its source must be a stream" if flow.cdc else _as_stream(flow)
                 self.note(f"flow '{flow.name}' writes to a streaming table, but is no stream: {remedy}", flow.place)
 
     def flow(self, flow: Flow) -> FlowPlan | None:
@@ -294,7 +309,8 @@ class _Analyser:
         except BlockedError:
             return None
         except Exception as error:
-            self.note(f"'{flow.name}': {reason_of(error)}", place_of(error, self._files) or flow.place)
+            if not (isinstance(error, UnknownTableError) and self.definitions.incomplete):
+                self.note(f"'{flow.name}': {reason_of(error)}", place_of(error, self._files) or flow.place)
             return None
         plan = FlowPlan(flow, frame, answers.inputs)
         self._found.flows[flow.name] = plan
@@ -307,14 +323,22 @@ class _Analyser:
             stored = None if flow.target in self._full_refresh else self._stored_target(flow)
             if stored is not None:
                 return empty_frame(self.spark, stored)
+        with reads.answered_by(OutsideOfQueries(self.definitions, self.spark, self.storage)):
             given = flow.query(None)  # type: ignore[call-arg]
-        return empty_frame(self.spark, StructType()) if given is None else given[0]
+        with reads.outside():
+            return empty_frame(self.spark, StructType()) if given is None else checked_snapshot(flow, given)[0]
 
     def _stored_target(self, flow: Flow) -> StructType | None:
         dataset = self.definitions.datasets[flow.target]  # type: ignore[index]
         stored = schema_of(self.spark, self.storage.table(dataset))
         hidden = {"__START_AT", "__END_AT"}
         return stored and StructType([column for column in stored if column.name not in hidden])
+
+
+def _as_stream(flow: Flow) -> str:
+    """Return how a flow's query becomes a stream, in the language that it is written in."""
+    in_sql = flow.place is not None and flow.place.file.endswith(".sql")
+    return "read STREAM(name), or INSERT INTO ONCE" if in_sql else "use spark.readStream, or once=True"
 
 
 class _EmptyFrames(Resolver):

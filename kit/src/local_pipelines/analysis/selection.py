@@ -30,17 +30,15 @@ class Selection:
 
     @classmethod
     def read(cls, definitions: Definitions, full_refresh: bool | Sequence[str], refresh: Sequence[str]) -> Selection:
-        """Return what names mean.
-
-        Raises:
-            DefinitionError: A name is not in the code, or a dataset forbids its full refresh.
-        """
+        """Return what names mean; one that is not in the code, or whose full refresh is forbidden, is a mistake."""
         problems: list[Problem] = []
 
         def named(names: Sequence[str]) -> set[TableName]:
             found = set()
             for name in names:
                 dataset = definitions.find(name)
+                if dataset is None and definitions.incomplete:
+                    continue  # it may be what a mistake kept from being declared
                 if dataset is None or dataset.kind is Kind.VIEW:
                     known = [each.said for each in definitions.datasets.values() if each.kind is not Kind.VIEW]
                     problems.append(Problem(f"'{name}' is not a table of this pipeline{suggestion(name, known)}"))
@@ -60,8 +58,7 @@ class Selection:
                 if not tables[name].reset_allowed:
                     message = f"'{tables[name].said}' forbids a full refresh (pipelines.reset.allowed=false)"
                     problems.append(Problem(message, tables[name].place))
-        if problems:
-            raise DefinitionError(problems)
+        definitions.problems += problems
         said = [f"'{name}' is not cleared: pipelines.reset.allowed=false" for name in kept]
         return cls(frozenset(chosen) or None, frozenset(reset), said)
 

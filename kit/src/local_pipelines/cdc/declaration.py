@@ -28,7 +28,7 @@ def column_names(keyword: str, value: object, problems: list[str]) -> tuple[str,
     if not isinstance(value, list | tuple):
         problems.append(f"{keyword} must be a list of columns, not {value!r}")
         return None
-    names = []
+    names: list[str] = []
     for item in value:
         text = item if isinstance(item, str) else column_text(item) if isinstance(item, Column) else None
         if text is None:
@@ -37,6 +37,8 @@ def column_names(keyword: str, value: object, problems: list[str]) -> tuple[str,
         parts = split_name(text)
         if len(parts) != 1:
             problems.append(f"{keyword} takes unqualified columns, not '{text}'")
+        if parts[-1].lower() in map(str.lower, names):
+            problems.append(f"{keyword} names '{parts[-1]}' twice")
         names.append(parts[-1])
     return tuple(names)
 
@@ -50,6 +52,18 @@ def _excluding(problems: list[str], given: Mapping[str, Any], *names: str) -> No
     set_together = [name for name in names if given.get(name) is not None and given[name] is not False]
     if len(set_together) > 1:
         problems.append(f"{' and '.join(set_together)} exclude each other")
+
+
+def _wrong_types(given: Mapping[str, Any]) -> list[str]:
+    """Return which arguments of an AUTO CDC flow are of no type that they can have."""
+    expressions = ("sequence_by", "where", "apply_as_deletes", "apply_as_truncates", "system_sequence_by")
+    kinds: dict[str, tuple[Any, str]] = {
+        "source": (str, "a dataset's name"),
+        "columns_to_update": (str | None, "a column's name"),
+        **dict.fromkeys(expressions, (str | Column | None, "SQL text or a Column")),
+    }
+    wrong = [(name, said) for name, (kind, said) in kinds.items() if not isinstance(given[name], kind)]
+    return [f"{name} must be {said}, not {given[name]!r}" for name, said in wrong]
 
 
 def _contradictions(given: Mapping[str, Any], scd: str) -> list[str]:
@@ -124,7 +138,7 @@ class CdcSpec:
             problems.append("sequence_by is missing: it orders the events of a key")
         scd = scd_type(given["stored_as_scd_type"], problems)
         history = ("track_history_column_list", "track_history_except_column_list")
-        problems += _contradictions(given, scd)
+        problems += [*_contradictions(given, scd), *_wrong_types(given)]
         only = column_names("ignore_null_updates_column_list", given["ignore_null_updates_column_list"], problems)
         beside = column_names(
             "ignore_null_updates_except_column_list", given["ignore_null_updates_except_column_list"], problems

@@ -15,10 +15,11 @@ from local_pipelines.cdc.declaration import SnapshotSpec
 from local_pipelines.cdc.events import cols
 from local_pipelines.cdc.flow import changes, marked, merge, refuse_foreign_changes
 from local_pipelines.cdc.target import END, START, data_columns, differs, quoted, tracked_columns
-from local_pipelines.declaring.model import Dataset
+from local_pipelines.declaring.model import Dataset, Flow
 from local_pipelines.errors import PipelineError
 from local_pipelines.flows import reads
 from local_pipelines.flows.expectations import Meter
+from local_pipelines.flows.resolving import OutsideOfQueries
 from local_pipelines.flows.results import MARK
 from local_pipelines.storage import FlowState, is_table, write_whole
 
@@ -57,11 +58,11 @@ def run_snapshots(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
         if spec.shape is not None:
             given: Any = runner.query(plan, meter, before)
         else:
-            with reads.outside():
+            with reads.answered_by(OutsideOfQueries(runner.definitions, runner.spark, runner.storage)):
                 given = spec.next_snapshot(before)
         if given is None:
             return
-        frame, version = _checked(plan, given)
+        frame, version = checked_snapshot(plan.flow, given)
         if before is not None and version <= before:
             return  # one at or below the last is skipped, and asking again would give it again
         _apply(runner, plan, dataset, state, frame, version)
@@ -82,11 +83,14 @@ def _run_by_name(runner: FlowRunner, plan: FlowPlan, dataset: Dataset, state: Fl
         _apply(runner, plan, dataset, state, frame, version + 1, silent=True)
 
 
-def _checked(plan: FlowPlan, given: Any) -> tuple[DataFrame, Any]:
+def checked_snapshot(flow: Flow, given: Any) -> tuple[DataFrame, Any]:
+    """Return what a function of snapshots gives.
+
+    Raises:
+        PipelineError: It is no frame with its version.
+    """
     if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[0], DataFrame):
-        raise PipelineError(
-            f"the function of '{plan.flow.name}' must give (DataFrame, version) or None, not {_kind(given)}"
-        )
+        raise PipelineError(f"the function of '{flow.name}' must give (DataFrame, version) or None, not {_kind(given)}")
     if type(given[1]).__name__ not in KINDS:
         raise PipelineError(f"the version of a snapshot must be a number, text, date or time, not {given[1]!r}")
     return given

@@ -112,6 +112,8 @@ def _check_expressions(spec: CdcSpec, frame: DataFrame) -> list[str]:
             continue
         if "sequence" not in keyword and not isinstance(kind, BooleanType | NullType):
             problems.append(f"{keyword} must be a condition, not {kind.simpleString()}")
+        elif "sequence" in keyword and _is_unordered(kind):
+            problems.append(f"{keyword} must have an order, and {kind.simpleString()} has none")
     return problems
 
 

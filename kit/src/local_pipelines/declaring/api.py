@@ -18,9 +18,11 @@ from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.declaring.model import Action, Dataset, Expectation, Flow, Kind, ReplaceSpec, Sink
 from local_pipelines.declaring.registry import (
     calling_place,
+    check_handler,
     current,
     names_of,
     rules_of,
+    text_of,
     texts_of,
     unfiltered,
     view_name,
@@ -47,7 +49,7 @@ def checked(function: F) -> F:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            current().problem(f"{function.__name__}: {error}")
+            current().problem(f"{function.__name__}: {error}", undeclared=True)
             return _unchanged
         return function(*bound.args, **bound.kwargs)
 
@@ -63,7 +65,7 @@ def _decorate(call: str, function: object, register: Callable[[Callable[..., Any
 
     def decorator(decorated: Any) -> Any:
         if not callable(decorated):
-            current().problem(f"{call} decorates a function, not {decorated!r}")
+            current().problem(f"{call} decorates a function, not {decorated!r}", undeclared=True)
         else:
             register(decorated)
         return decorated
@@ -71,7 +73,8 @@ def _decorate(call: str, function: object, register: Callable[[Callable[..., Any
     if function is None:
         return decorator
     if not callable(function):
-        current().problem(f"{call}: the first positional argument is the query function, not {function!r}; use name=")
+        wrong = f"{call}: the first positional argument is the query function, not {function!r}; use name="
+        current().problem(wrong, undeclared=True)
         return _unchanged
     return decorator(function)
 
@@ -80,18 +83,19 @@ def _dataset(call: str, kind: Kind, name: object, options: Mapping[str, Any]) ->
     """Return a dataset with the options that all kinds share, or nothing when its name is wrong."""
     registry = current()
     if not isinstance(name, str):
-        registry.problem(f"{call}: the name must be a string, not {name!r}")
+        registry.problem(f"{call}: the name must be a string, not {name!r}", undeclared=True)
         return None
     schema = options.get("schema")
     if schema is not None and not isinstance(schema, str | StructType):
         registry.problem(f"{call}: schema must be DDL text or a StructType, not {schema!r}")
         schema = None
+    options = {**options, **{keyword: text_of(call, keyword, options.get(keyword)) for keyword in ("comment", "path")}}
     if options.get("format") not in (None, "delta"):
         registry.problem(f"{call}: tables are Delta tables, not '{options['format']}'")
     try:
         full = view_name(name) if kind is Kind.VIEW else registry.definitions.table_name(name)
     except PipelineError as error:
-        registry.problem(f"{call}: {error}")
+        registry.problem(f"{call}: {error}", undeclared=True)
         return None
     partitions = names_of(call, "partition_cols", options.get("partition_cols"))
     clusters = names_of(call, "cluster_by", options.get("cluster_by"))
@@ -280,11 +284,7 @@ def replace_flow(
 @checked
 def create_sink(name: str, format: str, options: Mapping[str, str] | None = None) -> None:
     """Declare a sink: Kafka, Delta (``path`` or ``tableName``) or a custom data source."""
-    place = calling_place()
-    given = texts_of("create_sink", "options", options)
-    if format == "delta" and len({"path", "tableName"} & set(given)) != 1:
-        current().problem(f"create_sink: the Delta sink '{name}' needs either the option path or tableName")
-    current().add_sink(Sink(name, place, format, given))
+    current().add_sink(Sink(name, calling_place(), format, texts_of("create_sink", "options", options)))
 
 
 @checked
@@ -293,6 +293,7 @@ def foreach_batch_sink(name: Any = None) -> Any:
     said = None if callable(name) else name
 
     def register(function: Callable[..., Any]) -> None:
+        check_handler(function)
         current().add_sink(Sink(said or function.__name__, calling_place(), handler=function))
 
     return _decorate("foreach_batch_sink", name if callable(name) else None, register)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.types import StructType
 
-from local_pipelines.errors import PipelineError, Place
+from local_pipelines.errors import PipelineError, Place, Problem
 
 Query = Callable[[], DataFrame]
 PLATFORM, RESET_ALLOWED = "pipelines.", "pipelines.reset.allowed"
@@ -208,6 +208,8 @@ class Definitions:
         sinks: By name.
         hooks: Functions that get each event of the log, each with how many times it may fail in a row, none for ever.
         deprecations: What the sources call by an old name, as sentences.
+        problems: What is wrong with it; the analysis tells them with its own, all at once.
+        incomplete: Whether a mistake kept something from being declared, so that a missing name may be its.
     """
 
     name: str = "pipeline"
@@ -219,6 +221,8 @@ class Definitions:
     sinks: dict[str, Sink] = field(default_factory=dict)
     hooks: dict[Callable[[dict[str, Any]], Any], int | None] = field(default_factory=dict)
     deprecations: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    incomplete: bool = False
 
     def table_name(self, text: str) -> TableName:
         """Return a name in three levels; a ``LIVE.`` prefix stands for the pipeline's own schema."""

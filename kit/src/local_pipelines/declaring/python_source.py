@@ -21,9 +21,10 @@ from devkit.databricks.dbutils import NotebookExit
 from devkit.deploy.declaration.yaml_files import read_yaml
 from local_pipelines.declaring.notebooks import source_of
 from local_pipelines.declaring.registry import Registry, declared_at
-from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
+from local_pipelines.errors import DefinitionError, PipelineError, Place
 from spark_utils.pipelines import DLTMetaMixin
 
+FAILED_STREAM = re.compile(r"^\[STREAM_FAILED\] Query \[[^]]*\] terminated with exception: ")
 PIP = re.compile(r"^# MAGIC %pip(.*)$", re.MULTILINE)  # a comment in a notebook as source
 
 
@@ -42,7 +43,8 @@ def run_file(path: Path, given: Mapping[str, Any], registry: Registry, conf: dic
     text = source_of(path)
     for match in PIP.finditer(text):
         place = Place(str(path), text.count("\n", 0, match.start()) + 1)
-        registry.problems += [Problem(each, place) for each in pip.missing(match[1], path.parent.joinpath)]
+        for missing in pip.missing(match[1], path.parent.joinpath):
+            registry.problem(missing, place)
     try:
         code = compile(text, str(path), "exec", dont_inherit=True)
         exec(code, module.__dict__)  # noqa: S102  # the user's own program
@@ -50,9 +52,9 @@ def run_file(path: Path, given: Mapping[str, Any], registry: Registry, conf: dic
             for name in configured_classes(module):
                 module.__dict__[name](spark=given["spark"], init_conf=conf)
     except SyntaxError as error:
-        registry.problems.append(Problem(f"invalid syntax: {error.msg}", Place(str(path), error.lineno or 0)))
+        registry.problem(f"invalid syntax: {error.msg}", Place(str(path), error.lineno or 0), undeclared=True)
     except (Exception, SystemExit, NotebookExit) as error:
-        registry.problems.append(Problem(reason_of(error), place_of(error, [path]) or Place(str(path), 0)))
+        registry.problem(reason_of(error), place_of(error, [path]) or Place(str(path), 0), undeclared=True)
 
 
 def run_outputs(path: Path, conf: Mapping[str, Any], spark: SparkSession, registry: Registry) -> None:
@@ -66,7 +68,7 @@ def run_outputs(path: Path, conf: Mapping[str, Any], spark: SparkSession, regist
             with declared_at(place):
                 DLTMetaMixin(spark, {**conf, "dlt": [output]})
         except Exception as error:
-            registry.problems.append(Problem(reason_of(error), place))
+            registry.problem(reason_of(error), place, undeclared=True)
 
 
 def configured_classes(module: ModuleType) -> list[str]:
@@ -98,7 +100,10 @@ def _helpers(folders: Sequence[Path]) -> list[str]:
 def reason_of(error: BaseException) -> str:
     """Return one readable sentence of an error: its condition and message, without plans and stack traces."""
     if isinstance(error, PySparkException):
-        text = str(error).strip()
+        if error.getCondition() == "SQL_CONF_NOT_FOUND":
+            key = (error.getMessageParameters() or {}).get("sqlConf", "").strip('"')
+            return f"parameter '{key}' is not set: write it into `configuration`, or give --set {key}=VALUE"
+        text = FAILED_STREAM.sub("", str(error).strip())
         for beginning in ("\n\nJVM stacktrace", ";\n'", "\n== SQL", "\n"):
             text = text.split(beginning, maxsplit=1)[0]
         return _without_raise(text.rstrip("; "))
@@ -113,8 +118,8 @@ def reason_of(error: BaseException) -> str:
 
 def _reason_of_java(error: Any) -> str:
     """Return the first line of the innermost message."""
-    message = error.toString()
-    while error is not None:
+    message, error = error.getMessage() or error.toString(), error.getCause()
+    while error is not None and "ClassNotFound" not in error.getClass().getName():  # Spark's own says of what
         message = error.getMessage() or message
         error = error.getCause()
     return _without_raise(str(message).strip().split("\n", maxsplit=1)[0])

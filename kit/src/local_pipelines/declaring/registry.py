@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pyspark
 
 from local_pipelines.declaring.model import Action, Dataset, Definitions, Expectation, Flow, Kind, Sink, TableName
 from local_pipelines.declaring.platform_settings import setting_problems
-from local_pipelines.errors import DefinitionError, PipelineError, Place, Problem
+from local_pipelines.errors import PipelineError, Place, Problem
 from spark_utils.names import suggestion
 
 T = TypeVar("T")
@@ -26,19 +27,18 @@ class Registry:
     """Collects what the sources of one pipeline declare, and every mistake in it.
 
     Attributes:
-        definitions: What was declared.
-        problems: What is wrong with it.
+        definitions: What was declared, and what is wrong with it.
     """
 
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
-        self.problems: list[Problem] = []
         self._functions: list[tuple[Dataset, Callable[..., Any]]] = []
         self._with_rules: dict[int, tuple[Callable[..., Any], Place | None]] = {}
 
-    def problem(self, message: str, place: Place | None = None) -> None:
-        """Note a mistake at a place, by default where the user's code is."""
-        self.problems.append(Problem(message, place or calling_place()))
+    def problem(self, message: str, place: Place | None = None, *, undeclared: bool = False) -> None:
+        """Note a mistake at a place, by default where the user's code is; something may be `undeclared` by it."""
+        self.definitions.problems.append(Problem(message, place or calling_place()))
+        self.definitions.incomplete |= undeclared
 
     def add_dataset(self, dataset: Dataset, function: Callable[..., Any] | None = None) -> bool:
         """Add a dataset, and return whether its name was free.
@@ -46,7 +46,8 @@ class Registry:
         Expectations of its query function are taken over once all is read.
         """
         before = self.definitions.find(dataset.said)
-        if before is not None and (before.name == dataset.name or Kind.VIEW in (before.kind, dataset.kind)):
+        same = before is not None and str(before.name).lower() == str(dataset.name).lower()
+        if before is not None and (same or Kind.VIEW in (before.kind, dataset.kind)):
             self.problem(f"dataset '{dataset.said}' is declared twice, first at {before.place}", dataset.place)
             return False
         self.definitions.datasets[dataset.name] = dataset
@@ -64,6 +65,10 @@ class Registry:
 
     def add_sink(self, sink: Sink) -> None:
         """Add a sink."""
+        if not isinstance(sink.name, str) or not (sink.handler or isinstance(sink.format, str)):
+            wrong = f"create_sink: name and format must be strings, not {sink.name!r}, {sink.format!r}"
+            self.problem(wrong, sink.place, undeclared=True)
+            return
         before = self.definitions.sinks.get(sink.name)
         if before is not None:
             self.problem(f"sink '{sink.name}' is declared twice, first at {before.place}", sink.place)
@@ -77,11 +82,7 @@ class Registry:
         self._with_rules[id(function)] = (function, calling_place())
 
     def finish(self) -> Definitions:
-        """Return what was declared, once every source is read.
-
-        Raises:
-            DefinitionError: Something is declared wrongly; all mistakes at once.
-        """
+        """Return what was declared, once every source is read, with all mistakes of the declarations."""
         for dataset, function in self._functions:
             dataset.expectations = [*dataset.expectations, *getattr(function, EXPECTATIONS, [])]
             self._with_rules.pop(id(function), None)
@@ -91,11 +92,10 @@ class Registry:
             self._check_rules(dataset)
         self._check_targets()
         self._check_dependencies()
-        self.problems += setting_problems(self.definitions)
-        if not self.definitions.datasets and not self.definitions.sinks and not self.problems:
-            self.problems.append(Problem("the sources declare no dataset: decorate a function with @dp.table"))
-        if self.problems:
-            raise DefinitionError(self.problems)
+        problems = self.definitions.problems
+        problems += setting_problems(self.definitions)
+        if not self.definitions.datasets and not self.definitions.sinks and not problems:
+            problems.append(Problem("the sources declare no dataset: decorate a function with @dp.table"))
         return self.definitions
 
     def _check_rules(self, dataset: Dataset) -> None:
@@ -112,15 +112,29 @@ class Registry:
             if isinstance(flow.target, str):
                 self._resolve_target(flow, flow.target, known)
         targets = {flow.target for flow in flows.values()}
+        self._check_sinks()
         for dataset in self.definitions.datasets.values():
             kinds = {
                 type(flow.cdc).__name__: flow for flow in flows.values() if flow.target == dataset.name and flow.cdc
             }
+            others = [flow for flow in flows.values() if flow.target == dataset.name and not flow.cdc]
+            if kinds and others:  # https://docs.databricks.com/ldp/flows
+                message = f"'{dataset.said}' is the target of AUTO CDC flows, which exclude flow '{others[0].name}'"
+                self.problem(message, others[0].place)
             if len(kinds) > 1:
                 message = f"'{dataset.said}' is the target of changes and of snapshots, which exclude each other"
                 self.problem(message, kinds["SnapshotSpec"].place)
-            if dataset.name not in targets and not self.problems:
+            if dataset.name not in targets and not self.definitions.problems:
                 self.problem(f"no flow writes to '{dataset.said}'", dataset.place)
+
+    def _check_sinks(self) -> None:
+        for sink in self.definitions.sinks.values():
+            for name, what in ((sink.name, "has the name of"), (sink.options.get("tableName"), "writes to")):
+                dataset = self.definitions.find(name) if name else None
+                if dataset is not None:
+                    self.problem(
+                        f"sink '{sink.name}' {what} the {dataset.kind} declared at {dataset.place}", sink.place
+                    )
 
     def _check_dependencies(self) -> None:
         flows = self.definitions.flows
@@ -132,6 +146,9 @@ class Registry:
 
     def _resolve_target(self, flow: Flow, target: str, known: list[str]) -> None:
         sink = self.definitions.sinks.get(target)
+        if sink is not None and (flow.cdc or flow.replace):
+            what = "an AUTO CDC flow" if flow.cdc else "a replace flow"
+            self.problem(f"{what} cannot write to '{target}', a sink: it takes a streaming table", flow.place)
         if flow.output_mode == "update" and (sink is None or sink.format == "delta"):
             what = f"the Delta sink '{target}'" if sink else f"'{target}'"
             self.problem(f"update_flow '{flow.name}' cannot write to {what}: it takes a sink, not of Delta", flow.place)
@@ -230,6 +247,22 @@ def names_of(call: str, keyword: str, value: object) -> tuple[str, ...]:
         return tuple(value)
     current().problem(f"{call}: {keyword} must be a name or a list of names, not {value!r}")
     return ()
+
+
+def text_of(call: str, keyword: str, value: object) -> str | None:
+    """Return the text of a keyword, noting what is none."""
+    if value is None or isinstance(value, str):
+        return value
+    current().problem(f"{call}: {keyword} must be a string, not {value!r}")
+    return None
+
+
+def check_handler(function: Callable[..., Any]) -> None:
+    """Note that a sink's handler cannot be called with a micro-batch and its number."""
+    try:
+        inspect.signature(function).bind("batch_df", "batch_id")
+    except TypeError:
+        current().problem("foreach_batch_sink: the handler takes two arguments, the batch's frame and number")
 
 
 def texts_of(call: str, keyword: str, value: object) -> dict[str, str]:

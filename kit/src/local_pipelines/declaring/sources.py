@@ -215,12 +215,9 @@ def _library_file(said: str, path: Path) -> Path:
 
 
 def read(source: PipelineSource, spark: SparkSession, parameters: Mapping[str, str], storage: Storage) -> Definitions:
-    """Run a pipeline's sources and return what they declare.
+    """Run a pipeline's sources and return what they declare, with every mistake of all files.
 
     `local_pipelines.declaring.modules.importable` and `local_pipelines.flows.reads.patched` must be on.
-
-    Raises:
-        DefinitionError: With every mistake of all files.
     """
     definitions = Definitions(source.name, source.catalog, source.schema, parameters)
     registry, given = Registry(definitions), {"spark": spark, "dbutils": get_dbutils(spark)}

@@ -15,7 +15,9 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from delta.tables import DeltaTable
+from pyspark.core.rdd import RDD
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.catalog import Catalog
 from pyspark.sql.classic.dataframe import DataFrame as ClassicDataFrame
 from pyspark.sql.conf import RuntimeConfig
 from pyspark.sql.group import GroupedData
@@ -32,8 +34,10 @@ FORBIDDEN: dict[type, tuple[str, ...]] = {
     ClassicDataFrame: (
         *("collect", "count", "toPandas", "toLocalIterator", "head", "first", "take", "tail", "show", "isEmpty"),
         *("foreach", "foreachPartition", "checkpoint", "localCheckpoint", "toArrow"),
-        *("writeTo", "mergeInto"),
+        *("writeTo", "mergeInto", "approxQuantile", "corr", "cov", "crosstab"),
     ),
+    RDD: ("collect", "count", "first", "foreach", "isEmpty", "reduce", "take", "toLocalIterator"),
+    Catalog: ("createTable", "createExternalTable"),
     DataFrameWriter: ("save", "saveAsTable", "insertInto", "parquet", "json", "csv", "orc", "text", "jdbc"),
     DeltaTable: ("merge", "delete", "update"),
     DataStreamWriter: ("start", "toTable"),

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.readwriter import DataStreamReader
 
 from local_pipelines.declaring.model import Dataset, Definitions, Kind, split_name
-from local_pipelines.errors import PipelineError
+from local_pipelines.errors import PipelineError, UnknownTableError
 from local_pipelines.flows import cloud_files, reads
 from local_pipelines.sql import arguments as sql_arguments
 from local_pipelines.sql import relations
@@ -104,7 +104,7 @@ class Resolver(ABC):
                 return given.table(name)
         known = [dataset.said for dataset in self.definitions.datasets.values()]
         near = suggestion(parts[-1], known) or f"; the pipeline declares no such dataset, and {path} is no Delta table"
-        raise PipelineError(f"table '{name.replace('`', '')}' is not found{near}")
+        raise UnknownTableError(f"table '{name.replace('`', '')}' is not found{near}")
 
     def _in_catalog(self, name: str) -> bool:
         try:
@@ -127,8 +127,10 @@ class OutsideOfQueries(Resolver):
         return self._refuse(dataset)
 
     def sql(self, text: str, original: Callable[[str], DataFrame]) -> DataFrame:
-        """Return what Spark itself gives."""
-        return original(text)
+        """Return the frame of a query, or what Spark itself gives for another statement."""
+        with reads.outside():
+            is_query = relations.is_query(text, self.spark)
+        return super().sql(text, original) if is_query else original(text)
 
     @staticmethod
     def _refuse(dataset: Dataset) -> NoReturn:

@@ -248,7 +248,7 @@ class FlowRunner:
         offsets = (state.checkpoint / "offsets").glob("[0-9]*")
         return [int(file.name) for file in offsets if state.was_started(int(file.name))]
 
-    def _drain(self, query: StreamingQuery, batches: _Batches | None = None) -> None:
+    def _drain(self, query: StreamingQuery, batches: _Batches | _Handler | None = None) -> None:
         self._queries.append(query)
         try:
             if self.stopping.is_set():
@@ -267,17 +267,34 @@ class FlowRunner:
         frame = meter.enforce(self.query(plan, meter), target)
         writer = frame.writeStream.option("checkpointLocation", str(state.checkpoint)).trigger(availableNow=True)
         writer = writer.outputMode(plan.flow.output_mode)
+        handler = None
         if sink.handler is not None:
-            query = writer.foreachBatch(sink.handler).start()
+            handler = _Handler(sink.handler)
+            query = writer.foreachBatch(handler).start()
         else:
             options = {key: reads.unshaded(value) for key, value in sink.options.items()}
             if "tableName" in options:
                 options["path"] = self.storage.published(self.definitions.table_name(options.pop("tableName")))
             query = writer.format(str(sink.format)).options(**options).start()
-        self._drain(query)
+        self._drain(query, handler)
         for progress in query.recentProgress:
             metrics = {label: row.asDict() for label, row in progress.observedMetrics.items()}
             self.progress(plan, f"{state.uid}/{progress.batchId}", Result(meter.counts(metrics)))
+
+
+class _Handler:
+    """Calls a sink's handler, and keeps what it fails with: Spark would tell it within a trace of its own."""
+
+    def __init__(self, handler: Callable[[DataFrame, int], Any]) -> None:
+        self.error: BaseException | None = None
+        self._handler = handler
+
+    def __call__(self, batch: DataFrame, number: int) -> None:
+        try:
+            self._handler(batch, number)
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 class _Batches:

@@ -9,14 +9,18 @@ from typing import Any
 
 import sqlglot
 from py4j.java_gateway import is_instance_of  # type: ignore[import-untyped]  # ships no types
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from sqlglot.tokenizer_core import Token, TokenType
 
+from local_pipelines.declaring.model import split_name
 from local_pipelines.errors import PipelineError
 
 FUNCTIONS = {"cloud_files", "read_files", "read_kafka"}  # of Databricks alone; the first gives a stream by itself
 METADATA = "_metadata"  # of each row, the file that it stands in
+BEFORE_ALIAS = {"TABLESAMPLE", "WATERMARK", "VERSION", "TIMESTAMP", "FOR", "WITH"}  # clauses of a table
 IN_QUOTES = [TokenType.L_PAREN, TokenType.STRING, TokenType.R_PAREN]
+ALIASES = {"SubqueryAlias", "UnresolvedSubqueryColumnAliases"}
 _numbers = itertools.count(1)
 
 
@@ -29,12 +33,14 @@ class Relation:
         stream: Whether it stands as ``STREAM(name)``.
         start: Offset of its first character.
         end: Offset behind its last one.
+        aliased: Whether the query gives it a name of its own.
     """
 
     name: str
     stream: bool
     start: int
     end: int
+    aliased: bool = False
 
 
 def tokens_of(text: str) -> list[Token]:
@@ -72,28 +78,40 @@ def query_of(
     Raises:
         PipelineError: It is no query, or names a table that is not found.
     """
-    views: list[str] = []
+    views: dict[str, str] = {}  # each with the name that it stands for
 
-    def view_of(frame: DataFrame) -> str:
+    def view_of(frame: DataFrame, said: str = "") -> str:
         name = f"__pipeline_view_{next(_numbers)}"
         frame.createOrReplaceTempView(name)
-        views.append(name)
+        views[name] = said
         return name
 
     try:
         text = _spell_out_streams(
-            text, lambda name, options: view_of(_wanted(name, table(name, True, options))), function, view_of
+            text, lambda name, options: view_of(_wanted(name, table(name, True, options)), name), function, view_of
         )
         for relation in sorted(relations(text, spark), key=lambda found: found.start, reverse=True):
-            if relation.name.strip("`") in views:
-                continue
-            frame = table(relation.name, relation.stream, "")
-            if frame is not None:
-                text = text[: relation.start] + view_of(frame) + text[relation.end :]
+            view = relation.name.strip("`")
+            if view not in views:
+                frame = table(relation.name, relation.stream, "")
+                if frame is None:
+                    continue
+                view = view_of(frame, relation.name)
+            text = text[: relation.start] + view + _alias(text, relation, views[view]) + text[relation.end :]
         return run(text)
     finally:
         for view in views:
             spark.catalog.dropTempView(view)
+
+
+def _alias(text: str, relation: Relation, said: str) -> str:
+    """Return what lets a view go by the name of its table, so that ``orders.id`` means a column of it."""
+    before, behind = tokens_of(text[: relation.start]), tokens_of(text[relation.end :])
+    is_open = bool(before) and before[-1].text.upper() in ("FROM", "JOIN", ",", "(")
+    is_open = is_open and [token.text.upper() for token in before[-2:]] != ["TABLE", "("]
+    if not said or relation.aliased or not is_open or (behind and behind[0].text.upper() in BEFORE_ALIAS):
+        return ""
+    return f" AS `{split_name(said)[-1].replace('`', '``')}`"
 
 
 def _wanted(name: str, frame: DataFrame | None) -> DataFrame:
@@ -201,30 +219,46 @@ def relations(text: str, spark: SparkSession) -> list[Relation]:
     return list(_relations(plan, frozenset()))
 
 
-def _refuse_statement(plan: Any, text: str, spark: SparkSession) -> None:
-    """Refuse what writes or changes the session: Spark would run it at once, an analysis too."""
+def is_query(text: str, spark: SparkSession) -> bool:
+    """Return whether text is a query, and no statement or nothing that Spark can read."""
+    try:
+        plan = spark._jsparkSession.sessionState().sqlParser().parsePlan(text)
+    except PySparkException:
+        return False
+    return not _is_statement(plan, spark)
+
+
+def _is_statement(plan: Any, spark: SparkSession) -> bool:
     while plan.getClass().getSimpleName() == "UnresolvedWith":
         plan = plan.child()
-    kind, package = plan.getClass().getSimpleName(), "org.apache.spark.sql.catalyst.plans.logical"
+    package = "org.apache.spark.sql.catalyst.plans.logical"
     kinds = (f"{package}.{name}" for name in ("Command", "ParsedStatement", "Call"))
-    if not kind.startswith(("Show", "Describe")) and any(is_instance_of(spark._sc._gateway, plan, k) for k in kinds):
+    return any(is_instance_of(spark._sc._gateway, plan, kind) for kind in kinds)
+
+
+def _refuse_statement(plan: Any, text: str, spark: SparkSession) -> None:
+    """Refuse what writes or changes the session: Spark would run it at once, an analysis too."""
+    if not plan.getClass().getSimpleName().startswith(("Show", "Describe")) and _is_statement(plan, spark):
         said = " ".join(token.text for token in tokens_of(text)[:3])
         raise PipelineError(f"the statement '{said} …' is not allowed here", remedy="Give a query.")
 
 
-def _relations(plan: Any, hidden: frozenset[str]) -> Iterator[Relation]:
+def _relations(plan: Any, hidden: frozenset[str], *, aliased: bool = False) -> Iterator[Relation]:
     kind = plan.getClass().getSimpleName()
     if kind == "UnresolvedRelation":
-        yield from _relation(plan, hidden)
+        yield from _relation(plan, hidden, aliased=aliased)
+    if kind == "Pivot":
+        remedy = "Name the columns: one aggregate with FILTER (WHERE …) for each value."
+        raise PipelineError("PIVOT is not allowed in a pipeline", remedy=remedy)
     if kind == "UnresolvedWith":
         for pair in _items(plan.cteRelations()):
             yield from _relations(pair._2(), hidden)
             hidden |= {pair._1().lower()}
     for child in [*_items(plan.children()), *_items(plan.subqueries())]:
-        yield from _relations(child, hidden)
+        yield from _relations(child, hidden, aliased=kind in ALIASES)
 
 
-def _relation(plan: Any, hidden: frozenset[str]) -> Iterator[Relation]:
+def _relation(plan: Any, hidden: frozenset[str], *, aliased: bool) -> Iterator[Relation]:
     parts = [str(part) for part in _items(plan.multipartIdentifier())]
     if len(parts) == 1 and parts[0].lower() in hidden:
         return
@@ -232,7 +266,7 @@ def _relation(plan: Any, hidden: frozenset[str]) -> Iterator[Relation]:
         return  # a path
     start, end = plan.origin().startIndex().get(), plan.origin().stopIndex().get() + 1
     name = ".".join(f"`{part.replace('`', '``')}`" for part in parts)
-    yield Relation(name, bool(plan.isStreaming()), start, end)
+    yield Relation(name, bool(plan.isStreaming()), start, end, aliased)
 
 
 def _items(sequence: Any) -> Iterator[Any]:

@@ -22,7 +22,7 @@ from local_pipelines.declaring.model import PLATFORM, Dataset, Flow, Kind, Repla
 from local_pipelines.declaring.notebooks import source_of
 from local_pipelines.declaring.python_source import reason_of
 from local_pipelines.declaring.registry import Registry, view_name
-from local_pipelines.errors import PipelineError, Place, Problem
+from local_pipelines.errors import PipelineError, Place
 from local_pipelines.flows import reads
 from local_pipelines.sql.clauses import Cursor, table_clauses
 from local_pipelines.sql.relations import tokens_of
@@ -44,7 +44,7 @@ def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
         text = with_parameters(text, registry, path)
         tokens = tokens_of(text)
     except SqlglotError as error:
-        registry.problems.append(Problem(f"cannot be read: {str(error).splitlines()[0]}", Place(str(path), 0)))
+        registry.problem(f"cannot be read: {str(error).splitlines()[0]}", Place(str(path), 0), undeclared=True)
         return
     reader = _Statements(path, spark, registry)
     statement: list[Token] = []
@@ -57,7 +57,7 @@ def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
             try:
                 reader.declare(Cursor(text, statement, end), place)
             except PipelineError as error:
-                registry.problems.append(Problem(str(error), place))
+                registry.problem(str(error), place, undeclared=True)
             statement = []
     for name in registry.definitions.flows.keys() - before:
         registry.definitions.flows[name].spark_conf = settings
@@ -72,7 +72,7 @@ def with_parameters(text: str, registry: Registry, path: Path) -> str:
         if found is None:
             line = text.count("\n", 0, match.start()) + 1
             message = f"parameter '{key}' is not set: write it into `configuration`, or give --set {key}=VALUE"
-            registry.problems.append(Problem(message, Place(str(path), line)))
+            registry.problem(message, Place(str(path), line))
             return "NULL"
         return found
 
@@ -221,7 +221,8 @@ class _Statements:
                 raise PipelineError(f"AUTO CDC FROM SNAPSHOT: cannot read '{cursor.next_words(3)} …'")
             self._cdc_clause(cursor, given)
         spec, problems = (SnapshotSpec if snapshot else CdcSpec).read(given)
-        self._registry.problems += [Problem(f"AUTO CDC: {problem}", place) for problem in problems]
+        for problem in problems:
+            self._registry.problem(f"AUTO CDC: {problem}", place)
         if spec is not None:
             stream = not once and not snapshot
             by_name = functools.partial(reads.table, source, stream=stream)
