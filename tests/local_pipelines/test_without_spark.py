@@ -13,7 +13,7 @@ from local_pipelines import PipelineError
 from local_pipelines.analysis.schemas import split_at_commas, without_catalog_parts
 from local_pipelines.declaring.model import Dataset, Definitions, Kind, TableName, split_name
 from local_pipelines.declaring.modules import importable
-from local_pipelines.log.drawing import Node, as_page, bar
+from local_pipelines.log.drawing import Node, add_last_update, as_page, bar
 from local_pipelines.log.event_log import EventLog, read_events
 from local_pipelines.sql.arguments import read_files
 from local_pipelines.sql.clauses import Cursor
@@ -161,7 +161,31 @@ def test_an_edge_past_a_level_goes_below_its_cards_and_names_are_escaped() -> No
     nodes = [Node("a", "view"), Node("b", "view", ["a"], level=1), Node("c<b>", "view", ["b", "a"], level=2)]
     page = as_page(nodes, "shop & more")
     bottom_of_b = 20 + 56
-    (lane,) = re.findall(r" C\d+,48 \d+,(\d+) 360,\1 H610 C", page)
+    (lane,) = re.findall(r" C\d+,48 \d+,(\d+) 430,\1 H750 C", page)
     assert int(lane) > bottom_of_b
     assert "<title>shop &amp; more</title>" in page
     assert "c&lt;b&gt;" in page
+
+
+def test_a_long_name_stays_within_its_card() -> None:
+    name = "analytics.silver.customers_with_a_name_longer_than_a_card"
+    page = as_page([Node(name, "view", rules={"r" * 60: (1, 2)})])
+    shown = [text.partition("<title>")[0] for text in re.findall(r"<text[^>]*>(.*?)</text>", page)]
+    assert max(map(len, shown)) <= 38
+    assert f"<title>{name}</title>" in page
+
+
+def test_a_failed_flow_shows_beside_one_that_ended_well() -> None:
+    origin = {"update_id": "1", "dataset_name": "t"}
+    statuses = (("a", "RUNNING"), ("b", "RUNNING"), ("a", "FAILED"), ("b", "COMPLETED"))
+    events = [
+        {
+            "event_type": "flow_progress",
+            "origin": {**origin, "flow_name": flow},
+            "details": {"flow_progress": {"status": status}},
+        }
+        for flow, status in statuses
+    ]
+    node = Node("t", "streaming table")
+    add_last_update({"t": node}, events)
+    assert node.state == "FAILED"

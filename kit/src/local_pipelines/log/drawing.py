@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from local_pipelines.run import UpdateResult
 
 SIGNS = {"COMPLETED": "✔", "FAILED": "✘", "SKIPPED": "↷", "EXCLUDED": "·", "STOPPED": "■"}
+WORST = ("FAILED", "STOPPED", "SKIPPED", "RUNNING", "STARTING", "QUEUED", "COMPLETED", "EXCLUDED")  # of several flows
 
 
 @dataclass
@@ -49,12 +50,14 @@ def graph_of(result: UpdateResult, events: Iterable[Mapping[str, Any]] = ()) -> 
     for _ in nodes:
         for node in nodes.values():
             node.level = max([nodes[name].level + 1 for name in node.inputs], default=0)
-    _add_last_update(nodes, list(events))
+    add_last_update(nodes, list(events))
     return sorted(nodes.values(), key=lambda node: (node.level, node.name))
 
 
-def _add_last_update(nodes: Mapping[str, Node], events: list[Mapping[str, Any]]) -> None:
+def add_last_update(nodes: Mapping[str, Node], events: Sequence[Mapping[str, Any]]) -> None:
+    """Note in the nodes what the last update of the log did; of several flows, the worst."""
     last = events[-1]["origin"]["update_id"] if events else None
+    states: dict[str, dict[str, str]] = {}
     for event in events:
         if event["event_type"] != "flow_progress" or event["origin"]["update_id"] != last:
             continue
@@ -62,7 +65,9 @@ def _add_last_update(nodes: Mapping[str, Node], events: list[Mapping[str, Any]])
         node = nodes.get(event["origin"].get("dataset_name", ""))
         if node is None:
             continue
-        node.state = details["status"]
+        of_flows = states.setdefault(node.name, {})
+        of_flows[event["origin"].get("flow_name", "")] = details["status"]
+        node.state = min(of_flows.values(), key=WORST.index)
         metrics = details.get("metrics", {})
         if metrics:
             node.rows = (node.rows or 0) + metrics.get("num_output_rows", metrics.get("num_upserted_rows", 0))
@@ -122,7 +127,8 @@ svg .FAILED { stroke: #c62828; stroke-width: 2.5; } svg .COMPLETED { stroke: #2e
 svg .SKIPPED { stroke: #e08a00; stroke-dasharray: 5 3; }
 svg .passed { fill: #2e7d32; } svg .failed { fill: #c62828; }
 """
-CARD_WIDTH, ROW_HEIGHT, GAP_X, GAP_Y, LANE = 250, 20, 90, 26, 14
+CARD_WIDTH, ROW_HEIGHT, GAP_X, GAP_Y, LANE = 320, 20, 90, 26, 14
+NAME_LETTERS, RULE_LETTERS = 38, 34  # that a card has room for
 
 
 def as_page(nodes: list[Node], name: str = "Pipeline") -> str:
@@ -184,15 +190,24 @@ def _card(node: Node, place: tuple[int, int, int]) -> str:
     kind = f"{html.escape(node.kind)}{rows}{state and f' · {state.lower()}'}"
     parts = [
         f"<rect class='card {state}' x='{x}' y='{y}' width='{CARD_WIDTH}' height='{height}' rx='8'/>",
-        f"<text x='{x + 12}' y='{y + 24}'>{html.escape(node.name)}</text>",
+        f"<text x='{x + 12}' y='{y + 24}'>{_shortened(node.name, NAME_LETTERS)}</text>",
         f"<text class='soft' x='{x + 12}' y='{y + 43}'>{kind}</text>",
     ]
     for number, (rule, (passed, failed)) in enumerate(node.rules.items()):
         top = y + 52 + number * ROW_HEIGHT
+        said = _shortened(f"{rule}: {failed} failed", RULE_LETTERS)
         good = 80 * passed // max(passed + failed, 1)
         parts.append(
             f"<rect class='failed' x='{x + 12}' y='{top}' width='80' height='10' rx='2'/>"
             f"<rect class='passed' x='{x + 12}' y='{top}' width='{good}' height='10' rx='2'/>"
-            f"<text class='soft' x='{x + 100}' y='{top + 9}'>{html.escape(rule)}: {failed} failed</text>"
+            f"<text class='soft' x='{x + 100}' y='{top + 9}'>{said}</text>"
         )
     return "".join(parts)
+
+
+def _shortened(text: str, letters: int) -> str:
+    """Return text that fits into a card, its middle left out; the whole of it shows under the pointer."""
+    if len(text) <= letters:
+        return html.escape(text)
+    short = f"{text[: letters // 2 - 1]}…{text[-letters // 2 :]}"
+    return f"{html.escape(short)}<title>{html.escape(text)}</title>"
