@@ -168,21 +168,23 @@ def test_the_jvm_ends_with_its_python_however_that_ends(configured: str) -> None
     wait_for(lambda: not Path("/proc", configured.rsplit(maxsplit=1)[-1]).exists())
 
 
-def test_two_threads_start_one_jvm(own_home: Path) -> None:
+def test_two_threads_start_one_jvm_and_leave_the_environment_as_it_was(own_home: Path) -> None:
     program = """
-import subprocess, threading
+import os, subprocess, threading
 from spark_utils.session import get_session
 begin, begun = subprocess.Popen.__init__, []
 def counted(process, command, *more, **named):
     begun.append(" ".join(command))
     begin(process, command, *more, **named)
 subprocess.Popen.__init__ = counted
+names = ["SPARK_HOME", "SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "JAVA_HOME"]
+before = [*map(os.environ.get, names)]
 threads = [threading.Thread(target=get_session, args=("probe",), kwargs={{"fast_start": True}}) for _ in range(2)]
 [thread.start() for thread in threads], [thread.join() for thread in threads]
 jvms = [command for command in begun if "pyspark-shell" in command]
-print(len(jvms), get_session().range(3).count())
+print(len(jvms), get_session().range(3).count(), [*map(os.environ.get, names)] == before)
 """
-    assert start(own_home, program=program).stdout.splitlines()[-1:] == ["1 3"]
+    assert start(own_home, program=program).stdout.splitlines()[-1:] == ["1 3 True"]
 
 
 def test_sql_takes_parameters(spark: SparkSession) -> None:
