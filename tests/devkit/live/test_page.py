@@ -24,6 +24,9 @@ from tests.patience import PATIENCE
 from tests.spark_utils.sinks.sink_kit import Bench
 
 KEY = "c2VjcmV0IG9mIHRoZSBodWI="
+HUB = (
+    f"--event-hubs-connection-string=Endpoint=sb://h/;SharedAccessKeyName=k;SharedAccessKey={KEY};EntityPath=telemetry"
+)
 EVIL = "<img src=x onerror=alert(1)>"
 
 
@@ -33,10 +36,7 @@ def streamed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> d
     bench = Bench(spark, tmp_path_factory.mktemp("live"))
     for bodies in (("1", "x", "y"), ("2", "3"), ("z",)):
         bench.send(*bodies)
-    hub = f"Endpoint=sb://h/;SharedAccessKeyName=k;SharedAccessKey={KEY};EntityPath=telemetry"
-    config = parse_arguments(
-        [f"--event-hubs-connection-string={hub}", "--schema=a:INT", f"--output-path={bench.output}"], environ={}
-    )
+    config = parse_arguments([HUB, "--schema=a:INT", f"--output-path={bench.output}"], environ={})
     listener = attach_progress(spark, config, stream=io.StringIO())
     bench.run(query_name=EVIL)
     listener.wait_until_idle(PATIENCE)
@@ -105,7 +105,7 @@ def test_lag_is_told_by_partition_of_those_sources_that_have_some() -> None:
 
 def test_the_file_of_a_long_run_stays_small_and_an_error_has_no_secret(spark: SparkSession) -> None:
     text = f"--schema=a:INT --output-path=/none --storage-account-name=a --storage-account-key={KEY}"
-    keep = journal.Journal(spark, parse_arguments(text.split(), environ={}))
+    keep = journal.Journal(spark, parse_arguments([HUB, *text.split()], environ={}))
     keep("long", {"started": "2026-01-01T00:00:00Z", "query": "q"})
     for batch in range(1234):
         keep("long", {"batch": batch})
@@ -141,7 +141,7 @@ def test_the_page_shows_a_stream_on_a_phone(page: Page, streamed: dict[str, Any]
 
 
 def test_the_page_follows_a_stream_as_it_goes_on(page: Page, spark: SparkSession) -> None:
-    keep = journal.Journal(spark, parse_arguments(["--schema=a:INT", "--output-path=/none"], environ={}))
+    keep = journal.Journal(spark, parse_arguments([HUB, "--schema=a:INT", "--output-path=/none"], environ={}))
     keep("follow", {"started": "2026-01-01T00:00:00Z", "query": "q"})
     page.goto("/key/#/follow")
     expect(page.locator("#head .badge")).to_have_text("running")
