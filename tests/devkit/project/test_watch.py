@@ -150,7 +150,7 @@ def test_rows_are_compared_by_position_and_columns_by_name_and_type() -> None:
     assert row_changes(before, now) == {("0", "2"): {"a": "2"}, ("0", "3"): {}}
 
 
-def test_a_save_runs_the_job_again_and_ctrl_c_ends_it(connect_server: ConnectServer, project: Path) -> None:
+def test_a_save_runs_the_job_again_and_ctrl_c_ends_it_after_a_run(connect_server: ConnectServer, project: Path) -> None:
     output = project / "output.txt"
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -161,13 +161,22 @@ def test_a_save_runs_the_job_again_and_ctrl_c_ends_it(connect_server: ConnectSer
         )
 
     deadline, factors = time.monotonic() + PATIENCE, itertools.count(11)
-    with process:
+    try:
         while " → " not in (said := output.read_text()) and process.poll() is None and time.monotonic() < deadline:
             if "watching " in said:  # it begins to look a moment after it says so
                 write(project, next(factors))
             time.sleep(0.5)
+        slow = "import pathlib, time\npathlib.Path('busy').touch()\ntime.sleep(2)\n"
+        (project / "src" / "transformation.py").write_text(slow + TRANSFORMATION.format(factor=999, more=""))
+        while not (project / "busy").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE)
+    finally:
+        process.kill()
     assert "src/transformation.py" in said
     assert " → " in said
+    after = output.read_text()
+    assert "ending after this run" in after
+    assert "→ 999" in after
     assert process.returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,19 +52,44 @@ def run(arguments: argparse.Namespace) -> int:
 
     from devkit.project.watch import Watcher
     from spark_utils.session import get_session
+    from spark_utils.streaming_utils.termination import signals_to
 
     get_session("devkit-watch")  # a module may ask for one while it is imported, as `udf` does on Spark Connect
     console = Console(highlight=False)
     shape = {"wide": arguments.wide, "vertical": arguments.vertical}
     watcher = Watcher(job, own, console, events=arguments.events, rows=arguments.rows, shape=shape)
-    done = watcher.run()
     if arguments.once:
-        return 0 if done else 1
-    try:
-        _follow(watcher, job, _configuration(arguments.arguments), console)
-    except KeyboardInterrupt:
-        console.print()
+        return 0 if watcher.run() else 1
+    ending = _Ending(watcher, console)
+    with signals_to(ending):
+        ending.run()
+        _follow(ending, job, _configuration(arguments.arguments), console)
+    console.print()
     return 0
+
+
+class _Ending:
+    """Takes Ctrl-C: a run is let to its end, unless it is pressed again.
+
+    An interrupted call to Spark Connect can leave the lock of its channel taken, and then the process never exits.
+    """
+
+    def __init__(self, watcher: Watcher, console: Console) -> None:
+        self.asked = threading.Event()
+        self.watcher, self._console, self._is_busy = watcher, console, False
+
+    def run(self, saved: float | None = None) -> None:
+        """Run the job on the sample."""
+        self._is_busy = True
+        self.watcher.run(saved)
+        self._is_busy = False
+
+    def __call__(self, *_: object) -> None:
+        if self.asked.is_set():
+            raise KeyboardInterrupt
+        self.asked.set()
+        if self._is_busy:
+            self._console.print("ending after this run; press Ctrl-C again to end now", style="dim")
 
 
 def _attach() -> None:
@@ -87,17 +113,19 @@ def _configuration(arguments: Sequence[str]) -> Path:
     return found or Path.cwd() / DEFAULT_CONFIG_FILE
 
 
-def _follow(watcher: Watcher, job: Path, configuration: Path, console: Console) -> None:
+def _follow(ending: _Ending, job: Path, configuration: Path, console: Console) -> None:
     from watchfiles import watch
 
-    while True:
+    watcher = ending.watcher
+    while not ending.asked.is_set():
         files = {configuration, *([watcher.schema] if watcher.schema else [])}
         folders = {job.parent, *(file.parent for file in files if file.parent.is_dir())}
         console.print(f"watching {', '.join(sorted(os.path.relpath(folder) for folder in folders))}", style="dim")
-        for changes in watch(*folders, watch_filter=_concerns(job.parent, files), step=QUIET_MILLISECONDS):
+        concerns = _concerns(job.parent, files)
+        for changes in watch(*folders, watch_filter=concerns, step=QUIET_MILLISECONDS, stop_event=ending.asked):
             paths = sorted({path for _, path in changes})
             console.rule(", ".join(os.path.relpath(path) for path in paths), align="left", style="dim")
-            watcher.run(max((Path(path).stat().st_mtime for path in paths if Path(path).exists()), default=None))
+            ending.run(max((Path(path).stat().st_mtime for path in paths if Path(path).exists()), default=None))
             if watcher.schema and watcher.schema not in files:
                 break  # the configuration names another schema: look at that one
 
