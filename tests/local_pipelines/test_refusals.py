@@ -77,7 +77,7 @@ dp.create_sink("valueless", "kafka", {"kafka.bootstrap.servers": "h:1", "topic":
 @dp.append_flow(target="valueless")
 def f4(): return spark.readStream.table("raw")
 dp.create_sink("pathless", "delta", {"pth": "/x"})
-dp.create_sink("bare", "delta")
+dp.create_sink("bare", "delta"); dp.create_sink("small", "delta", {"tablename": "x"})
 dp.create_sink("raw2", "noop")
 @dp.table
 def raw2(): return spark.readStream.table("raw")
@@ -103,6 +103,7 @@ def test_sinks_are_checked_before_anything_is_written(pipeline: PipelineTester) 
         "topic, headers",
         "16: sink 'pathless': unknown option 'pth'; did you mean 'path'?",
         "17: sink 'bare': a Delta sink needs either the option path or tableName",
+        "17: sink 'small': a Delta sink needs either the option path or tableName",
         "18: sink 'raw2' has the name of the table declared at",
         "21: sink 'own' writes to the table declared at",
         "22: an AUTO CDC flow cannot write to 'bare', a sink: it takes a streaming table",

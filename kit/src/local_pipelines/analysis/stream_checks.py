@@ -68,7 +68,7 @@ def sink_problems(sink: Sink, flows: list[FlowPlan], spark: SparkSession) -> Ite
 
 
 def _missing(sink: Sink, given: set[str]) -> list[str]:
-    if sink.format == "delta" and len({"path", "tablename"} & given) != 1:
+    if sink.format == "delta" and len({"path", "tableName"} & set(sink.options)) != 1:  # read by these very names
         return ["a Delta sink needs either the option path or tableName"]
     return [f"a Kafka sink needs the option {SERVERS}"] if sink.format == "kafka" and SERVERS not in given else []
 
