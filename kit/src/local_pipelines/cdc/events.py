@@ -20,6 +20,11 @@ def cols(names: list[str] | tuple[str, ...]) -> list[Column]:
     return [F.col(quoted(name)) for name in names]
 
 
+def shown() -> Column:
+    """Return whether an event makes a row of the target: it is no delete, and no expectation dropped it."""
+    return (F.col(OPERATION) != DELETE) & ~F.col(HIDDEN)
+
+
 def identity(spec: CdcSpec) -> list[str]:
     """Return what tells one event from another in the hidden table."""
     if spec.scd == "1" and not spec.partial:

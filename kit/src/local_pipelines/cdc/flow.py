@@ -18,8 +18,6 @@ from pyspark.sql import functions as F
 
 from local_pipelines.cdc.declaration import CdcSpec
 from local_pipelines.cdc.events import (
-    DELETE,
-    HIDDEN,
     OPERATION,
     RANK,
     SEQUENCE,
@@ -28,6 +26,7 @@ from local_pipelines.cdc.events import (
     cols,
     events_of,
     newest_of,
+    shown,
 )
 from local_pipelines.cdc.rebuild import rows_of
 from local_pipelines.cdc.target import START, SYSTEM_START, data_columns, differs, quoted
@@ -195,8 +194,7 @@ def _last_changes(spec: CdcSpec, events: DataFrame, all_events: DataFrame, data:
     given = events.select(*cols(spec.keys), order.alias("__given_order"))
     held = all_events.select(*cols(spec.keys), order.alias("__order"))
     beaten = held.join(given, list(spec.keys)).where("__order > __given_order").select(*cols(spec.keys))
-    shown = (F.col(OPERATION) != DELETE) & ~F.col(HIDDEN)
-    return events.join(beaten, list(spec.keys), "left_anti").select(*cols(data), (~shown).alias(GONE))
+    return events.join(beaten, list(spec.keys), "left_anti").select(*cols(data), (~shown()).alias(GONE))
 
 
 def merge(session: SparkSession, target: str, rows: DataFrame, by: list[str]) -> None:

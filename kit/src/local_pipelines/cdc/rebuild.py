@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructType
 
 from local_pipelines.cdc.declaration import CdcSpec
-from local_pipelines.cdc.events import DELETE, GIVEN, HIDDEN, OPERATION, SEQUENCE, SYSTEM, cols
+from local_pipelines.cdc.events import DELETE, GIVEN, HIDDEN, OPERATION, SEQUENCE, SYSTEM, cols, shown
 from local_pipelines.cdc.target import END, START, SYSTEM_END, SYSTEM_START, differs, quoted, tracked_columns
 
 LIFE, CHANGES, KNOWN, AGAIN = "__life", "__changes", "__known", "__again"
@@ -33,8 +33,7 @@ def _last_states(spec: CdcSpec, events: DataFrame, data: list[str]) -> DataFrame
     if spec.partial:
         newest = Window.partitionBy(*cols(spec.keys)).orderBy(F.col(SEQUENCE).desc())
         folded = folded.withColumn("__n", F.row_number().over(newest)).where("__n = 1")
-    shown = (F.col(OPERATION) != DELETE) & ~F.col(HIDDEN)
-    return folded.where(shown).select(*cols(data))
+    return folded.where(shown()).select(*cols(data))
 
 
 def _folded(spec: CdcSpec, events: DataFrame, data: list[str], partition: list[str]) -> DataFrame:
@@ -104,8 +103,7 @@ def _versions(spec: CdcSpec, events: DataFrame, data: list[str], partition: list
         F.lead(SEQUENCE).over(by_key).alias(END),
         last_of_run.alias("__last"),
     )
-    shown = runs.where((F.col(OPERATION) != DELETE) & ~F.col(HIDDEN) & F.col("__last"))
-    return shown.select(*cols(data), *cols(more), F.col(START), F.col(END))
+    return runs.where(shown() & F.col("__last")).select(*cols(data), *cols(more), F.col(START), F.col(END))
 
 
 def _bitemporal(spec: CdcSpec, events: DataFrame, data: list[str]) -> DataFrame:

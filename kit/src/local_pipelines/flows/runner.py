@@ -231,7 +231,7 @@ class FlowRunner:
         for mode in ("append", "complete"):
             batches = _Batches(self, plan, state, meter, write, again, complete=mode == "complete")
             try:
-                self._drain(batches.start(frame, mode), batches)
+                self._drain(batches.start(frame, mode), batches.handler)
             except AnalysisException as error:
                 if mode == "complete" or NO_APPEND not in str(error.getCondition()):
                     raise
@@ -248,14 +248,14 @@ class FlowRunner:
         offsets = (state.checkpoint / "offsets").glob("[0-9]*")
         return [int(file.name) for file in offsets if state.was_started(int(file.name))]
 
-    def _drain(self, query: StreamingQuery, batches: _Batches | _Handler | None = None) -> None:
+    def _drain(self, query: StreamingQuery, handler: _Handler | None = None) -> None:
         self._queries.append(query)
         try:
             if self.stopping.is_set():
                 query.stop()
             query.awaitTermination()
         except StreamingQueryException as error:
-            own = batches.error if batches else None
+            own = handler.error if handler else None
             raise own or error from None
         finally:
             self._queries.remove(query)
@@ -283,7 +283,7 @@ class FlowRunner:
 
 
 class _Handler:
-    """Calls a sink's handler, and keeps what it fails with: Spark would tell it within a trace of its own."""
+    """Calls what writes a micro-batch, and keeps what it fails with: Spark would tell it within a trace of its own."""
 
     def __init__(self, handler: Callable[[DataFrame, int], Any]) -> None:
         self.error: BaseException | None = None
@@ -311,7 +311,7 @@ class _Batches:
         *,
         complete: bool,
     ) -> None:
-        self.error: BaseException | None = None
+        self.handler = _Handler(self._commit)
         self._runner, self._plan, self._state, self._meter = runner, plan, state, meter
         self._write, self._again, self._complete = write, again, complete
         self._query: StreamingQuery | None = None
@@ -319,17 +319,10 @@ class _Batches:
 
     def start(self, frame: DataFrame, mode: str) -> StreamingQuery:
         writer = frame.writeStream.outputMode(mode).trigger(availableNow=True)
-        writer = writer.option("checkpointLocation", str(self._state.checkpoint)).foreachBatch(self._batch)
+        writer = writer.option("checkpointLocation", str(self._state.checkpoint)).foreachBatch(self.handler)
         self._query = writer.start()
         self._started.set()
         return self._query
-
-    def _batch(self, batch: DataFrame, number: int) -> None:
-        try:
-            self._commit(batch, number)
-        except BaseException as error:
-            self.error = error
-            raise
 
     def _commit(self, batch: DataFrame, number: int) -> None:
         mark = f"{MARK}:{self._state.uid}:{number}"
