@@ -166,7 +166,7 @@ def test_a_validation_names_every_mistake_in_the_paths_of_the_workspace(
     (error,) = [each["error"] for each in events(client, wrong, update) if each.get("error")]
     table, files, secret = [each["message"] for each in error["exceptions"]]
     assert table.startswith("/Workspace/Shared/wrong.py:5: 'a': table 'nowhere' is not found")
-    assert "wrong.py:8: 'b': cloudFiles cannot infer a schema: /Volumes/main/none does not exist" in files
+    assert "wrong.py:8: 'b': [PATH_NOT_FOUND] Path does not exist: dbfs:/Volumes/main/none" in files
     assert "table 'raw_***' is not found" in secret
     assert str(workspace.folder) not in json.dumps(error)
     assert not Path(workspace.state().folder, "pipelines", wrong).exists()
