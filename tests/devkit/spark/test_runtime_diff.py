@@ -20,6 +20,10 @@ EXPLAINED = {
 }
 
 
+STATE_STORE = "spark.sql.streaming.stateStore.providerClass"
+ROCKSDB_THERE = "com.databricks.sql.streaming.state.RocksDBStateStoreProvider"
+
+
 def diff(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     (tmp_path / "dump").write_text(text)
     status = main(["runtime", "diff", str(tmp_path / "dump"), "--runtime", "18-lts"])
@@ -38,9 +42,24 @@ def test_what_is_explained_is_told_with_its_reason(tmp_path: Path, capsys: pytes
     assert "0 of 2 differences from 18-lts are not explained" in said
 
 
+def test_databricks_own_class_is_the_counterpart_of_sparks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = diff(tmp_path, shown({STATE_STORE: ROCKSDB_THERE}), capsys)
+    assert status == 0
+    assert f"{STATE_STORE}: {ROCKSDB_THERE} there, org.apache.spark" in said
+    assert "# Databricks' own class" in said
+
+
 @pytest.mark.parametrize(
     ("key", "value", "here"),
-    [("spark.sql.session.timeZone", "Europe/Berlin", "UTC"), ("spark.sql.caseSensitive", "true", "not set")],
+    [
+        ("spark.sql.session.timeZone", "Europe/Berlin", "UTC"),
+        ("spark.sql.caseSensitive", "true", "not set"),
+        (
+            STATE_STORE,
+            "org.apache.spark.sql.execution.streaming.state.HDFSBackedStateStoreProvider",
+            "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
+        ),
+    ],
 )
 def test_what_is_not_explained_is_status_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str, here: str
@@ -63,7 +82,8 @@ def test_a_profile_from_a_clusters_json_has_nothing_unexplained(
 ) -> None:
     own = {"spark.sql.caseSensitive": "true", "spark.sql.ansi.enabled": "false", "spark.executor.memory": "8g"}
     dump, file = tmp_path / "cluster.json", tmp_path / "profiles" / "shop.conf"
-    dump.write_text(json.dumps({"spark_version": "17.3.x-scala2.13", "spark_conf": EXPLAINED | own}))
+    there = EXPLAINED | {STATE_STORE: ROCKSDB_THERE} | own
+    dump.write_text(json.dumps({"spark_version": "17.3.x-scala2.13", "spark_conf": there}))
     assert main(["runtime", "from-cluster", str(dump), str(file)]) == 0
     assert "left as it is here: spark.sql.shuffle.partitions: 200 there, 4 here  # a few" in capsys.readouterr().out
     monkeypatch.setenv(FOLDER_VARIABLE, str(file.parent))
@@ -72,6 +92,7 @@ def test_a_profile_from_a_clusters_json_has_nothing_unexplained(
     settings = {setting.key: setting.value for setting in profile.settings}
     assert (profile.name, profile.databricks) == ("shop", "17.3 LTS")
     assert (settings["spark.sql.caseSensitive"], settings["spark.sql.ansi.enabled"]) == ("true", "false")
+    assert settings[STATE_STORE] != ROCKSDB_THERE
     assert not settings.keys() & {"spark.executor.memory", "spark.sql.hive.metastore.version"}
     assert read_lock(profile.lock)
     assert profile.constraints.is_file()

@@ -18,6 +18,7 @@ from spark_utils.configuration.show_config import redacted
 from spark_utils.errors import ConfigurationError
 
 COMPARED = "spark.sql."
+OF_DATABRICKS = "com.databricks."  # the packages of its classes
 # What a cluster has and this machine cannot have, or has in a way of its own.
 CANNOT_BE_MIRRORED = {
     "spark.sql.hive.*": "the metastore is Databricks' own",
@@ -85,7 +86,7 @@ def differences(profile: RuntimeProfile, there: Mapping[str, str]) -> Iterator[D
         ours = setting.value if setting else "not set"
         if (setting or key.startswith(COMPARED)) and ours != value:
             reason = setting.reason if setting and setting.local_only else ""
-            yield Difference(key, value, ours, reason or explanation(key))
+            yield Difference(key, value, ours, reason or explanation(key, value, ours))
 
 
 def is_runtime(version: str, profile: RuntimeProfile) -> bool:
@@ -93,6 +94,8 @@ def is_runtime(version: str, profile: RuntimeProfile) -> bool:
     return bool(version.partition(".")[0] == re.findall(r"\d+|$", profile.databricks)[0])
 
 
-def explanation(key: str) -> str:
+def explanation(key: str, there: str, here: str) -> str:
     """Return why a setting of a cluster cannot be had on one machine; empty when it can."""
+    if there.startswith(OF_DATABRICKS) and there.rpartition(".")[2] == here.rpartition(".")[2]:
+        return "Databricks' own class, which no other Spark has; here it is Spark's of the same name"
     return next((why for pattern, why in CANNOT_BE_MIRRORED.items() if fnmatch(key, pattern)), "")

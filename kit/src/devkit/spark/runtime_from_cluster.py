@@ -28,10 +28,14 @@ def write_profile(there: Mapping[str, str], file: Path) -> RuntimeProfile:
     """
     base = _base(there)
     local = {setting.key for setting in base.settings if setting.local_only}
+    here = {setting.key: setting.value for setting in base.settings}
     own = {
         key: value
         for key, value in there.items()
-        if key.startswith(COMPARED) and key not in local and value != MASK and not explanation(key)
+        if key.startswith(COMPARED)
+        and key not in local
+        and value != MASK
+        and not explanation(key, value, here.get(key, ""))
     }
     kept = [line for line in base.path.read_text(encoding="utf-8").splitlines() if line.split(" = ")[0] not in own]
     if not base.default:
