@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+OF_MAKE = ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEFILES")  # what a make hands to those that it starts
 
 
 def known_files() -> list[Path]:
@@ -35,6 +37,11 @@ def copy_project(folder: Path) -> Path:
         copy.unlink(missing_ok=True)
         copy.symlink_to(link.readlink())
     return folder
+
+
+def user_environment() -> dict[str, str]:
+    """The environment without what make adds: a make in it tells and does what a user's does."""
+    return {name: value for name, value in os.environ.items() if name not in OF_MAKE}
 
 
 def build_wheel(project: Path, source: str, folder: Path) -> Path:

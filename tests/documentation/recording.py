@@ -23,7 +23,7 @@ from devkit import cache
 from devkit.hub.broker import LocalHub
 from devkit.processes import free_port
 from tests.documentation.blocks import blocks
-from tests.project import ROOT, copy_project
+from tests.project import ROOT, copy_project, user_environment
 
 PICTURE = ROOT / "docs" / "recording.svg"
 READER = "src/spark_utils/parsing/jvm"
@@ -58,7 +58,12 @@ def _run(line: str, folder: Path) -> str:
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (50, COLUMNS))
     process = subprocess.Popen(
-        ["bash", "-c", line], cwd=folder, stdin=subprocess.DEVNULL, stdout=follower, stderr=follower
+        ["bash", "-c", line],
+        cwd=folder,
+        env=user_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        stderr=follower,
     )
     os.close(follower)
     said = b""
@@ -84,8 +89,6 @@ def main() -> None:
             if each.name not in ("hub", "secrets", "streams"):
                 (home / each.name).symlink_to(each)
         os.environ[cache.HOME_VARIABLE] = str(home)
-        for name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):  # a make within `make recording` says which folder it is in
-            os.environ.pop(name, None)
         with LocalHub.shared(port=free_port()):  # the usual one may be somebody's
             PICTURE.write_text(record(commands(), project), encoding="utf-8")
 

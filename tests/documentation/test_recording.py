@@ -25,6 +25,15 @@ def test_a_recording_is_what_the_commands_say_to_a_terminal(tmp_path: Path) -> N
     assert "http" not in picture.replace("http://www.w3.org/2000/svg", "").replace("https://www.textualize.io", "")
 
 
+def test_a_make_within_a_make_shows_what_a_users_make_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Makefile").write_text("all:\n\t@echo made at level $(MAKELEVEL)\n")
+    monkeypatch.setenv("MAKELEVEL", "1")
+    monkeypatch.setenv("MAKEFLAGS", "w")
+    found = texts(record(["make"], tmp_path))
+    assert "made at level 0" in found
+    assert not [text for text in found if "directory" in text]
+
+
 def test_a_command_that_fails_ends_the_recording(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"`false` ended with status 1"):
         record(["false"], tmp_path)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.project import copy_project
+from tests.project import copy_project, user_environment
 
 SHOWN = {"job": ("events: ", "rejected: "), "pipeline": ("COMPLETED", "customers")}
 
@@ -31,8 +30,8 @@ def test_a_new_project_tests_and_runs_at_once(wheels: Path, tmp_path: Path, temp
         [sys.executable, "-m", "devkit.cli", "init", "order-events", "--folder", folder, "--template", template],
         check=True,
     )
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MAKEFLAGS")}
-    environment |= {"PIP_FIND_LINKS": str(wheels), "PYTHON": sys.executable, "COLUMNS": "200"}
+    environment = user_environment() | {"PIP_FIND_LINKS": str(wheels), "PYTHON": sys.executable, "COLUMNS": "200"}
+    environment.pop("PYTHONPATH", None)
     for target in ("test", "run"):
         done = subprocess.run(
             ["make", target],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 
 from devkit.spark.connect_server import ConnectServer
 from tests.documentation.blocks import Block, blocks
-from tests.project import ROOT, copy_project
+from tests.project import ROOT, copy_project, user_environment
 
 # The sample pipeline comes first: the tutorial puts another transformation in the place of the sample's.
 GUIDES = ("pipelines", "tutorial", "testing", "configure", "secrets", "databricks", "connect", "deploy")
@@ -64,7 +63,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(command: str, project: Path) -> str:
-    environment = os.environ | {"PYTHONPATH": str(project / "src"), "COLUMNS": "400"}  # wide: no column is left out
+    environment = user_environment() | {
+        "PYTHONPATH": str(project / "src"),
+        "COLUMNS": "400",
+    }  # wide: no column is left out
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=project,
