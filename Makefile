@@ -3,6 +3,7 @@ PYTHON ?= python3
 RUNTIME ?= 18-lts
 VENV ?= .venv
 BIN := $(VENV)/bin
+STAGE := @$(PYTHON) .devcontainer/stage.py
 FOR ?= 20 seconds
 PAGE ?=
 PIPELINE := configuration/pipeline.yml
@@ -30,10 +31,10 @@ help: ## show this list
 setup: $(BIN)/.ready ## install Python packages and jars, prepare a quick start (done by every other target)
 
 $(BIN)/.ready: setup.py $(wildcard src/spark_utils/parsing/jvm/java/*.java) kit/pyproject.toml configuration/runtimes/kit.constraints.txt configuration/runtimes/$(RUNTIME).conf configuration/runtimes/$(RUNTIME).lock
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable . --editable './kit[dev]' --constraint configuration/runtimes/$(RUNTIME).constraints.txt
-	$(BIN)/devkit jars fetch --runtime $(RUNTIME)
-	$(BIN)/devkit warm
+	$(STAGE) "Python environment $(VENV)" $(PYTHON) -m venv $(VENV)
+	$(STAGE) "Python packages" $(BIN)/pip install --editable . --editable './kit[dev]' --constraint configuration/runtimes/$(RUNTIME).constraints.txt
+	$(STAGE) "jars of Spark and the event hub" $(BIN)/devkit jars fetch --runtime $(RUNTIME)
+	$(STAGE) "instant start" $(BIN)/devkit warm
 	@touch $@
 
 run: setup ## the sample: hub -> job -> Delta, for FOR="20 seconds", then the tables it wrote

@@ -25,6 +25,8 @@ def test_a_new_project_has_names_of_its_own_everywhere(tmp_path: Path, template:
     scripts = {"order-events": "order_events.entry_points:job"} if template == "job" else None
     assert project.get("scripts") == scripts
     assert (tmp_path / "new" / ".gitignore").is_file()
+    scripts_of_make = re.findall(r"^STAGE := @\$\(PYTHON\) (\S+)$", texts[tmp_path / "new" / "Makefile"], re.M)
+    assert [(tmp_path / "new" / script).is_file() for script in scripts_of_make] == [True]
 
 
 @pytest.mark.parametrize("name", ["Orders", "1st", "a b", "json", "class", "spark-utils", "../x"])
