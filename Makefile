@@ -9,7 +9,7 @@ PAGE ?=
 PIPELINE := configuration/pipeline.yml
 OTHER := .venv-17.3-lts
 WORKERS ?= 2
-LONG ?= tests/long
+LONG ?= tests
 # A file's tests run in one worker, which has one session, broker and wheel; the slow folders come first.
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What depends on the version of Spark; plain Python says the same on any.
@@ -64,11 +64,11 @@ watch: setup ## the job on a sample of the hub, again at every save: rows, colum
 rehearse: setup ## a whole deployment on a workspace of this machine: plan, apply, run, change, prune, destroy
 	@$(BIN)/devkit rehearse
 
-test: setup ## what protects a change: everything but tests/long, on WORKERS=2
-	$(BIN)/python -m pytest tests --ignore=tests/long $(PARALLEL)
+test: setup ## what protects a change: everything but what is slow, on WORKERS=2
+	$(BIN)/python -m pytest tests --ignore=tests/long -m "not slow" $(PARALLEL)
 
-test-long: setup ## kills, fault schedules, soak, fuzz, README, cells, rehearsal, release, npm's tools, and 17.3 LTS
-	$(BIN)/python -m pytest $(LONG) $(PARALLEL)
+test-long: setup ## what is slow: whole runs of jobs and pipelines, kills, soak, fuzz, README, release, npm's tools, 17.3 LTS
+	$(BIN)/python -m pytest $(LONG) -m slow $(PARALLEL)
 	$(MAKE) --no-print-directory test-17.3-lts
 
 test-17.3-lts: ## what depends on the version of Spark, on Databricks Runtime 17.3 LTS, in an environment of its own

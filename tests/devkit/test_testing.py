@@ -23,6 +23,7 @@ def failing(events: DataFrame) -> DataFrame:
     return events.withColumn("half", F.expr("CAST(raise_error('no halves') AS INT)"))
 
 
+@pytest.mark.slow
 def test_a_stream_is_neither_lost_nor_doubled_by_its_end_and_a_crash(each_spark: SparkSession, tmp_path: Path) -> None:
     stream = StreamTester(each_spark, tmp_path)
     paris = {"id": 1, "place": {"city": "paris"}}

@@ -118,6 +118,7 @@ def transform(events):
 """
 
 
+@pytest.mark.slow
 def test_a_transformation_may_make_functions_at_its_head(
     session: dict[str, str], spark: SparkSession, tmp_path: Path, start: Start
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_transformation_may_make_functions_at_its_head(
 
 
 # On classic Spark: tests/spark_utils/streaming_utils/test_termination.py, by a script of its own.
+@pytest.mark.slow
 @pytest.mark.parametrize("session", ["connect"], indirect=True)
 def test_a_signal_to_end_lets_the_batch_finish_and_is_no_failure(
     session: dict[str, str], telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start
@@ -145,6 +147,7 @@ def test_a_signal_to_end_lets_the_batch_finish_and_is_no_failure(
     assert set(rows) <= set(each_once(telemetry))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("session", ["connect"], indirect=True)
 def test_a_second_run_is_refused_until_the_first_has_ended_in_whatever_way(
     session: dict[str, str], telemetry: EventHub, spark: SparkSession, tmp_path: Path, start: Start

@@ -54,6 +54,7 @@ def bodies(first: int, count: int) -> Iterator[bytes]:
     return (b"%d" % number if number % 10 else b"{" for number in range(first, first + count))
 
 
+@pytest.mark.slow
 def test_a_stream_survives_a_restart_of_its_broker(
     spark: SparkSession, event_hub: EventHub, local_hub: LocalHub, tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def add_partition(hub: EventHub, local_hub: LocalHub, number: int) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_added_partitions_are_told_and_read_from_their_first_event(
     hub_with_five: EventHub,
     local_hub: LocalHub,
@@ -142,6 +144,7 @@ def test_events_that_retention_took_are_named_with_the_way_on(
         start(each_spark, hub_with_five, tmp_path, "available-now")
 
 
+@pytest.mark.slow
 def test_a_hub_made_anew_that_has_less_is_named_with_the_way_on(
     hub_with_five: EventHub,
     local_hub: LocalHub,
@@ -195,6 +198,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 def test_a_full_disk_is_told_in_one_line_and_the_next_start_goes_on(
     spark: SparkSession, event_hub: EventHub, small_disk: Callable[[str], Path], tmp_path: Path

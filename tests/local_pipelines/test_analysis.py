@@ -188,6 +188,7 @@ def test_names_that_are_not_in_the_code_are_refused(pipeline: PipelineTester) ->
     assert "'gold' is not a table" in problems(pipeline, source, refresh=["gold"])[0]
 
 
+@pytest.mark.slow
 def test_a_type_that_changes_needs_a_full_refresh(pipeline: PipelineTester) -> None:
     code = "import dlt\n@dlt.table\ndef t():\n    return spark.readStream.table('events').selectExpr('{}')\n"
     pipeline.given("events", [(1,)], "id int")

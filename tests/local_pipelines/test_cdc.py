@@ -15,6 +15,7 @@ from tests.local_pipelines.cdc_model import arrivals, check
 SCHEMA = "id int, a string, b int, op string, seq int"
 
 
+@pytest.mark.slow
 def test_any_order_of_arrival_gives_the_tables_of_the_model(
     pipeline: PipelineTester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +66,7 @@ def test_the_documented_example_of_type_2(pipeline: PipelineTester) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_documented_example_of_a_truncation(pipeline: PipelineTester) -> None:
     flow = "apply_as_deletes=\"operation = 'DELETE'\", apply_as_truncates=\"operation = 'TRUNCATE'\", "
     flow += "except_column_list=['operation', 'sequenceNum']"
@@ -84,6 +86,7 @@ def test_the_documented_example_of_a_truncation(pipeline: PipelineTester) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_late_events_below_a_delete(pipeline: PipelineTester) -> None:
     flow = "apply_as_deletes=\"op = 'D'\", except_column_list=['op', 'seq', 'b'], stored_as_scd_type={}"
     versions = f"""
@@ -99,6 +102,7 @@ dlt.create_auto_cdc_flow("versions", "changes", ["id"], "seq", {flow.format(2)})
     assert pipeline.rows("versions") == [(1, "ACTIVE", 17, 18), (1, "SUSPENDED", 18, 20)]
 
 
+@pytest.mark.slow
 def test_untracked_columns_open_no_version(pipeline: PipelineTester) -> None:
     flow = "except_column_list=['op', 'seq'], stored_as_scd_type=2, track_history_except_column_list=['b']"
     source = pipeline.file("tracked.py", cdc(flow))
@@ -107,6 +111,7 @@ def test_untracked_columns_open_no_version(pipeline: PipelineTester) -> None:
     assert pipeline.rows("target") == [(1, "x", 50, 0, None)]
 
 
+@pytest.mark.slow
 def test_columns_to_update_sets_explicit_nulls_and_keeps_the_rest(pipeline: PipelineTester) -> None:
     source = pipeline.file("columns.py", cdc("columns_to_update='set', except_column_list=['seq']"))
     schema = "id int, a string, b int, set array<string>, seq int"
@@ -116,6 +121,7 @@ def test_columns_to_update_sets_explicit_nulls_and_keeps_the_rest(pipeline: Pipe
     assert pipeline.rows("target") == [(1, None, 7)]
 
 
+@pytest.mark.slow
 def test_lists_say_whose_nulls_are_ignored(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "lists.py",
@@ -132,6 +138,7 @@ for name in ("column_list", "except_column_list"):
     assert pipeline.rows("except_column_list") == [(1, None, 5)]
 
 
+@pytest.mark.slow
 def test_bitemporal_history_keeps_what_was_known_when(pipeline: PipelineTester) -> None:
     flow = "except_column_list=['seq', 'known'], stored_as_scd_type='bitemporal', system_sequence_by='known'"
     source = pipeline.file("bitemporal.py", cdc(flow))
@@ -174,6 +181,7 @@ def test_a_target_that_another_program_changed_is_refused(pipeline: PipelineTest
     assert pipeline.rows("target") == [(1, "x", 1)]
 
 
+@pytest.mark.slow
 def test_snapshots_by_function_and_by_name(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "snapshots.py",
@@ -213,6 +221,7 @@ def test_mistakes_against_the_source_are_found_before_anything_is_written(pipeli
     assert "apply_as_deletes: [UNRESOLVED_COLUMN" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_replace_flow_puts_whole_keys_in_the_place_of_older_ones(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "replace.py",
@@ -241,6 +250,7 @@ def rows():
     assert "replace_using: unknown column 'ids'; did you mean 'id'?" in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "code"),
     [
@@ -281,6 +291,7 @@ def test_a_condition_says_which_rows_a_batch_replaces(pipeline: PipelineTester, 
         assert pipeline.rows("latest", "day", "n") == [(1, 1), (2, 7), (3, 8)]
 
 
+@pytest.mark.slow
 def test_a_target_is_read_through_its_change_feed(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "feed.py",

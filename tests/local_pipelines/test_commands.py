@@ -26,6 +26,7 @@ def t():
 """
 
 
+@pytest.mark.slow
 def test_run_graph_and_events(
     pipeline: PipelineTester, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +67,7 @@ def ids():
 """
 
 
+@pytest.mark.slow
 def test_a_continuous_update_takes_new_files_until_it_is_interrupted(
     pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +124,7 @@ def calls():
 """
 
 
+@pytest.mark.slow
 def test_errors_show_no_secret_and_no_whole_row(pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]) -> None:
     source, report = str(pipeline.file("p.py", LEAKING)), pipeline.folder / "report.json"
     pipeline.given("events", [(1, "ann@example.org", 200)], "id int, email string, v int")
@@ -141,6 +144,7 @@ def test_errors_show_no_secret_and_no_whole_row(pipeline: PipelineTester, capsys
     assert "hunter2" not in shown.out + shown.err + report.read_text()
 
 
+@pytest.mark.slow
 def test_a_bundles_yaml_names_files_parameters_and_schema(
     pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_configuration_takes_every_argument_of_auto_cdc() -> None:
     assert set(inspect.signature(create_auto_cdc_flow).parameters) == set(CDC_KEYS)
 
 
+@pytest.mark.slow
 def test_every_output_of_a_class_becomes_a_dataset(pipeline: PipelineTester) -> None:
     pipeline.given("raw", ROWS, "id int, amount int")
     source, conf = pipeline.file("shop.py", CLASSES), pipeline.file("conf/shop.yml", CONF)
@@ -66,6 +67,7 @@ def test_every_output_of_a_class_becomes_a_dataset(pipeline: PipelineTester) -> 
     assert failed == {"known": 1, "positive": 1, "small": 1}
 
 
+@pytest.mark.slow
 def test_a_workflow_specification_names_files_and_configuration(pipeline: PipelineTester) -> None:
     pipeline.given("main.sales.raw", ROWS, "id int, amount int")
     pipeline.file("pipelines/shop.py", CLASSES)
@@ -148,6 +150,7 @@ dlt:
 """
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_yaml_alone_needs_no_class(pipeline: PipelineTester) -> None:
     bodies = ['{"order": {"id": 1}, "amount": 5}', '{"order": {"id": 2}, "amount": 7}', "no", '{"order": {"id": 3}}']
     pipeline.given("raw", [(body,) for body in bodies], "text string")

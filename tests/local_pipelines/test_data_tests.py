@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from devkit.deploy.declaration.yaml_files import read_yaml
 from local_pipelines.data_tests import differences, mistakes
 from local_pipelines.testing import PipelineTester
@@ -11,6 +13,7 @@ from tests.project import ROOT
 ONE = "import dlt\n@dlt.table\n@dlt.expect('small', 'n < 5')\ndef t():\n    return spark.readStream.table('raw')\n"
 
 
+@pytest.mark.slow
 def test_what_differs_is_named_with_its_line(pipeline: PipelineTester) -> None:
     pipeline.file("one.py", ONE)
     file = pipeline.file(
@@ -38,6 +41,7 @@ tests:
     ]
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_guide_hold(pipeline: PipelineTester) -> None:
     for block in blocks(ROOT / "docs/pipelines.md"):
         if block.target:

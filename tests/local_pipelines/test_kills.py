@@ -23,6 +23,7 @@ dlt.create_auto_cdc_flow("latest", "bronze", ["id"], "v")
 """
 
 
+@pytest.mark.slow
 def test_counts_that_are_lost_behind_a_commit_are_counted_again(
     pipeline: PipelineTester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +59,7 @@ def test_counts_that_are_lost_behind_a_commit_are_counted_again(
     ]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_and_tables_that_do_not_belong_together_are_refused(pipeline: PipelineTester) -> None:
     source = pipeline.file("counted.py", COUNTED)
     for rows in ([(1, -1)], [(1, 2)]):  # all rows of a batch may be dropped
@@ -82,6 +84,7 @@ dlt.create_auto_cdc_from_snapshot_flow("current", "state", ["id"])
 """
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_changes_after_a_kill_behind_its_commit_is_taken_as_it_is_now(
     pipeline: PipelineTester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,6 +200,7 @@ def f(): return spark.readStream.table("raw")
     assert pipeline.run(pipeline.file("handler.py", HEAD + code)).errors == {"f": "ValueError: boom"}
 
 
+@pytest.mark.slow
 def test_code_outside_of_queries_reads_the_storages_tables_by_name(pipeline: PipelineTester) -> None:
     pipeline.given("raw", *RAW)
     code = """[(highest,)] = spark.sql("SELECT max(v) FROM main.default.raw").collect()
@@ -217,6 +218,7 @@ def top(): return spark.range(highest)
     assert len(pipeline.rows("top")) == 5
 
 
+@pytest.mark.slow
 def test_a_column_goes_by_the_name_of_its_table(pipeline: PipelineTester) -> None:
     pipeline.given("raw", *RAW)
     pipeline.given("dim", [("a", "x")], "k string, name string")

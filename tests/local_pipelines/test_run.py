@@ -69,6 +69,7 @@ def test_a_second_update_reads_only_what_is_new_and_counts_it_exactly(pipeline: 
     assert pipeline.rows("gold") == [("a", 12), ("b", 200)]
 
 
+@pytest.mark.slow
 def test_the_log_says_what_happened_and_has_a_table_of_the_same_events(pipeline: PipelineTester) -> None:
     source = pipeline.file("medallion.py", MEDALLION)
     pipeline.given("events", EVENTS, COLUMNS)
@@ -115,6 +116,7 @@ def beside():
     assert len(pipeline.rows("beside")) == 4
 
 
+@pytest.mark.slow
 def test_appending_flows_share_a_target_and_once_runs_once(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "flows.py",
@@ -141,6 +143,7 @@ def history():
     assert pipeline.rows("all") == [(2,), (4,), (6,), (8,), (10,)]
 
 
+@pytest.mark.slow
 def test_a_flow_starts_after_those_that_it_depends_on(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "ordered.py",
@@ -238,6 +241,7 @@ for name in ("left", "right"):
     assert pipeline.run(source).state == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_a_refresh_of_some_leaves_the_others(pipeline: PipelineTester) -> None:
     source = pipeline.file("medallion.py", MEDALLION)
     pipeline.given("events", EVENTS, COLUMNS)
@@ -251,6 +255,7 @@ def test_a_refresh_of_some_leaves_the_others(pipeline: PipelineTester) -> None:
     assert len(pipeline.rows("silver")) == 3
 
 
+@pytest.mark.slow
 def test_a_table_that_forbids_its_reset_keeps_its_rows_and_the_log_says_so(pipeline: PipelineTester) -> None:
     code = MEDALLION.replace(
         '@dlt.table(comment="as they came")', '@dlt.table(table_properties={"pipelines.reset.allowed": "false"})'
@@ -265,6 +270,7 @@ def test_a_table_that_forbids_its_reset_keeps_its_rows_and_the_log_says_so(pipel
     assert len(pipeline.rows("silver")) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_update_is_cancelled_and_the_next_one_goes_on(pipeline: PipelineTester) -> None:
     source = pipeline.file("medallion.py", MEDALLION)
     pipeline.given("events", EVENTS, COLUMNS)
@@ -302,6 +308,7 @@ def test_spark_connect_is_refused_with_the_remedy(connect: SparkSession, tmp_pat
         run_update("p.py", connect, tmp_path)
 
 
+@pytest.mark.slow
 def test_options_of_a_table_reach_delta(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "options.py",
@@ -341,6 +348,7 @@ def last():
     assert (pipeline.folder / "placed/_delta_log").is_dir()
 
 
+@pytest.mark.slow
 def test_a_target_and_its_flow_have_settings_of_their_own(pipeline: PipelineTester) -> None:
     heard = pipeline.folder / "heard"
     source = pipeline.file(
@@ -420,6 +428,7 @@ def t():
     assert pipeline.spark.conf.get("mine", "gone") == "gone"
 
 
+@pytest.mark.slow
 def test_a_stream_of_an_aggregate_is_kept_complete(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "aggregate.py",
@@ -440,6 +449,7 @@ def events_in():
     assert pipeline.rows("by_key") == [("a", 4), ("b", 4)]
 
 
+@pytest.mark.slow
 def test_names_are_found_in_the_storage_first_and_then_in_sparks_catalog(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "names.py",
@@ -468,6 +478,7 @@ def counted():
         pipeline.spark.sql("DROP SCHEMA main.beside CASCADE")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:cloudFiles.schemaEvolutionMode")
 def test_cloud_files_are_read_once_and_misfits_are_rescued(pipeline: PipelineTester) -> None:
     source = pipeline.file(
@@ -500,6 +511,7 @@ def typed():
     assert len(pipeline.rows("inferred")) == 3
 
 
+@pytest.mark.slow
 def test_misfits_of_csv_are_rescued(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "csv.py",
@@ -547,6 +559,7 @@ def counts():
     assert sorted((row.k, row["count"]) for row in sent) == [("a", 2), ("a", 3), ("b", 2)]
 
 
+@pytest.mark.slow
 def test_a_continuous_update_goes_on_with_what_is_new_until_it_is_cancelled(pipeline: PipelineTester) -> None:
     source = pipeline.file("medallion.py", MEDALLION)
     pipeline.given("events", EVENTS, COLUMNS)
@@ -567,6 +580,7 @@ def test_a_continuous_update_goes_on_with_what_is_new_until_it_is_cancelled(pipe
     assert said.count("COMPLETED") == 3  # of the first pass; later ones are not told
 
 
+@pytest.mark.slow
 def test_a_flow_of_a_continuous_update_waits_for_its_interval(pipeline: PipelineTester) -> None:
     source = pipeline.file(
         "intervals.py",

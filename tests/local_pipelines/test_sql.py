@@ -12,6 +12,7 @@ from local_pipelines.testing import PipelineTester
 from spark_utils.sources.event_hubs import kafka_options, parse_connection_string
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_sql_and_python_together(pipeline: PipelineTester) -> None:
     sql = pipeline.file(
         "tables.sql",
@@ -51,6 +52,7 @@ CREATE FLOW two AS INSERT INTO ONCE many BY NAME SELECT 99 AS id;
     assert silver["dropped_records"] == 1
 
 
+@pytest.mark.slow
 def test_files_are_read_by_read_files(pipeline: PipelineTester) -> None:
     pipeline.file("in/1.json", '{"a": 1, "b": "x"}\n')
     sql = pipeline.file(
@@ -117,6 +119,7 @@ FROM STREAM read_kafka(bootstrapServers => '{servers}', {arguments});""",
     assert pipeline.rows("bodies") == [("one",), ("two",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flow",
     [
@@ -196,6 +199,7 @@ CREATE STREAMING TABLE d AS SELECT * FROM STREAM read_pulsar(serviceUrl => 's');
     )
 
 
+@pytest.mark.slow
 def test_snapshots_are_compared(pipeline: PipelineTester) -> None:
     sql = pipeline.file(
         "snapshots.sql",
@@ -215,6 +219,7 @@ KEYS (id) STORED AS SCD TYPE 2 TRACK HISTORY ON * EXCEPT (note);""",
     assert pipeline.rows("versions") == [(2, "b", "x", 0, 1), (2, "c", "y", 1, None)]
 
 
+@pytest.mark.slow
 def test_snapshots_of_versions_are_taken_in_order(pipeline: PipelineTester) -> None:
     sql = pipeline.file(
         "versions.sql",

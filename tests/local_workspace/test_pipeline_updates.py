@@ -116,6 +116,7 @@ def events(client: WorkspaceClient, pipeline: str, update: UpdateInfo) -> list[d
     return client.api_client.do("GET", f"/api/2.0/pipelines/{pipeline}/events", query=query)["events"]
 
 
+@pytest.mark.slow
 def test_an_update_computes_the_tables_that_the_pipeline_names_and_tells_of_it(
     workspace: Workspace, client: WorkspaceClient, pipeline: str
 ) -> None:
@@ -151,6 +152,7 @@ def test_an_update_computes_the_tables_that_the_pipeline_names_and_tells_of_it(
     assert [each for each in written if CANARY in each.read_text(errors="replace")] == []
 
 
+@pytest.mark.slow
 def test_a_validation_names_every_mistake_in_the_paths_of_the_workspace(
     client: WorkspaceClient, workspace: Workspace, pipeline: str
 ) -> None:

@@ -75,6 +75,7 @@ def cluster(client: WorkspaceClient, mode: DataSecurityMode | None, **settings: 
     return JobCluster("c", spec)
 
 
+@pytest.mark.slow
 def test_each_kind_of_task_runs_on_a_standard_cluster(workspace: Workspace) -> None:
     check_each_kind_of_task(workspace, DataSecurityMode.USER_ISOLATION)
 
@@ -115,6 +116,7 @@ def check_each_kind_of_task(workspace: Workspace, mode: DataSecurityMode) -> Non
     assert (kind == "pyspark.sql.connect.session") == (mode is DataSecurityMode.USER_ISOLATION)
 
 
+@pytest.mark.slow
 def test_what_needs_the_jvm_fails_on_standard_clusters_and_on_serverless_compute(workspace: Workspace) -> None:
     client = workspace.client()
     text = """
@@ -141,6 +143,7 @@ def test_what_needs_the_jvm_fails_on_standard_clusters_and_on_serverless_compute
     assert logs(client, run, "serverless").startswith("3\n")
 
 
+@pytest.mark.slow
 def test_a_stream_ends_with_the_task_that_started_it_however_that_ends(workspace: Workspace) -> None:
     client = workspace.client()
     text = f"""

@@ -62,6 +62,7 @@ def cluster(client: WorkspaceClient) -> JobCluster:
     return JobCluster("small", spec)
 
 
+@pytest.mark.slow
 def test_the_streaming_jobs_wheel_writes_tables_that_a_notebook_with_the_same_wheel_reads(
     workspace: Workspace, built_wheel: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_the_streaming_jobs_wheel_writes_tables_that_a_notebook_with_the_same_wh
     assert made.state.value == "TERMINATED"
 
 
+@pytest.mark.slow
 def test_a_stream_runs_until_it_is_cancelled_and_finishes_its_batch(workspace: Workspace, built_wheel: Path) -> None:
     client = workspace.client()
     run_id = start(client, stream(built_wheel, "forever", "1 second"), job_clusters=[cluster(client)])
@@ -134,6 +136,7 @@ def test_spark_submit_runs_a_python_file(workspace: Workspace) -> None:
     assert "corner ['a'] 3" in logs(client, run, "submit")
 
 
+@pytest.mark.slow
 def test_python_functions_run_on_an_existing_cluster_whose_python_is_not_here(workspace: Workspace) -> None:
     client = workspace.client()
     cluster = client.clusters.create(
@@ -154,6 +157,7 @@ def test_python_functions_run_on_an_existing_cluster_whose_python_is_not_here(wo
     assert logs(client, run, "a").endswith("[2, 3]\n")
 
 
+@pytest.mark.slow
 def test_a_module_beside_a_notebook_has_the_session_of_the_task(workspace: Workspace) -> None:
     client = workspace.client()
     helper = b"""from databricks.sdk.runtime import *

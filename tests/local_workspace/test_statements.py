@@ -38,6 +38,7 @@ def rows(client: WorkspaceClient, statement: str, **settings: Any) -> list[list[
     return found.result.data_array if found.result else []
 
 
+@pytest.mark.slow
 def test_values_are_texts_and_the_manifest_names_their_types(client: WorkspaceClient) -> None:
     found = execute(client, "SELECT concat('id-', id) s, id l, null n, 1.50BD d, true b, DATE'2026-01-02' day, "
                             "TIMESTAMP'2026-01-02 03:04:05.678' t, X'0102' x, array(1, 2) a, named_struct('k', 1) o "
@@ -115,6 +116,7 @@ def test_what_is_not_offered_is_refused(client: WorkspaceClient) -> None:
         api.get_statement("none")
 
 
+@pytest.mark.slow
 def test_tables_and_paths_are_the_same_for_statements_sql_files_and_python_tasks(client: WorkspaceClient) -> None:
     rows(client, "CREATE SCHEMA shop")
     rows(client, "CREATE TABLE shop.orders AS SELECT id, id * 2 AS worth FROM range(3)")

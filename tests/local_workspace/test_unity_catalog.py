@@ -52,6 +52,7 @@ def test_a_name_that_unity_catalog_refuses_is_refused(client: WorkspaceClient, n
         client.api_client.do("POST", "/api/2.1/unity-catalog/catalogs", body={"name": name})
 
 
+@pytest.mark.slow
 def test_tables_of_sql_are_described_by_rest_with_schema_comments_and_grants(client: WorkspaceClient) -> None:
     client.catalogs.create("shop")
     client.schemas.create("sales", "shop", comment="what was sold")

@@ -84,6 +84,7 @@ def test_a_page_that_cannot_be_is_refused(client: WorkspaceClient, path: str, qu
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body"),
     [

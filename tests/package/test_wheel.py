@@ -48,6 +48,7 @@ def test_the_wheel_is_small(built_wheel: Path) -> None:
     assert built_wheel.stat().st_size <= 250_000
 
 
+@pytest.mark.slow
 def test_a_change_under_the_kit_leaves_the_digest_that_restarts_a_stream(built_wheel: Path, tmp_path: Path) -> None:
     before, project = wheel_digest(built_wheel.read_bytes()), copy_project(tmp_path / "project")
     for changed, same in {"kit/src/devkit/cache.py": True, "src/spark_utils/names.py": False}.items():

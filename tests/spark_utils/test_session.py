@@ -119,6 +119,7 @@ def test_sparks_warnings_go_to_a_file_whose_place_is_known(spark: SparkSession) 
     assert "WARN  probe: a warning of the test" in log.read_text()
 
 
+@pytest.mark.slow
 def test_a_session_maps_the_archive_that_warm_has_written_without_a_word() -> None:
     subprocess.run([sys.executable, "-m", "devkit.cli", "warm"], check=True, timeout=600)
     run = start(cache.home(), then="spark.stop()")
@@ -168,6 +169,7 @@ def test_the_jvm_ends_with_its_python_however_that_ends(configured: str) -> None
     wait_for(lambda: not Path("/proc", configured.rsplit(maxsplit=1)[-1]).exists())
 
 
+@pytest.mark.slow
 def test_two_threads_start_one_jvm_and_leave_the_environment_as_it_was(own_home: Path) -> None:
     program = """
 import os, subprocess, threading

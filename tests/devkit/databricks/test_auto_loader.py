@@ -58,6 +58,7 @@ def rescued(row: dict[str, Any]) -> dict[str, Any] | None:
     return text and {key: value for key, value in json.loads(text).items() if key != "_file_path"}
 
 
+@pytest.mark.slow
 def test_files_of_a_volume_are_read_once_and_what_does_not_fit_is_rescued(
     each_spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def test_a_notebook_cannot_be_run_without_a_workspace_and_the_error_names_the_wa
         get_dbutils(spark).notebook.run("/Shared/other")
 
 
+@pytest.mark.slow
 def test_display_shows_a_batch_and_what_a_stream_has(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> None:
     display(spark.range(30))
     assert "20 rows, there are more" in capsys.readouterr().out

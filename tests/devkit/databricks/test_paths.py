@@ -30,6 +30,7 @@ def place(request: pytest.FixtureRequest) -> tuple[str, Path]:
     return request.param.format(own), root / place.format(own)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("each_spark", "place"),
     [*(("classic", each) for each in PLACES), ("connect", "dbfs:/shop-{}")],  # the file systems are the JVM's on both

@@ -77,6 +77,7 @@ def test_everything_is_found_again_on_later_pages(project: Project) -> None:
         assert deployer.verbs() == {}
 
 
+@pytest.mark.slow
 def test_each_kind_shows_a_change_and_nothing_else(deployer: Deployer, project: Project) -> None:
     write_everything(project)
     deployer.apply()

@@ -49,6 +49,7 @@ def rows(deployer: Deployer, statement: str) -> list[list[str]]:
     return list(answer.result.data_array or [])
 
 
+@pytest.mark.slow
 def test_files_run_in_order_once_a_further_one_later_and_an_edited_one_never(
     deployer: Deployer, project: Project
 ) -> None:

@@ -126,6 +126,7 @@ def test_the_key_is_in_files_of_the_owner_only_and_in_no_process_list(local_hub:
     assert key not in shown
 
 
+@pytest.mark.slow
 def test_restart_keeps_port_key_and_events(tmp_path: Path) -> None:
     with LocalHub(tmp_path / "a hub") as hub:  # a folder with a space, as home folders may have
         before = hub.connection_string("telemetry")

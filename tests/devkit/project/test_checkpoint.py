@@ -77,6 +77,7 @@ def test_a_sound_checkpoint_is_shown_with_what_comes_next(job: Job, capsys: pyte
     assert "they belong together" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lost",
     [
@@ -112,6 +113,7 @@ def test_rejected_rows_that_are_missing_are_written_by_the_repaired_checkpoint(j
     job.assert_complete()
 
 
+@pytest.mark.slow
 def test_the_list_of_files_that_were_read_is_taken_over_or_missed(
     spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

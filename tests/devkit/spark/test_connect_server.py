@@ -123,6 +123,7 @@ def _test_run(folder: Path) -> int:
     return subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode
 
 
+@pytest.mark.slow
 def test_the_verbs_start_show_and_stop_it(warm_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["spark", "status"]) == 3
     started = subprocess.run([sys.executable, "-m", "devkit.cli", "spark", "up"], check=True, capture_output=True)

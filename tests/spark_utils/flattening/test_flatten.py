@@ -167,6 +167,7 @@ def test_deep_structs_are_reached(each_spark: SparkSession) -> None:
     assert flat.columns == ["s_" * 60 + "leaf"]
 
 
+@pytest.mark.slow
 def test_very_wide_frames_come_out_right(each_spark: SparkSession) -> None:
     leaf_count = 10_000
     inner = t.StructType([t.StructField(f"leaf {place}", t.LongType()) for place in range(100)])

@@ -95,6 +95,7 @@ def test_good_telemetry_costs_the_reference_nothing(telemetry: t.StructType) -> 
     assert reader.judged == 0
 
 
+@pytest.mark.slow
 def test_one_bad_body_costs_the_reference_few_others(telemetry: t.StructType) -> None:
     reader = CountingReader(telemetry, Limits(), "keep")
     for event in generate(40, seed=1, shares=Shares(malformed=0.5, lossy=0.5)):

@@ -49,6 +49,7 @@ def _plan(df: DataFrame) -> str:
     return printed.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("each_spark", "engine", "unknown", "seed"),
     [
@@ -242,6 +243,7 @@ def test_a_limit_beyond_java_s_arrays_is_none(each_spark: SparkSession) -> None:
     assert parsed.select("event.id").first() == (5,)
 
 
+@pytest.mark.slow
 def test_the_jar_is_named_by_its_source_and_always_the_same(tmp_path: Path) -> None:
     """Executors keep the classes of each version of the wheel that ever ran in their application."""
     project = copy_project(tmp_path)
@@ -336,6 +338,7 @@ print("verdicts:", sorted((row.reason or row.event.id) for row in parsed.collect
 """
 
 
+@pytest.mark.slow
 def test_executors_get_the_classes_where_nothing_was_prepared(tmp_path: Path) -> None:
     """An executor of its own, and a plain configuration: as on a cluster that has only the wheel."""
     environment = {**os.environ, "SPARK_CONF_DIR": str(tmp_path), "PYTHONPATH": str(ROOT / "src")}

@@ -121,6 +121,7 @@ def test_another_querys_checkpoint_is_refused(run_twice: Bench, tmp_path: Path) 
     assert "not in" in refused(run_twice, checkpoint_path=str(tmp_path / "taken"))
 
 
+@pytest.mark.slow
 def test_a_deleted_checkpoint_does_not_double_what_the_tables_hold(run_twice: Bench) -> None:
     shutil.rmtree(run_twice.checkpoint)
     assert "a second time" in refused(run_twice)
@@ -128,6 +129,7 @@ def test_a_deleted_checkpoint_does_not_double_what_the_tables_hold(run_twice: Be
     assert Counter(run_twice.offsets("events")) == {0: 2, 2: 2, 4: 1}
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_moved_goes_on(run_twice_on_each: Bench, tmp_path: Path) -> None:
     shutil.move(run_twice_on_each.checkpoint, tmp_path / "moved")
     run_twice_on_each.run(identity=HERE, checkpoint_path=str(tmp_path / "moved"))
@@ -170,6 +172,7 @@ def test_a_difference_that_is_accepted_is_remembered(run_twice: Bench) -> None:
     assert "schema was 'wider' and is now 'number BIGINT'" in refused(run_twice)
 
 
+@pytest.mark.slow
 def test_another_source_may_share_an_output(run_twice: Bench, tmp_path: Path) -> None:
     run_twice.run(identity={**HERE, "source": "sb://elsewhere/telemetry"}, checkpoint_path=str(tmp_path / "another"))
     run_twice.run(identity=HERE)
@@ -187,6 +190,7 @@ def test_a_start_that_was_killed_while_it_wrote_the_first_offsets_goes_on(
     assert bench.offsets("events") == [0]
 
 
+@pytest.mark.slow
 def test_tables_from_before_there_were_marks_go_on(spark: SparkSession, tmp_path: Path) -> None:
     bench = Bench(spark, tmp_path)
     bench.send("0", "x0")
@@ -255,6 +259,7 @@ def newest(bench: Bench, folder: str) -> str:
     return max(Path(bench.checkpoint, folder).glob("[0-9]*"), key=lambda path: int(path.stem)).name
 
 
+@pytest.mark.slow
 def test_whatever_happens_to_files_of_a_checkpoint_each_event_is_there_once_or_the_run_is_refused(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def test_good_rows_go_to_events_and_the_others_to_rejected_with_body_and_positio
     assert micros[0] == 123456
 
 
+@pytest.mark.slow
 def test_a_batch_killed_between_its_two_writes_gets_the_missing_one(spark: SparkSession, tmp_path: Path) -> None:
     bench = Bench(spark, tmp_path)
     bench.send("1", "x")
@@ -77,6 +78,7 @@ def test_a_body_too_large_to_pick_up_on_the_way_is_rejected_all_the_same(bench: 
     assert (bench.offsets("events"), bench.offsets("rejected")) == ([0], [1, 2])
 
 
+@pytest.mark.slow
 def test_more_rejected_rows_than_are_picked_up_are_rejected_all_the_same(bench: Bench) -> None:
     bench.send(*["x"] * (COLLECTED_ROWS + 1))
     bench.run()
@@ -92,6 +94,7 @@ def test_a_batch_without_rejected_rows_adds_no_commit_to_rejected(bench: Bench) 
     assert bench.versions("events") == 3
 
 
+@pytest.mark.slow
 def test_a_small_batch_is_one_file_and_many_small_files_are_merged(bench: Bench) -> None:
     bench.spark.conf.set("spark.databricks.delta.autoCompact.minNumFiles", "4")
     try:
@@ -130,6 +133,7 @@ def test_a_partition_column_that_is_none_is_an_error_that_lists_the_columns(benc
         bench.run(partition_by="nmber")
 
 
+@pytest.mark.slow
 def test_a_new_column_is_refused_before_anything_is_written_or_added_when_asked(bench: Bench) -> None:
     def wider(events: DataFrame) -> DataFrame:
         return sink_kit.transform(events).withColumn("double", F.col("number") * 2)

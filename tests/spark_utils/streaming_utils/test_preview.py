@@ -237,6 +237,7 @@ def test_a_failing_query_is_one_readable_line_without_secrets(spark: SparkSessio
     assert "c4n4ry" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_frame_that_spark_refuses_as_a_stream_is_a_readable_failure(spark: SparkSession, folder: Path) -> None:
     with pytest.raises(StreamFailedError, match=r"(?i)sort"):
         preview_stream(stream(spark, folder).orderBy("n"), timeout=PATIENT)

@@ -53,6 +53,7 @@ def run_again(bench: Bench, stream: io.StringIO) -> None:
     listener.wait_until_idle(PATIENCE)
 
 
+@pytest.mark.slow
 def test_anything_but_a_terminal_gets_a_json_line_with_stable_keys_for_each_batch(
     each_spark: SparkSession, tmp_path: Path
 ) -> None:

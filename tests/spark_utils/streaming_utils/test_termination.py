@@ -40,6 +40,7 @@ def fail(events: DataFrame) -> DataFrame:
     return transform(events).withColumn("number", F.when(F.col("number") == 2, melted).otherwise(F.col("number")))
 
 
+@pytest.mark.slow
 def test_sigterm_lets_the_batch_commit_and_the_script_ends_with_status_0(tmp_path: Path) -> None:
     bench = Bench(None, tmp_path)  # only its folders and files are used here
     for number in range(400):
@@ -67,6 +68,7 @@ def test_sigterm_lets_the_batch_commit_and_the_script_ends_with_status_0(tmp_pat
         assert later[-1]["total_events"] == 2 * len(committed)
 
 
+@pytest.mark.slow
 def test_ctrl_c_names_the_batch_that_is_finished_and_twice_ends_the_script_at_once_and_quietly(tmp_path: Path) -> None:
     bench = Bench(None, tmp_path)  # only its folders and files are used here
     bench.send("1", "x")
@@ -163,6 +165,7 @@ def line_of(function: Callable[..., object], text: str) -> int:
     return first + next(number for number, line in enumerate(lines) if text in line)
 
 
+@pytest.mark.slow
 def test_a_stream_ends_by_itself_after_a_number_of_events(bench: Bench) -> None:
     for number in range(60):
         bench.send(str(number))

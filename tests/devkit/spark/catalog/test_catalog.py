@@ -360,6 +360,7 @@ print(spark.sql(f"SELECT sum(id) FROM {sys.argv[1]}.seen").first()[0])
 """
 
 
+@pytest.mark.slow
 def test_another_process_sees_tables_and_views_and_writes_to_them(spark: SparkSession, schema: Schema) -> None:
     spark.sql("CREATE TABLE shared AS SELECT 1 AS id")
     spark.sql("CREATE VIEW seen AS SELECT * FROM shared")
