@@ -289,6 +289,24 @@ def test_a_condition_says_which_rows_a_batch_replaces(pipeline: PipelineTester, 
     assert result.report()["datasets"]["days"]["rows_written"] == 1
     if name.endswith("sql"):
         assert pipeline.rows("latest", "day", "n") == [(1, 1), (2, 7), (3, 8)]
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(source, replace_where={"day": "day = 1", "raw": "true", "days": "dy = 1"})
+    assert "replace_where_overrides: there is no flow 'day'; did you mean 'days'?" in str(caught.value)
+    assert "replace_where_overrides: there is no flow 'raw'" in str(caught.value)
+    assert f"{source}:" in str(caught.value)  # of the condition, whose column is not there
+    assert "`dy` cannot be resolved" in str(caught.value)
+    result = pipeline.run(source, refresh=["days"], replace_where={"main.default.days": "day = 1"})
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("days", "day", "n") == [(1, 1), (2, 7)]
+    pipeline.spark.sql(f"DELETE FROM delta.`{pipeline.path('raw')}`")
+    pipeline.run(source, refresh=["days"])
+    assert pipeline.rows("days", "day", "n") == [(1, 1)]  # by its own condition again
+
+
+def test_only_a_flow_with_a_condition_takes_another_one(pipeline: PipelineTester) -> None:
+    source = pipeline.file("t.sql", "CREATE MATERIALIZED VIEW t AS SELECT 1 AS a;")
+    with pytest.raises(DefinitionError, match=r"t\.sql:1: replace_where_overrides: flow 't' replaces no rows by"):
+        pipeline.run(source, replace_where={"t": "a = 1"}, validate_only=True)
 
 
 @pytest.mark.slow

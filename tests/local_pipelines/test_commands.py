@@ -58,6 +58,18 @@ def test_run_graph_and_events(
     assert main(["pipeline", "run", source, *storage, "--set", "say=hello", "--refresh", "nothing"]) == 1
 
 
+def test_a_condition_of_one_update_is_taken_from_the_command(
+    pipeline: PipelineTester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "CREATE STREAMING TABLE t FLOW REPLACE WHERE id >= 2 BY NAME SELECT id FROM events"
+    source, storage = str(pipeline.file("p.sql", code)), ["--storage", str(pipeline.storage)]
+    pipeline.given("events", [(1,), (2,), (3,)], "id int")
+    assert main(["pipeline", "run", source, *storage, "--replace-where", "t=id <= 2"]) == 0
+    assert pipeline.rows("t") == [(1,), (2,)]
+    assert main(["pipeline", "run", source, *storage, "--replace-where", "t"]) == 1
+    assert "cannot read 't' (from --replace-where). Write FLOW=CONDITION." in capsys.readouterr().err
+
+
 FILES = """
 import dlt
 @dlt.table

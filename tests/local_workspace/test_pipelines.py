@@ -14,6 +14,7 @@ from databricks.sdk.service.pipelines import (
     NotebookLibrary,
     PipelineLibrary,
     PipelineState,
+    ReplaceWhereOverride,
     RunAs,
     StartUpdateCause,
     UpdateInfoCause,
@@ -233,6 +234,8 @@ def test_a_selection_that_is_not_followed_is_refused(client: WorkspaceClient) ->
         InvalidParameterValue, match=r"reset_checkpoint_selection is not supported .* refresh_selection"
     ):
         client.pipelines.start_update(number, reset_checkpoint_selection=["silver"])
+    with pytest.raises(InvalidParameterValue, match=r"replace_where_overrides: .* not 'silver' and None"):
+        client.pipelines.start_update(number, replace_where_overrides=[ReplaceWhereOverride("silver")])
     assert not client.pipelines.get(number).latest_updates
 
 

@@ -126,6 +126,10 @@ def test_what_is_missing_or_cannot_run_here_fails_with_the_reason_and_is_never_a
         "cluster": (python(client, "cluster", "", existing_cluster_id="gone"), "Cluster gone does not exist"),
         "jar": (Task("jar", spark_jar_task=SparkJarTask(main_class_name="x.Y")), "JAR task does not run"),
         "pipeline": (Task("pipeline", pipeline_task=PipelineTask("p")), "The specified pipeline p was not found"),
+        "selection": (
+            Task("selection", pipeline_task=PipelineTask("p", reset_checkpoint_selection=["t"])),
+            "reset_checkpoint_selection is not supported",
+        ),
         "job": (Task("job", run_job_task=RunJobTask(job_id)), f"Job {job_id} does not exist"),
         "reference": (python(client, "reference", "", "{{job.naem}}"), "{{job.naem}} is unknown to this task"),
         "quit": (python(client, "quit", "import os; os._exit(0)"), "exited with status 0 before the task had ended"),

@@ -17,6 +17,12 @@ from local_pipelines.storage import safe, write_whole
 
 DEFAULT_STORAGE = Path("data") / "pipelines"
 EVERYTHING = "*"
+OF_CONDITIONS: dict[str, Any] = {
+    "action": "append",
+    "default": [],
+    "metavar": "FLOW=CONDITION",
+    "help": "in the place of a flow's replace_where, this once: to fill in or correct history",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             )
             sub.add_argument("--conf-file", type=Path, metavar="FILE", help="configuration of a configured class")
         if verb in ("run", "validate"):
+            sub.add_argument("--replace-where", **OF_CONDITIONS)
             sub.add_argument("--report", type=Path, metavar="FILE", help="write what happened as JSON")
         if verb == "run":
             sub.add_argument(
@@ -59,12 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     deploying.add_arguments(verbs.add_parser("deploy", help=summary, description=summary))
 
 
-def _parameters(given: list[str]) -> dict[str, str]:
+def _pairs(given: list[str], option: str, form: str = "KEY=VALUE") -> dict[str, str]:
     found = {}
     for pair in given:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise PipelineError(f"invalid parameter: {pair!r}", origin="--set", remedy="Write KEY=VALUE.")
+            raise PipelineError(f"cannot read {pair!r}", origin=option, remedy=f"Write {form}.")
         found[key] = value
     return found
 
@@ -88,7 +95,7 @@ def _update(arguments: argparse.Namespace, *, validate_only: bool) -> int:
 
     try:
         source = sources.find(arguments.source)
-        parameters = _parameters(arguments.set)
+        parameters = _pairs(arguments.set, "--set")
         if source.continuous and not validate_only and not arguments.continuous:
             print("the pipeline is continuous: this is one update of it, unless --continuous is given", file=sys.stderr)
         result = _run(arguments, source, parameters, validate_only=validate_only)
@@ -130,6 +137,7 @@ def _run(
         parameters=parameters,
         full_refresh=full == EVERYTHING if full in (None, EVERYTHING) else _names(full),
         refresh=_names(getattr(arguments, "refresh", None)),
+        replace_where=_pairs(getattr(arguments, "replace_where", []), "--replace-where", "FLOW=CONDITION"),
         validate_only=validate_only,
         continuous=getattr(arguments, "continuous", False),
         listener=None if validate_only else _say,
@@ -155,7 +163,7 @@ def _graph_verb(arguments: argparse.Namespace) -> int:
 
     source = sources.find(arguments.source)
     try:
-        result = _run(arguments, source, _parameters(arguments.set), validate_only=True)
+        result = _run(arguments, source, _pairs(arguments.set, "--set"), validate_only=True)
     except DefinitionError as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from local_pipelines.analysis.analyse import Analysis, FlowPlan, analyse
-from local_pipelines.analysis.selection import Selection
+from local_pipelines.analysis.selection import Selection, override_conditions
 from local_pipelines.declaring import modules, sources
 from local_pipelines.declaring.model import Definitions, Kind, TableName
 from local_pipelines.declaring.platform_settings import interval_of
@@ -47,6 +47,7 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
     parameters: Mapping[str, str] | None = None,
     full_refresh: bool | Sequence[str] = False,
     refresh: Sequence[str] = (),
+    replace_where: Mapping[str, str] | None = None,
     validate_only: bool = False,
     continuous: bool = False,
     update_id: str | None = None,
@@ -64,6 +65,7 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
         parameters: Of the pipeline, over those of its YAML.
         full_refresh: Clear and recompute everything, or the datasets of these names.
         refresh: Update these datasets alone.
+        replace_where: Conditions by flow, in the place of those that are declared, for this update alone.
         validate_only: Find every mistake, write nothing.
         continuous: Go on with what is new until `cancelled` is set, Ctrl-C comes, or a flow fails.
         update_id: Of the update; a new one by default.
@@ -96,6 +98,7 @@ def run_update(  # noqa: PLR0913  # the options of an update, each with a defaul
         if not validate_only:
             stack.enter_context(place.exclusively())
             place.finish_resets()
+        override_conditions(definitions, replace_where or {})
         selection = Selection.read(definitions, full_refresh, refresh)
         analysis = analyse(definitions, spark, place, found.files, selection.reset)
         selection.check(analysis, place)

@@ -1,17 +1,38 @@
-"""Which datasets an update runs, and which of them it clears first."""
+"""Which datasets an update runs, which of them it clears first, and what it runs otherwise than declared, this once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local_pipelines.analysis.analyse import Analysis
-from local_pipelines.declaring.model import Definitions, Kind, TableName
+from local_pipelines.declaring.model import Definitions, Kind, ReplaceSpec, TableName
 from local_pipelines.errors import DefinitionError, Problem
 from local_pipelines.storage import Storage
 from spark_utils.names import suggestion
 
 SHOWN = 5  # files that are gone
+OVERRIDES = "replace_where_overrides"
+
+
+def override_conditions(definitions: Definitions, conditions: Mapping[str, str]) -> None:
+    """Let flows with `replace_where` replace, in this update, the rows of other conditions: how history is filled in.
+
+    A flow that is not in the code, or has no condition, is a mistake; the analysis judges a condition as if declared.
+    Source: https://docs.databricks.com/ldp/flows-replace-where
+    """
+    by_condition = [flow for flow in definitions.flows.values() if flow.replace and flow.replace.where is not None]
+    for name, condition in conditions.items():
+        dataset = definitions.find(name)
+        flow = definitions.flows.get(name) or (dataset and definitions.flows.get(dataset.said))
+        if flow in by_condition:
+            flow.replace = ReplaceSpec(where=condition)
+        elif flow is not None:
+            problem = f"{OVERRIDES}: flow '{name}' replaces no rows by a condition: it has no replace_where"
+            definitions.problems.append(Problem(problem, flow.place))
+        elif not definitions.incomplete:
+            near = suggestion(name, [each.name for each in by_condition])
+            definitions.problems.append(Problem(f"{OVERRIDES}: there is no flow '{name}'{near}"))
 
 
 @dataclass(frozen=True)

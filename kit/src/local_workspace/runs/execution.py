@@ -22,13 +22,13 @@ from databricks.sdk.service.pipelines import UpdateInfo, UpdateInfoCause, Update
 
 from local_workspace.compute.connect_servers import ConnectServers
 from local_workspace.errors import ApiError
-from local_workspace.runs import graph, parameters, process_tasks, references, sql_tasks, states, validation
+from local_workspace.runs import graph, parameters, process_tasks, references, sql_tasks, states, updates, validation
 from local_workspace.runs.launching import Processes, Stop
 from local_workspace.runs.machines import Compute
 from local_workspace.runs.records import Records
 from local_workspace.runs.states import Code, Life, Outcome
 from local_workspace.server.state import State
-from local_workspace.services.pipelines import Pipelines
+from local_workspace.services.pipelines import Pipelines, Running
 
 Result = RunResultState
 PROCESSES: Final = ("notebook_task", "spark_python_task", "python_wheel_task", "spark_submit_task")
@@ -170,9 +170,10 @@ class Execution:
             raise NotImplementedError(attempt.task.task_key)
         pipelines = self.state.service(Pipelines)
         try:
+            updates.refuse_selections(wanted.as_dict())
             with self.state.lock:
                 asked = UpdateInfo.from_dict({**wanted.as_dict(), "cause": UpdateInfoCause.JOB_TASK.value})
-                update = pipelines.start(wanted.pipeline_id, asked, Stop(stop))
+                update = pipelines.start(wanted.pipeline_id, asked, Running(Stop(stop)))
                 states.show(attempt.record, Life.RUNNING)
         except ApiError as error:
             return states.refused(str(error), Code.RESOURCE_NOT_FOUND)

@@ -8,13 +8,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from databricks.sdk.service.compute import Library
-from databricks.sdk.service.pipelines import PipelineLibrary, PipelineSpec, UpdateInfo, UpdateInfoState
+from databricks.sdk.service.pipelines import (
+    PipelineLibrary,
+    PipelineSpec,
+    ReplaceWhereOverride,
+    UpdateInfo,
+    UpdateInfoState,
+)
 
 from devkit.databricks import pip
 from local_workspace.compute import spark_environment
@@ -30,6 +36,7 @@ from spark_utils.errors import SparkUtilsError
 CODE: Final = {"PYTHON": ".py", "SQL": ".sql"}
 PIP: Final = re.compile(r"^# MAGIC %pip .*$", re.MULTILINE)
 NOT_IN_PIPELINES: Final = ("run", "sh", "fs")
+NOT_FOLLOWED: Final = ("refresh_flow_selection", "reset_checkpoint_selection", "rewind_spec")
 NO_SOURCE: Final = "The pipeline has no source: give it a library of kind file, notebook or glob"
 
 
@@ -46,16 +53,51 @@ class Ending:
     problems: list[str] = field(default_factory=list)
 
 
+def refuse_selections(given: Mapping[str, Any]) -> None:
+    """Refuse a selection that is not followed here.
+
+    Raises:
+        ApiError: 400 when there is one.
+    """
+    if refused := [name for name in NOT_FOLLOWED if given.get(name)]:
+        remedy = "Select tables instead, by refresh_selection or full_refresh_selection"
+        raise invalid(f"{', '.join(refused)} is not supported on a local workspace. {remedy}")
+
+
+def conditions_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the conditions by flow that a request gives as ``replace_where_overrides``.
+
+    Source: https://docs.databricks.com/ldp/flows-replace-where
+
+    Raises:
+        ApiError: 400 when one names no flow or no condition.
+    """
+    listed = given.get("replace_where_overrides") or []
+    listed = listed if isinstance(listed, list) else [listed]
+    found = [ReplaceWhereOverride.from_dict(each if isinstance(each, dict) else {}) for each in listed]
+    for each in found:
+        if not each.flow_name or not each.predicate_override:
+            said = f"not {each.flow_name!r} and {each.predicate_override!r}"
+            raise invalid(f"replace_where_overrides: each needs both flow_name and predicate_override, {said}")
+    return {str(each.flow_name): str(each.predicate_override) for each in found}
+
+
 def folder_of(state: State, update: UpdateInfo) -> Path:
     """Return the folder of an update's process, which may not exist."""
     return state.folder / "updates" / str(update.update_id)
 
 
-def run(state: State, update: UpdateInfo, stop: launching.Stop, processes: launching.Processes) -> Ending:
-    """Run an update in a process and say how it ended."""
+def run(
+    state: State,
+    update: UpdateInfo,
+    stop: launching.Stop,
+    processes: launching.Processes,
+    conditions: Mapping[str, str],
+) -> Ending:
+    """Run an update in a process, with these conditions of its flows (`conditions_of`), and say how it ended."""
     folder = folder_of(state, update)
     try:
-        command, variables = _prepare(state, update, folder)
+        command, variables = _prepare(state, update, folder, conditions)
     except (ApiError, SparkUtilsError, libraries.LibraryError) as error:
         return Ending(UpdateInfoState.FAILED, [str(error)])
     status = processes.run(command, folder, variables, stop, lambda: None)
@@ -99,7 +141,9 @@ def _storage(state: State, pipeline_id: str) -> Path:
     return state.folder / "pipelines" / pipeline_id
 
 
-def _prepare(state: State, update: UpdateInfo, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _prepare(
+    state: State, update: UpdateInfo, folder: Path, conditions: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
     """Write the request, and return the command and its environment.
 
     Raises:
@@ -122,7 +166,7 @@ def _prepare(state: State, update: UpdateInfo, folder: Path) -> tuple[list[str],
             "schema": spec.schema or spec.target or "default",
             "parameters": {**(spec.configuration or {}), **(update.parameters or {})},
             "storage": str(_storage(state, str(update.pipeline_id))),
-            "options": _options(state, update),
+            "options": {**_options(state, update), "replace_where": dict(conditions)},
         },
         "libraries": libraries.prepare(state, [*_libraries(spec), *libraries.of_environment(installed)]),
         "values": {},

@@ -48,7 +48,6 @@ RUNS_HERE: Final = (
     "of this machine, since Python's open() knows no /Volumes and /Workspace; a wheel's dependencies must be installed "
     "where the server runs"
 )
-NOT_FOLLOWED: Final = ("refresh_flow_selection", "replace_where_overrides", "reset_checkpoint_selection", "rewind_spec")
 STOP_SECONDS: Final = 5.0
 LATEST: Final = 5
 ENDED: Final = frozenset({UpdateInfoState.COMPLETED, UpdateInfoState.FAILED, UpdateInfoState.CANCELED})
@@ -65,9 +64,10 @@ DEFAULTS: Final = {
 
 @dataclass
 class Running:
-    """An update that runs: how it is stopped, and whether it is over."""
+    """An update that runs: how it is stopped, its conditions by flow (`updates.conditions_of`), whether it is over."""
 
-    stop: launching.Stop
+    stop: launching.Stop = field(default_factory=launching.Stop)
+    conditions: dict[str, str] = field(default_factory=dict)
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -173,16 +173,15 @@ class Pipelines(Service):
     def start_update(self, request: Request) -> object:
         """Start an update, or a validation when ``validate_only``; 409 while another one is active.
 
-        Of the selections, those of tables are followed: any other is refused.
+        Of the selections, those of tables are followed: any other is refused. So is an override without its condition.
         """
-        if refused := [name for name in NOT_FOLLOWED if request.json.get(name)]:
-            remedy = "Select tables instead, by refresh_selection or full_refresh_selection"
-            raise invalid(f"{', '.join(refused)} is not supported on a local workspace. {remedy}")
+        updates.refuse_selections(request.json)
+        running = Running(conditions=updates.conditions_of(request.json))
         cause = str(request.json.get("cause") or StartUpdateCause.API_CALL.value)
         if cause not in UpdateInfoCause.__members__:
             raise invalid(f"cause must be one of {', '.join(UpdateInfoCause.__members__)}, not {cause!r}")
         wanted = typed(UpdateInfo, {**request.json, "cause": cause})
-        return {"update_id": self.start(str(request.path["pipeline_id"]), wanted).update_id}
+        return {"update_id": self.start(str(request.path["pipeline_id"]), wanted, running).update_id}
 
     @route("GET", "2.0/pipelines/<pipeline_id>/updates")
     def list_updates(self, request: Request) -> object:
@@ -236,13 +235,13 @@ class Pipelines(Service):
             self._show(active)
         return pipeline
 
-    def start(self, pipeline_id: str, wanted: UpdateInfo, stop: launching.Stop | None = None) -> UpdateInfo:
+    def start(self, pipeline_id: str, wanted: UpdateInfo, running: Running | None = None) -> UpdateInfo:
         """Start an update, and return it at once.
 
         Args:
             pipeline_id: Of the pipeline.
             wanted: What to refresh, whether to validate only, and the cause.
-            stop: When to cancel it, for a task of a job.
+            running: When to cancel it, for a task of a job, and conditions for this update alone.
 
         Raises:
             ApiError: 404 when there is no pipeline of this id, 409 while another update is active.
@@ -258,7 +257,7 @@ class Pipelines(Service):
         cause = update.cause.value if update.cause else UpdateInfoCause.API_CALL.value
         self._tell(update, "create_update", f"Update {update.update_id[:6]} started by {cause}.", {"cause": cause})
         self._progress(update, UpdateInfoState.WAITING_FOR_RESOURCES)
-        running = self._running[update.update_id] = Running(stop or launching.Stop())
+        running = self._running[update.update_id] = running or Running()
         self._show(update)
         threading.Thread(target=self._drive, args=(update, running), daemon=True).start()
         return update
@@ -274,7 +273,7 @@ class Pipelines(Service):
     def _drive(self, update: UpdateInfo, running: Running) -> None:
         try:
             try:
-                ending = updates.run(self.state, update, running.stop, self._processes)
+                ending = updates.run(self.state, update, running.stop, self._processes, running.conditions)
             except Exception as error:  # an update must end, whatever happens
                 logger.exception("update %s", update.update_id)
                 ending = updates.Ending(UpdateInfoState.FAILED, [f"{type(error).__name__}: {error}"])
