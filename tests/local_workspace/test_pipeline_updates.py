@@ -16,6 +16,7 @@ from databricks.sdk.service.pipelines import (
     PathPattern,
     PipelineLibrary,
     PipelineState,
+    ReplaceWhereOverride,
     UpdateInfo,
 )
 from databricks.sdk.service.workspace import ImportFormat, Language
@@ -65,6 +66,19 @@ def b():
 def c():
     return spark.read.table(f"raw_{spark.conf.get('hub')}")
 """
+DAYS = """-- Databricks notebook source
+CREATE STREAMING TABLE late FLOW REPLACE WHERE day >= 2 BY NAME SELECT day FROM days
+
+-- COMMAND ----------
+
+CREATE MATERIALIZED VIEW last AS SELECT max(day) AS day FROM days
+"""
+JUPYTER = """{"cells": [
+ {"cell_type": "markdown", "metadata": {}, "source": ["days"]},
+ {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": null, "source": ["import dlt"]},
+ {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": null, "source": [
+  "@dlt.table\\n", "def %s():\\n", "    return spark.range(1, 4).toDF('day')"]}
+], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}"""
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +186,32 @@ def test_a_validation_names_every_mistake_in_the_paths_of_the_workspace(
     assert "table 'raw_***' is not found" in secret
     assert str(workspace.folder) not in json.dumps(error)
     assert not Path(workspace.state().folder, "pipelines", wrong).exists()
+
+
+def test_notebooks_that_a_pattern_matches_are_sources_and_conditions_hold_for_one_update(
+    workspace: Workspace, client: WorkspaceClient
+) -> None:
+    client.workspace.mkdirs("/Shared/days/more")
+    client.workspace.upload("/Shared/days/late", io.BytesIO(DAYS.encode()), language=Language.SQL)
+    jupyter = io.BytesIO((JUPYTER % "days").encode())
+    client.workspace.upload("/Shared/days/more/days", jupyter, format=ImportFormat.JUPYTER)
+    upload(client, "/Shared/days/more/other.ipynb", JUPYTER % "others")
+    upload(client, "/Shared/days/notes.txt", "not Python")
+    number = client.pipelines.create(
+        name="days", schema="days", libraries=[PipelineLibrary(glob=PathPattern("/Workspace/Shared/days/**"))]
+    ).pipeline_id
+    wrong = ended(client, number, replace_where_overrides=[ReplaceWhereOverride("lat", "true")])
+    (error,) = [each["error"] for each in events(client, number, wrong) if each.get("error")]
+    assert "replace_where_overrides: there is no flow 'lat'; did you mean 'late'?" in str(error)
+    for overrides, rows in (([ReplaceWhereOverride("late", "day <= 3")], 3), ([], 2)):
+        update = ended(client, number, replace_where_overrides=overrides)
+        told = events(client, number, update)
+        assert update.state.value == "COMPLETED", told[-1]
+        (written,) = [
+            each["details"]["flow_progress"]["metrics"]["num_output_rows"]
+            for each in told
+            if each["level"] == "METRICS" and each["origin"]["dataset_name"] == "late"
+        ]
+        assert written == rows
+    tables = workspace.state().path("warehouse", "main", "days")
+    assert {"days", "late", "last", "others"} == {each.parent.name for each in tables.glob("*/_delta_log")}

@@ -21,6 +21,7 @@ from databricks.sdk.service.pipelines import (
     UpdateInfo,
     UpdateInfoState,
 )
+from databricks.sdk.service.workspace import ObjectType
 
 from devkit.databricks import pip
 from local_workspace.compute import spark_environment
@@ -34,6 +35,7 @@ from local_workspace.task.pipeline import EVENTS
 from spark_utils.errors import SparkUtilsError
 
 CODE: Final = {"PYTHON": ".py", "SQL": ".sql"}
+FILES: Final = (*CODE.values(), ".ipynb")
 PIP: Final = re.compile(r"^# MAGIC %pip .*$", re.MULTILINE)
 NOT_IN_PIPELINES: Final = ("run", "sh", "fs")
 NOT_FOLLOWED: Final = ("refresh_flow_selection", "reset_checkpoint_selection", "rewind_spec")
@@ -154,14 +156,19 @@ def _prepare(
     spec = update.config or PipelineSpec()
     folder.mkdir(parents=True)
     with state.lock:
-        files, folders = _sources(state, spec, folder / "sources")
-        installed = [line for path in _notebooks(spec) for line in _pip(state, path)]
+        found = _sources(state, spec)
+        files = [_notebook(state, each, folder / "sources") if isinstance(each, str) else each for each in found]
+        installed = [line for each in found if isinstance(each, str) for line in _pip(state, each)]
+        folders = [local_path(state, spec.root_path)] if spec.root_path else []
+        folders += [
+            (local_path(state, f"/Workspace{each}") if isinstance(each, str) else each).parent for each in found
+        ]
     request = {
         "kind": "pipeline",
         "pipeline": {
             "name": spec.name,
             "files": [str(file) for file in files],
-            "folders": [str(each) for each in folders],
+            "folders": [str(each) for each in dict.fromkeys([*folders, *(file.parent for file in files)])],
             "catalog": spec.catalog or "main",
             "schema": spec.schema or spec.target or "default",
             "parameters": {**(spec.configuration or {}), **(update.parameters or {})},
@@ -195,27 +202,21 @@ def _libraries(spec: PipelineSpec) -> list[Library]:
     return [*wheels, *libraries.of_environment((spec.environment and spec.environment.dependencies) or [])]
 
 
-def _sources(state: State, spec: PipelineSpec, written: Path) -> tuple[list[Path], list[Path]]:
-    """Return the files of a pipeline, and the folders that its helpers are imported from.
+def _sources(state: State, spec: PipelineSpec) -> list[Path | str]:
+    """Return a pipeline's sources: files of this machine, and paths of notebooks in the workspace.
 
     Raises:
-        ApiError: A file or notebook is missing, or there is none.
+        ApiError: A file is missing, or there is no source.
     """
-    files: list[Path] = []
-    folders = [local_path(state, spec.root_path)] if spec.root_path else []
-    for library in spec.libraries or []:
-        found = list(_files(state, library, written))
-        files += found
-        folders += [file.parent for file in found]
-    folders += [local_path(state, f"/Workspace{path}").parent for path in _notebooks(spec)]
-    if not files:
+    found = [source for library in spec.libraries or [] for source in _of_library(state, library)]
+    if not found:
         raise invalid(NO_SOURCE)
-    return list(dict.fromkeys(files)), list(dict.fromkeys(folders))
+    return list(dict.fromkeys(found))
 
 
-def _files(state: State, library: PipelineLibrary, written: Path) -> Iterator[Path]:
+def _of_library(state: State, library: PipelineLibrary) -> Iterator[Path | str]:
     if library.notebook:
-        yield _notebook(state, _plain(library.notebook.path), written)
+        yield (library.notebook.path or "").removeprefix("/Workspace")
     elif library.file:
         file = local_path(state, str(library.file.path))
         if not file.is_file():
@@ -226,18 +227,25 @@ def _files(state: State, library: PipelineLibrary, written: Path) -> Iterator[Pa
         base = include.partition("*")[0].rpartition("/")[0]
         matches = local_path(state, f"{base}/").glob(include.removeprefix(base).lstrip("/") or "*")
         inside = [file for each in matches for file in ([each] if each.is_file() else each.rglob("*"))]
-        found = sorted({file for file in inside if file.suffix in CODE.values() and file.is_file()})
+        files = sorted({file for file in inside if file.is_file()})
+        found = [_notebook_at(state, file) or file for file in files]
+        found = [each for each in found if isinstance(each, str) or each.suffix in FILES]
         if not found:
-            raise not_found(f"No .py or .sql file matches {include}")
+            raise not_found(f"No notebook and no .py, .sql or .ipynb file matches {include}")
         yield from found
 
 
-def _plain(path: str | None) -> str:
-    return (path or "").removeprefix("/Workspace")
-
-
-def _notebooks(spec: PipelineSpec) -> list[str]:
-    return [_plain(each.notebook.path) for each in spec.libraries or [] if each.notebook]
+def _notebook_at(state: State, file: Path) -> str | None:
+    """Return the workspace's path of the notebook whose content a file holds, or nothing when it holds none."""
+    objects = state.service(WorkspaceObjects)
+    if not file.is_relative_to(objects.root):
+        return None
+    path = f"/{file.relative_to(objects.root).as_posix()}"
+    for name in (path, path.rpartition(".")[0]):  # in a Git folder, its name has no suffix
+        info = objects.find(name) if name else None
+        if info and info.object_type is ObjectType.NOTEBOOK and objects.file(name) == file:
+            return name
+    return None
 
 
 def _pip(state: State, path: str) -> Iterator[str]:
