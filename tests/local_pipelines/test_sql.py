@@ -177,6 +177,54 @@ APPLY CHANGES INTO e FROM STREAM(c) KEYS (x);
     )
 
 
+def test_an_unset_parameter_is_one_mistake(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "wrong.sql",
+        """-- once it was ${source}
+CREATE STREAMING TABLE a AS
+SELECT * FROM STREAM(${source}) WHERE day > '${since}';
+CREATE MATERIALIZED VIEW b AS SELECT count(*) AS n FROM a;
+CREATE MATERIALIZED VIEW c AS SELECT '${kind}' AS kind;
+""",
+    )
+    python = pipeline.file(
+        "wrong.py",
+        """
+import dlt
+@dlt.table
+def d():
+    return spark.sql("SELECT * FROM ${source}")
+""",
+    )
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(sql, python, parameters={"kind": "new"})
+    said = "parameter '{0}' is not set: write it into `configuration`, or give --set {0}=VALUE"
+    assert [str(each).rstrip(".") for each in caught.value.problems] == [
+        f"{python}:5: 'd': {said.format('source')}",
+        f"{sql}:3: {said.format('since')}",
+        f"{sql}:3: {said.format('source')}",
+    ]
+
+
+def test_parameters_stand_in_queries_of_python_too(pipeline: PipelineTester) -> None:
+    source = pipeline.file(
+        "p.py",
+        """
+import dlt
+@dlt.table
+def days():
+    return spark.sql("SELECT ${number} AS n, '${long}' AS said FROM days_of_${kind}, other WHERE day > ${number}")
+@dlt.table
+def other():
+    return spark.range(1)
+""",
+    )
+    pipeline.given("days_of_work", [(1,), (3,)], "day int")
+    result = pipeline.run(source, parameters={"number": "2", "kind": "work", "long": "a long text " * 9})
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("days", "n") == [(2,)]
+
+
 def test_mistakes_in_queries_have_their_lines(pipeline: PipelineTester) -> None:
     sql = pipeline.file(
         "wrong.sql",

@@ -92,6 +92,11 @@ class UpdateRefusedError(PipelineError):
     """An update cannot start."""
 
 
+def not_set(key: str) -> str:
+    """Return what is said of a parameter that the sources read and nobody has set."""
+    return f"parameter '{key}' is not set: write it into `configuration`, or give --set {key}=VALUE"
+
+
 def redactor(parameters: Mapping[str, str], more: Collection[str] = ()) -> Callable[[str], str]:
     """Return what masks credentials, the values of parameters whose name says that they are secret, and more."""
     named = [value for key, value in parameters.items() if looks_secret_name(key) and len(value) >= SHORTEST_SECRET]

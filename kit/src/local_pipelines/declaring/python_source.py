@@ -21,7 +21,7 @@ from devkit.databricks.dbutils import NotebookExit
 from devkit.deploy.declaration.yaml_files import read_yaml
 from local_pipelines.declaring.notebooks import source_of
 from local_pipelines.declaring.registry import Registry, declared_at
-from local_pipelines.errors import DefinitionError, PipelineError, Place
+from local_pipelines.errors import DefinitionError, PipelineError, Place, not_set
 from spark_utils.pipelines import DLTMetaMixin
 
 FAILED_STREAM = re.compile(r"^\[STREAM_FAILED\] Query \[[^]]*\] terminated with exception: ")
@@ -102,7 +102,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, PySparkException):
         if error.getCondition() == "SQL_CONF_NOT_FOUND":
             key = (error.getMessageParameters() or {}).get("sqlConf", "").strip('"')
-            return f"parameter '{key}' is not set: write it into `configuration`, or give --set {key}=VALUE"
+            return not_set(key)
         text = FAILED_STREAM.sub("", str(error).strip())
         for beginning in ("\n\nJVM stacktrace", ";\n'", "\n== SQL", "\n"):
             text = text.split(beginning, maxsplit=1)[0]

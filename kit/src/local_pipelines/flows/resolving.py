@@ -14,6 +14,7 @@ from local_pipelines.errors import PipelineError, UnknownTableError
 from local_pipelines.flows import cloud_files, reads
 from local_pipelines.sql import arguments as sql_arguments
 from local_pipelines.sql import relations
+from local_pipelines.sql.parameters import with_settings
 from local_pipelines.storage import Storage, is_table
 from spark_utils.names import suggestion
 
@@ -77,6 +78,8 @@ class Resolver(ABC):
             with reads.outside():
                 return original(query)
 
+        with reads.outside():
+            text = with_settings(text, self.spark)
         return relations.query_of(text, self.spark, self._named, function, run)
 
     def _named(self, name: str, stream: bool, options: str) -> DataFrame | None:

@@ -22,15 +22,15 @@ from local_pipelines.declaring.model import PLATFORM, Dataset, Flow, Kind, Repla
 from local_pipelines.declaring.notebooks import source_of
 from local_pipelines.declaring.python_source import reason_of
 from local_pipelines.declaring.registry import Registry, view_name
-from local_pipelines.errors import PipelineError, Place
+from local_pipelines.errors import PipelineError, Place, not_set
 from local_pipelines.flows import reads
 from local_pipelines.sql.clauses import Cursor, table_clauses
+from local_pipelines.sql.parameters import unset, with_parameters
 from local_pipelines.sql.relations import tokens_of
 from local_pipelines.sql.versions import VersionedSnapshots
 
 SET = re.compile(r"(?:^|;)[ \t]*SET\s+([\w.]+)\s*=\s*([^;]+)", re.IGNORECASE | re.MULTILINE)
 POSITION = re.compile(r"[; (]+line (\d+),? pos \d+\)?")
-PARAMETER = re.compile(r"\$\{([^}]+)\}")
 
 
 def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
@@ -41,7 +41,7 @@ def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
     registry.definitions.parameters = {**registry.definitions.parameters, **given}
     before = set(registry.definitions.flows)
     try:
-        text = with_parameters(text, registry, path)
+        text = with_parameters(text, registry.definitions.parameters)
         tokens = tokens_of(text)
     except SqlglotError as error:
         registry.problem(f"cannot be read: {str(error).splitlines()[0]}", Place(str(path), 0), undeclared=True)
@@ -55,7 +55,8 @@ def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
             end = statement[-1].end + 1
             place = Place(str(path), text.count("\n", 0, statement[0].start) + 1)
             try:
-                reader.declare(Cursor(text, statement, end), place)
+                if not _note_unset(text, statement, path, registry):
+                    reader.declare(Cursor(text, statement, end), place)
             except PipelineError as error:
                 registry.problem(str(error), place, undeclared=True)
             statement = []
@@ -63,20 +64,12 @@ def run_sql_file(path: Path, spark: SparkSession, registry: Registry) -> None:
         registry.definitions.flows[name].spark_conf = settings
 
 
-def with_parameters(text: str, registry: Registry, path: Path) -> str:
-    """Put the pipeline's parameters in; an unknown one is a mistake with its line."""
-
-    def value(match: re.Match[str]) -> str:
-        key = match[1].strip()
-        found = registry.definitions.parameters.get(key)
-        if found is None:
-            line = text.count("\n", 0, match.start()) + 1
-            message = f"parameter '{key}' is not set: write it into `configuration`, or give --set {key}=VALUE"
-            registry.problem(message, Place(str(path), line))
-            return "NULL"
-        return found
-
-    return PARAMETER.sub(value, text)
+def _note_unset(text: str, statement: list[Token], path: Path, registry: Registry) -> bool:
+    """Note each parameter of a statement that is not set, and return whether there is one."""
+    found = list(unset(text, statement))
+    for key, at in found:
+        registry.problem(not_set(key), Place(str(path), text.count("\n", 0, at) + 1), undeclared=True)
+    return bool(found)
 
 
 class _Statements:
