@@ -328,3 +328,62 @@ def feed():
         result = pipeline.run(source)
         assert result.state == "COMPLETED", result.errors
     assert pipeline.rows("feed") == [("insert", 1, 1), ("update_postimage", 1, 2), ("update_preimage", 1, 1)]
+
+
+def test_a_change_feed_is_read_as_a_batch_by_table_changes_as_by_python(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "feed.sql",
+        """CREATE STREAMING TABLE t;
+APPLY CHANGES INTO t FROM STREAM(raw) KEYS (id) SEQUENCE BY v;
+CREATE MATERIALIZED VIEW all AS SELECT _change_type, c.v FROM table_changes('t', 0) AS c;
+CREATE MATERIALIZED VIEW first AS SELECT _change_type, v FROM TABLE_CHANGES("main.`default`.t", 0, 1);
+CREATE MATERIALIZED VIEW since AS SELECT * FROM table_changes('t', TIMESTAMP '2000-01-01');
+CREATE MATERIALIZED VIEW others AS SELECT _change_type, id FROM table_changes('outside', 1, 2);
+""",
+    )
+    python = pipeline.file(
+        "feed.py",
+        """
+import dlt
+@dlt.table
+def by_python():
+    feed = spark.read.option("readChangeFeed", True).options(startingVersion=0).table("t")
+    return feed.select("_change_type", "v")
+""",
+    )
+    pipeline.given("outside", [(1,)], "id int")
+    outside = f"delta.`{pipeline.path('outside')}`"
+    pipeline.spark.sql(f"ALTER TABLE {outside} SET TBLPROPERTIES (delta.enableChangeDataFeed = true)")
+    pipeline.given("outside", [(2,)], "id int")
+    for row in ((1, 1), (1, 2)):
+        pipeline.given("raw", [row], "id int, v int")
+        result = pipeline.run(sql, python)
+        assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("all") == [("insert", 1), ("update_postimage", 2), ("update_preimage", 1)]
+    assert pipeline.rows("by_python") == pipeline.rows("all")
+    assert pipeline.rows("first") == [("insert", 1)]
+    assert len(pipeline.rows("since")) == 3
+    assert pipeline.rows("others") == [("insert", 2)]
+    read = {event["origin"]["flow_name"]: event["details"] for event in pipeline.log("flow_definition")}
+    assert read["first"]["flow_definition"]["input_datasets"] == ["t"]
+
+
+def test_what_table_changes_cannot_read_is_said(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "wrong.sql",
+        """CREATE TEMPORARY VIEW v AS SELECT 1 AS a;
+CREATE MATERIALIZED VIEW a AS SELECT * FROM table_changes('v', 0);
+CREATE MATERIALIZED VIEW b AS SELECT * FROM table_changes('nowhere', 0);
+CREATE MATERIALIZED VIEW c AS SELECT * FROM table_changes('a');
+CREATE STREAMING TABLE d AS SELECT * FROM STREAM(table_changes('a', 0));
+""",
+    )
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.run(sql)
+    for each in (
+        "wrong.sql:2: 'a': table_changes: 'v' is a view, and has no change feed",
+        "wrong.sql:3: 'b': table 'nowhere' is not found",
+        "wrong.sql:4: 'c': table_changes takes a name, where to start",
+        "wrong.sql:5: 'd': no stream can be read from the table function 'table_changes'",
+    ):
+        assert each in str(caught.value)

@@ -361,12 +361,12 @@ class _EmptyFrames(Resolver):
         with reads.outside():
             schema = self._analyser.dataset(dataset).schema
             self.inputs.append((dataset, stream))
-            if not stream:
-                return empty_frame(self.spark, nullable(schema))
             options = reads.settings_of(reader)["options"] if reader is not None else {}
-            if options.get("readchangefeed") == "true" or options.get("readchangedata") == "true":
+            if "true" in (options.get("readchangefeed"), options.get("readchangedata")):
                 schema = StructType([*schema, *CHANGE_FEED])
                 dataset.properties = {"delta.enableChangeDataFeed": "true", **dataset.properties}
+            if not stream:
+                return empty_frame(self.spark, nullable(schema))
             return self.spark.readStream.schema(nullable(schema)).parquet(self._analyser.empty)
 
 

@@ -106,7 +106,7 @@ def unshaded(value: str) -> str:
 
 
 def settings_of(reader: Any) -> dict[str, Any]:
-    """Return format, schema and options (keys in small letters) that were set on a reader of a stream."""
+    """Return options (keys in small letters) that were set on a reader; of a stream's, format and schema too."""
     found: dict[str, Any] = reader.__dict__.setdefault("_pipeline_settings", {"options": {}})
     return found
 
@@ -124,6 +124,8 @@ def patched() -> Iterator[None]:
 
         _answer_reads(replace)
         _note_stream_options(replace)
+        replace(DataFrameReader, "option", _noting_options)
+        replace(DataFrameReader, "options", _one_by_one)
         for owner, names in FORBIDDEN.items():
             for name in names:
                 if hasattr(owner, name):
@@ -166,7 +168,24 @@ def _answer_reads(replace: Callable[[type, str, Callable[[Any], Any]], None]) ->
     replace(SparkSession, "sql", by_sql)
 
 
-def _note_stream_options(  # five small methods
+def _one_by_one(_: Any) -> Any:
+    def options(self: Any, **given: Any) -> Any:
+        for key, value in given.items():
+            self.option(key, value)
+        return self
+
+    return options
+
+
+def _noting_options(original: Any) -> Any:
+    def option(self: DataFrameReader, key: str, value: Any) -> Any:
+        settings_of(self)["options"][key.lower()] = str(value).lower() if isinstance(value, bool) else str(value)
+        return original(self, key, value)
+
+    return option
+
+
+def _note_stream_options(  # four small methods
     replace: Callable[[type, str, Callable[[Any], Any]], None],
 ) -> None:
     """Remember what is set on a reader of a stream: Spark would not tell, and knows no Auto Loader."""
@@ -186,14 +205,6 @@ def _note_stream_options(  # five small methods
 
         return option
 
-    def noted_options(_: Any) -> Any:
-        def options(self: DataStreamReader, **given: Any) -> DataStreamReader:
-            for key, value in given.items():
-                self.option(key, value)
-            return self
-
-        return options
-
     def noted_schema(original: Any) -> Any:
         def schema(self: DataStreamReader, schema: Any) -> Any:
             settings_of(self)["schema"] = schema
@@ -203,7 +214,7 @@ def _note_stream_options(  # five small methods
 
     replace(DataStreamReader, "format", noted_format)
     replace(DataStreamReader, "option", noted_option)
-    replace(DataStreamReader, "options", noted_options)
+    replace(DataStreamReader, "options", _one_by_one)
     replace(DataStreamReader, "schema", noted_schema)
     replace(DataStreamReader, "load", _answer_load)
 

@@ -66,6 +66,8 @@ class Resolver(ABC):
         """Return the frame of a query."""
 
         def function(name: str, arguments: str, stream: bool) -> DataFrame:
+            if name == relations.CHANGES:
+                return self._changes(*sql_arguments.table_changes(arguments))
             with reads.outside():
                 if name == "read_kafka":
                     reader: Any = self.spark.readStream if stream else self.spark.read
@@ -81,6 +83,13 @@ class Resolver(ABC):
         with reads.outside():
             text = with_settings(text, self.spark)
         return relations.query_of(text, self.spark, self._named, function, run)
+
+    def _changes(self, name: str, options: dict[str, str]) -> DataFrame:
+        """Return the change feed of a table."""
+        dataset = self.definitions.find(name)
+        if dataset is not None and dataset.kind is Kind.VIEW:
+            raise PipelineError(f"table_changes: '{name}' is a view, and has no change feed")
+        return self.table(name, stream=False, reader=self.spark.read.options(**options))
 
     def _named(self, name: str, stream: bool, options: str) -> DataFrame | None:
         if len(split_name(name)) == 1 and self.definitions.find(name) is None and not stream:

@@ -67,6 +67,21 @@ def read_kafka(arguments: str) -> dict[str, str]:
     return options
 
 
+def table_changes(arguments: str) -> tuple[str, dict[str, str]]:
+    """Return the table that ``table_changes('name', start [, end])`` names, and the options that read its change feed.
+
+    A number is a version, a string a time: https://docs.databricks.com/sql/language-manual/functions/table_changes
+    """
+    parts = [tokens for _, _, tokens in split_at_commas(arguments)]
+    if not 2 <= len(parts) <= 3:
+        raise PipelineError("table_changes takes a name, where to start, and where to end if not at the newest change")
+    options = {"readChangeFeed": "true"}
+    for which, tokens in zip(("starting", "ending"), parts[1:], strict=False):
+        kind = "Version" if tokens[0].token_type is TokenType.NUMBER else "Timestamp"
+        options[which + kind] = _value(tokens[1:] if tokens[0].text.upper() == "TIMESTAMP" else tokens)
+    return _value(parts[0]), options
+
+
 def stream_options(arguments: str) -> dict[str, str]:
     """Return the options of ``STREAM name WITH (skipChangeCommits, 'maxFilesPerTrigger' = 1)``."""
     parts = [tokens for _, _, tokens in split_at_commas(arguments)]

@@ -16,7 +16,9 @@ from sqlglot.tokenizer_core import Token, TokenType
 from local_pipelines.declaring.model import split_name
 from local_pipelines.errors import PipelineError
 
-FUNCTIONS = {"cloud_files", "read_files", "read_kafka"}  # of Databricks alone; the first gives a stream by itself
+STREAMS = {"cloud_files", "read_files", "read_kafka"}  # of Databricks alone; the first gives a stream by itself
+CHANGES = "table_changes"  # Delta's own finds no table of a pipeline
+FUNCTIONS = {*STREAMS, CHANGES}
 METADATA = "_metadata"  # of each row, the file that it stands in
 BEFORE_ALIAS = {"TABLESAMPLE", "WATERMARK", "VERSION", "TIMESTAMP", "FOR", "WITH"}  # clauses of a table
 IN_QUOTES = [TokenType.L_PAREN, TokenType.STRING, TokenType.R_PAREN]
@@ -138,14 +140,14 @@ def _spell_out_streams(
         if word == "STREAM" and nxt is not None and after_from:
             last, inner = _stream_argument(tokens, index)
             name = tokens[inner].text.lower()
-            if name in FUNCTIONS:
+            if name in STREAMS:
                 end = closing(tokens, inner + 1)
                 arguments = text[tokens[inner + 1].end + 1 : tokens[end].start]
                 changes += _function_changes(tokens, index, last, function(name, arguments, True), view_of)
             else:
                 names = text[tokens[inner].start : _name_end(tokens, inner) + 1]
                 if text[_name_end(tokens, inner) + 1 :].lstrip().startswith("("):
-                    known = " and ".join(sorted(FUNCTIONS - {"cloud_files"}))
+                    known = " and ".join(sorted(STREAMS - {"cloud_files"}))
                     raise PipelineError(f"no stream can be read from the table function '{names}'; {known} give one")
                 options = ""
                 if [each.text.upper() for each in tokens[last + 1 : last + 3]] == ["WITH", "("]:
@@ -197,7 +199,7 @@ def _stream_argument(tokens: list[Token], index: int) -> tuple[int, int]:
     """Return the index of the last token of a ``STREAM …``, and of the first one of what it names."""
     if tokens[index + 1].token_type is TokenType.L_PAREN:
         return closing(tokens, index + 1), index + 2
-    if tokens[index + 1].text.lower() in FUNCTIONS:
+    if tokens[index + 1].text.lower() in STREAMS:
         return closing(tokens, index + 2), index + 1
     last = index + 1
     while last + 2 < len(tokens) and tokens[last + 1].token_type is TokenType.DOT:
