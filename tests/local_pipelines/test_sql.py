@@ -76,6 +76,38 @@ FROM read_files('{pipeline.folder}/in', format => 'text') AS f;""",
     assert pipeline.rows("named") == [(1, "x", None, "1.json")]
 
 
+def test_options_of_read_files_are_auto_loaders_or_sparks_by_one_list(pipeline: PipelineTester) -> None:
+    pipeline.file("in/1.csv", "a;b\n1;2\n")
+    folder = f"'{pipeline.folder}/in'"
+    sql = pipeline.file(
+        "files.sql",
+        f"""CREATE STREAMING TABLE hinted AS SELECT a, b FROM STREAM read_files({folder},
+  format => 'csv', header => true, sep => ';', schemaHints => 'b BIGINT', useNotifications => false);
+CREATE STREAMING TABLE old AS SELECT a + 1 AS a FROM STREAM cloud_files({folder}, 'csv',
+  map('cloudFiles.inferColumnTypes', 'true', 'header', 'true', 'sep', ';'));
+""",
+    )
+    result = pipeline.run(sql)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("hinted") == [(1, 2)]
+    schema = pipeline.spark.read.format("delta").load(pipeline.path("hinted")).schema
+    assert [column.dataType.simpleString() for column in schema] == ["int", "bigint"]
+    assert pipeline.rows("old") == [(2,)]
+    wrong = pipeline.file(
+        "wrong.sql",
+        f"""CREATE STREAMING TABLE a AS SELECT * FROM STREAM read_files({folder}, format => 'csv',
+  includeExistingFiles => false);
+CREATE STREAMING TABLE b AS SELECT * FROM STREAM cloud_files({folder}, 'csv', map('cloudFiles.schemaHint', 'b INT'));
+""",
+    )
+    expect_mistakes(
+        pipeline,
+        wrong,
+        "wrong.sql:1: 'a': cloudFiles.includeExistingFiles=false cannot be followed here",
+        "wrong.sql:3: 'b': unknown option of cloudFiles: 'schemahint'; did you mean 'schemaHints'?",
+    )
+
+
 def test_a_query_names_tables_in_every_way_of_spark_sql(pipeline: PipelineTester) -> None:
     pipeline.given("events", [(1, 5), (2, 7)], "id int, v int")
     pipeline.spark.sql("CREATE OR REPLACE FUNCTION main.default.above(n INT) RETURNS TABLE (a INT) RETURN SELECT n + 1")

@@ -110,10 +110,10 @@ def test_a_reset_that_a_kill_interrupts_is_finished_by_the_next_update(tmp_path:
 def test_arguments_of_read_files_in_both_forms() -> None:
     path, settings = read_files("'p', format => 'csv', header => true, schema => 'a INT, b STRING'")
     assert (path, settings["schema"]) == ("p", "a INT, b STRING")
-    assert settings["options"]["cloudfiles.format"] == "csv"
+    assert settings["options"]["format"] == "csv"
     assert settings["options"]["header"] == "true"
     path, settings = read_files("\"p\", \"json\", map('multiLine', 'true')")
-    assert (path, settings["options"]["cloudfiles.format"]) == ("p", "json")
+    assert (path, settings["options"]["format"]) == ("p", "json")
     assert settings["options"]["multiline"] == "true"
     with pytest.raises(PipelineError, match="the path is missing"):
         read_files("format => 'json'")

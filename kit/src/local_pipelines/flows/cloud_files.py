@@ -16,7 +16,8 @@ from pyspark.sql import DataFrame, SparkSession
 from local_pipelines.errors import PipelineError
 
 FORMAT, PREFIX = "devkit.read_files", "readFiles."  # while an update runs, `cloudFiles` on a reader is the pipeline's
-MODE = "cloudfiles.schemaevolutionmode"
+MIXED = "any."  # behind the prefix: an option of Auto Loader's or of Spark's, which the rule knows
+OWN, MODE = "cloudfiles.", "schemaevolutionmode"
 
 
 def read(spark: SparkSession, path: str | None, settings: Mapping[str, Any], *, stream: bool = True) -> DataFrame:
@@ -25,25 +26,25 @@ def read(spark: SparkSession, path: str | None, settings: Mapping[str, Any], *, 
     Args:
         spark: The session.
         path: Folder, file or pattern.
-        settings: ``schema`` and ``options`` (keys in small letters), see `local_pipelines.flows.reads.settings_of`.
+        settings: ``schema`` and ``options`` (keys in small letters), see `local_pipelines.flows.reads.settings_of`;
+            ``is_mixed`` where Auto Loader's own options stand without ``cloudFiles.``, as in SQL.
         stream: Whether to read it as a stream.
 
     Raises:
         PipelineError: An option is missing, unknown or cannot be followed, or no schema can be found.
     """
-    options, schema = settings["options"], settings.get("schema")
+    options, schema, is_mixed = settings["options"], settings.get("schema"), settings.get("is_mixed")
     reader: Any = (spark.readStream if stream else spark.read).format(FORMAT)
     if schema is not None:
         reader = reader.schema(schema)
     for key, value in options.items():
-        reader = reader.option(
-            f"{PREFIX}{key.removeprefix('cloudfiles.')}" if key.startswith("cloudfiles.") else key, value
-        )
+        prefix = PREFIX if key.startswith(OWN) else f"{PREFIX}{MIXED}" if is_mixed else ""
+        reader = reader.option(f"{prefix}{key.removeprefix(OWN)}", value)
     try:
         frame: DataFrame = reader.load(path)
     except (IllegalArgumentException, UnsupportedOperationException) as error:
         raise PipelineError(str(error)) from None
-    mode = options.get(MODE, "")
+    mode = options.get(f"{OWN}{MODE}") or (options.get(MODE, "") if is_mixed else "")
     if schema is None and mode and not mode.lower().startswith("addnewcolumns"):
         told = f"cloudFiles.schemaEvolutionMode={mode} cannot be followed here: the next update adds new columns"
         warnings.warn(f"{told} of {path}; give a schema to keep them out", stacklevel=2)

@@ -9,17 +9,6 @@ from sqlglot.tokenizer_core import Token, TokenType
 from local_pipelines.analysis.schemas import split_at_commas
 from local_pipelines.errors import PipelineError
 
-OF_AUTO_LOADER = {
-    "schemahints",
-    "infercolumntypes",
-    "schemaevolutionmode",
-    "maxfilespertrigger",
-    "maxbytespertrigger",
-    "partitioncolumns",
-    "includeexistingfiles",
-    "allowoverwrites",
-}
-
 
 def read_files(arguments: str, *, typed: bool = True) -> tuple[str, dict[str, Any]]:
     """Return path and settings (see `local_pipelines.flows.cloud_files.read`) of the arguments of ``read_files``.
@@ -41,19 +30,19 @@ def read_files(arguments: str, *, typed: bool = True) -> tuple[str, dict[str, An
             key, value = "format", _value(tokens)
         elif texts[:1] and texts[0].lower() == "map":
             pairs = [_value(part) for _, _, part in split_at_commas(_inside(arguments, tokens))]
-            options.update(_options(dict(zip(pairs[::2], pairs[1::2], strict=False))))
+            options.update(zip(map(str.lower, pairs[::2]), pairs[1::2], strict=False))
             continue
         else:
             raise PipelineError(f"read_files: cannot read the argument '{' '.join(texts)}'")
         if key == "schema":
             schema = value
         else:
-            options.update(_options({key: value}))
+            options[key.lower()] = value
     if path is None:
         raise PipelineError("read_files: the path is missing")
-    options.setdefault("cloudfiles.format", "json")
-    options.setdefault("cloudfiles.infercolumntypes", str(typed).lower())  # as Databricks documents for read_files
-    return path, {"schema": options.pop("schema", schema), "options": options}
+    defaults = {"format": "json", "infercolumntypes": str(typed).lower()}  # as Databricks documents for read_files
+    options |= {key: value for key, value in defaults.items() if not {key, f"cloudfiles.{key}"} & options.keys()}
+    return path, {"schema": options.pop("schema", schema), "options": options, "is_mixed": True}
 
 
 def read_kafka(arguments: str) -> dict[str, str]:
@@ -95,11 +84,6 @@ def _pair(tokens: list[Token]) -> tuple[str, str] | None:
         if texts[1 : 1 + len(arrow)] == arrow and len(texts) > 1 + len(arrow):
             return texts[0], _value(tokens[1 + len(arrow) :])
     return None
-
-
-def _options(given: dict[str, str]) -> dict[str, str]:
-    own = {"format", *OF_AUTO_LOADER}
-    return {(f"cloudfiles.{key.lower()}" if key.lower() in own else key.lower()): value for key, value in given.items()}
 
 
 def _inside(text: str, tokens: list[Token]) -> str:

@@ -34,6 +34,8 @@ final class Options {
     private static final String[] FORMATS = {"avro", "binaryFile", "csv", "json", "orc", "parquet", "text", "xml"};
     private static final String[] MODES = {"addNewColumns", "addNewColumnsWithTypeWidening", "rescue", "failOnNewColumns", "none"};
     private static final String RESCUED = "_rescued_data";
+    /** What the names begin with that SQL's read_files takes: Auto Loader's own, those of clouds too, and Spark's. */
+    private static final String MIXED = "any.";
 
     final boolean isPipelines;
     final boolean isInferred;
@@ -117,14 +119,30 @@ final class Options {
                 continue;
             }
             String name = ((String) option.getKey()).substring(prefix.length());
+            if (isPipelines && name.toLowerCase(Locale.ROOT).startsWith(MIXED)) {
+                name = name.substring(MIXED.length());
+                if (!has(names, name)) {
+                    rest.put(name.toLowerCase(Locale.ROOT), option.getValue());
+                    continue;
+                }
+            }
             if (name.equalsIgnoreCase("rescuedDataColumn")) {
                 throw new IllegalArgumentException("unknown option cloudFiles." + name + "; did you mean 'rescuedDataColumn'?");
             }
             if (!name.toLowerCase(Locale.ROOT).startsWith("resourcetag.")) {
                 known("option of cloudFiles", name, (String[]) names.toArray(new String[0]));
             }
-            own.put(key.substring(prefix.length()), option.getValue());
+            own.put(name.toLowerCase(Locale.ROOT), option.getValue());
         }
+    }
+
+    private static boolean has(List names, String name) {
+        for (int i = 0; i < names.size(); i++) {
+            if (name.equalsIgnoreCase((String) names.get(i))) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private void refuse() {
