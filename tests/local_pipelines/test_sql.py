@@ -180,9 +180,9 @@ COLUMNS * EXCEPT (op, seq) STORED AS SCD TYPE 2 TRACK HISTORY ON * EXCEPT (note)
     assert pipeline.rows("target") == [(1, "a", "x", 1, 3), (1, "b", "z", 3, None), (2, "c", "x", 1, 2)]
 
 
-def expect_mistakes(pipeline: PipelineTester, sql: Path, *expected: str) -> None:
+def expect_mistakes(pipeline: PipelineTester, source: Path | list[Path], *expected: str) -> None:
     with pytest.raises(DefinitionError) as caught:
-        pipeline.run(sql)
+        pipeline.run(*(source if isinstance(source, list) else [source]))
     for each in expected:
         assert each in str(caught.value)
 
@@ -255,6 +255,62 @@ def other():
     result = pipeline.run(source, parameters={"number": "2", "kind": "work", "long": "a long text " * 9})
     assert result.state == "COMPLETED", result.errors
     assert pipeline.rows("days", "n") == [(2,)]
+
+
+def test_a_flow_of_inserts_stands_in_the_table_and_a_view_has_a_refresh_policy(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "p.sql",
+        """CREATE OR REFRESH STREAMING TABLE t FLOW INSERT BY NAME SELECT n FROM STREAM(raw);
+CREATE OR REFRESH STREAMING TABLE first COMMENT 'as it was' FLOW INSERT ONCE BY NAME SELECT n FROM raw;
+CREATE OR REFRESH MATERIALIZED VIEW s REFRESH POLICY INCREMENTAL STRICT COMMENT 'x' AS SELECT sum(n) AS s FROM t;
+""",
+    )
+    python = pipeline.file(
+        "p.py",
+        """
+from pyspark import pipelines as dp
+@dp.materialized_view(refresh_policy="incremental_strict")
+def m():
+    return spark.read.table("t")
+""",
+    )
+    for _ in range(2):
+        pipeline.given("raw", [(1,)], "n int")
+        result = pipeline.run(sql, python)
+        assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("t") == pipeline.rows("m") == [(1,), (1,)]
+    assert pipeline.rows("s") == [(2,)]
+    assert pipeline.rows("first") == [(1,)]
+
+
+def test_a_schedule_and_an_unknown_policy_are_refused(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "wrong.sql",
+        """CREATE MATERIALIZED VIEW a SCHEDULE EVERY 1 HOUR AS SELECT 1 AS x;
+CREATE MATERIALIZED VIEW b REFRESH POLICY OFTEN AS SELECT 1 AS x;
+CREATE STREAMING TABLE c TRIGGER ON UPDATE AS SELECT * FROM STREAM(a);
+CREATE STREAMING TABLE d REFRESH POLICY AUTO AS SELECT * FROM STREAM(a);
+""",
+    )
+    python = pipeline.file(
+        "wrong.py",
+        """
+import dlt
+@dlt.materialized_view(refresh_policy="daily")
+def e():
+    return spark.range(1)
+""",
+    )
+    no_schedule = "a dataset of a pipeline has no schedule of its own. Run the pipeline by a job with a schedule"
+    expect_mistakes(
+        pipeline,
+        [sql, python],
+        f"wrong.sql:1: {no_schedule}",
+        "wrong.sql:2: the refresh policy must be one of AUTO, INCREMENTAL, INCREMENTAL STRICT, FULL",
+        f"wrong.sql:3: {no_schedule}",
+        "wrong.sql:4: cannot read 'REFRESH POLICY AUTO …'",
+        "wrong.py:3: materialized_view: the refresh policy must be one of",
+    )
 
 
 def test_mistakes_in_queries_have_their_lines(pipeline: PipelineTester) -> None:

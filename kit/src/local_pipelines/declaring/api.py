@@ -15,12 +15,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql.types import StructType
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
-from local_pipelines.declaring.model import Action, Dataset, Expectation, Flow, Kind, ReplaceSpec, Sink
+from local_pipelines.declaring.model import Action, Dataset, Expectation, Flow, Kind, Sink
 from local_pipelines.declaring.registry import (
     calling_place,
     check_handler,
     current,
     names_of,
+    policy_problem,
+    replacing,
     rules_of,
     text_of,
     texts_of,
@@ -124,21 +126,10 @@ def _with_query(call: str, kind: Kind, query_function: object, name: object, opt
         dataset = _dataset(call, kind, name if name is not None else function.__name__, options)
         if dataset is not None and current().add_dataset(dataset, function):
             flow = Flow(dataset.said, dataset.name, function, dataset.place, spark_conf=dataset.spark_conf)
-            flow.replace = _replacing(call, options)
+            flow.replace = replacing(call, options)
             current().add_flow(flow)
 
     return _decorate(call, query_function, register)
-
-
-def _replacing(call: str, options: Mapping[str, Any]) -> ReplaceSpec | None:
-    using, order, where = (options.get(name) for name in ("replace_using", "sequence_by", "replace_where"))
-    keys = names_of(call, "replace_using", using)
-    by_keys = using is not None or order is not None
-    if where is not None and by_keys:
-        current().problem(f"{call}: replace_where excludes replace_using and sequence_by")
-    elif by_keys and (not keys or len(set(keys)) < len(keys) or order is None):
-        current().problem(f"{call}: replace_using must name columns, each once, and sequence_by their order")
-    return ReplaceSpec(keys, order, where) if by_keys or where is not None else None
 
 
 @checked
@@ -181,8 +172,11 @@ def materialized_view(  # noqa: PLR0913, PLR0917  # the platform's signature
     private: bool = False,
     cluster_by_auto: bool = False,
     format: str | None = None,
+    refresh_policy: str | None = None,
 ) -> Any:
     """Declare a materialized view: a batch query whose result replaces the table at each update."""
+    if problem := policy_problem(refresh_policy):
+        current().problem(f"materialized_view: {problem}")
     return _with_query("materialized_view", Kind.MATERIALIZED_VIEW, query_function, name, locals())
 
 
@@ -278,7 +272,7 @@ def replace_flow(
     spark_conf: Mapping[str, str] | None = None,
 ) -> Any:
     """Declare a flow of partial snapshots: its rows replace those of the same keys in a streaming table."""
-    return _flow("replace_flow", name, target, spark_conf, replace=_replacing("replace_flow", locals()))
+    return _flow("replace_flow", name, target, spark_conf, replace=replacing("replace_flow", locals()))
 
 
 @checked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -13,12 +13,23 @@ from typing import Any, TypeVar
 
 import pyspark
 
-from local_pipelines.declaring.model import Action, Dataset, Definitions, Expectation, Flow, Kind, Sink, TableName
+from local_pipelines.declaring.model import (
+    Action,
+    Dataset,
+    Definitions,
+    Expectation,
+    Flow,
+    Kind,
+    ReplaceSpec,
+    Sink,
+    TableName,
+)
 from local_pipelines.declaring.platform_settings import setting_problems
 from local_pipelines.errors import PipelineError, Place, Problem
 from spark_utils.names import suggestion
 
 T = TypeVar("T")
+POLICIES = ("AUTO", "INCREMENTAL", "INCREMENTAL STRICT", "FULL")
 EXPECTATIONS = "__pipeline_expectations__"  # attribute of a query function: decorators stand above and below `table`
 NOT_THE_USERS = (str(Path(__file__).parent.parent), str(Path(pyspark.__file__).parent), "<frozen")
 
@@ -255,6 +266,28 @@ def text_of(call: str, keyword: str, value: object) -> str | None:
         return value
     current().problem(f"{call}: {keyword} must be a string, not {value!r}")
     return None
+
+
+def replacing(call: str, options: Mapping[str, Any]) -> ReplaceSpec | None:
+    """Return how a flow replaces rows, noting keywords that exclude or miss each other, or nothing when it does not."""
+    using, order, where = (options.get(name) for name in ("replace_using", "sequence_by", "replace_where"))
+    keys = names_of(call, "replace_using", using)
+    by_keys = using is not None or order is not None
+    if where is not None and by_keys:
+        current().problem(f"{call}: replace_where excludes replace_using and sequence_by")
+    elif by_keys and (not keys or len(set(keys)) < len(keys) or order is None):
+        current().problem(f"{call}: replace_using must name columns, each once, and sequence_by their order")
+    return ReplaceSpec(keys, order, where) if by_keys or where is not None else None
+
+
+def policy_problem(policy: object) -> str | None:
+    """Return what is wrong with a refresh policy; here a materialized view is always computed as a whole.
+
+    Source: https://docs.databricks.com/ldp/developer/ldp-sql-ref-create-materialized-view-refresh-policy
+    """
+    if policy is None or str(policy).replace("_", " ").upper() in POLICIES:
+        return None
+    return f"the refresh policy must be one of {', '.join(POLICIES)}, not {policy!r}"
 
 
 def check_handler(function: Callable[..., Any]) -> None:

@@ -7,8 +7,8 @@ from typing import TypeVar
 from sqlglot.tokenizer_core import Token, TokenType
 
 from local_pipelines.analysis.schemas import split_at_commas
-from local_pipelines.declaring.model import Action, Dataset, Expectation, split_name
-from local_pipelines.declaring.registry import unfiltered
+from local_pipelines.declaring.model import Action, Dataset, Expectation, Kind, split_name
+from local_pipelines.declaring.registry import policy_problem, unfiltered
 from local_pipelines.errors import PipelineError, Place
 from local_pipelines.sql.relations import closing
 
@@ -177,15 +177,29 @@ def table_clauses(cursor: Cursor, dataset: Dataset) -> list[str]:
             dataset.cluster_columns = () if cursor.take("AUTO") else tuple(cursor.names_in_parentheses())
         elif cursor.take("LOCATION"):
             dataset.path = cursor.string()
-        elif cursor.take("WITH", "ROW", "FILTER"):
-            unfiltered(dataset.said)
-            cursor.name()
-            cursor.need(None, "ON")
-            cursor.parenthesised()
         elif cursor.take("USING"):
             cursor.name()
-        else:
+        elif not _without_effect(cursor, dataset):
             return names
+
+
+def _without_effect(cursor: Cursor, dataset: Dataset) -> bool:
+    """Step over a clause that changes nothing on this machine, and return whether one comes next."""
+    if cursor.take("WITH", "ROW", "FILTER"):
+        unfiltered(dataset.said)
+        cursor.name()
+        cursor.need(None, "ON")
+        cursor.parenthesised()
+    elif dataset.kind is Kind.MATERIALIZED_VIEW and cursor.take("REFRESH", "POLICY"):
+        policy = cursor.name()
+        if problem := policy_problem(f"{policy} STRICT" if cursor.take("STRICT") else policy):
+            raise PipelineError(problem)
+    elif cursor.take("SCHEDULE") or cursor.take("TRIGGER"):
+        remedy = "Run the pipeline by a job with a schedule, or let it be continuous."
+        raise PipelineError("a dataset of a pipeline has no schedule of its own", remedy=remedy)
+    else:
+        return False
+    return True
 
 
 def _columns(text: str, dataset: Dataset) -> list[str]:

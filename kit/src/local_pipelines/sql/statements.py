@@ -124,7 +124,8 @@ class _Statements:
             if cursor.take("AUTO", "CDC") or cursor.take("APPLY", "CHANGES"):
                 self._cdc(cursor, said, place, target=said)
             else:
-                self._insert_query(cursor, said, said, place, once=False)
+                once = cursor.take("INSERT") and cursor.take("ONCE")
+                self._insert_query(cursor, said, said, place, once=once)
             return
         query = self._query(cursor) if cursor.take("AS") else None
         if query is None:
