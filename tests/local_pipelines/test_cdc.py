@@ -303,6 +303,36 @@ def test_a_condition_says_which_rows_a_batch_replaces(pipeline: PipelineTester, 
     assert pipeline.rows("days", "day", "n") == [(1, 1)]  # by its own condition again
 
 
+def test_a_condition_may_call_rows_by_the_querys_own_name(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "days.sql",
+        """CREATE STREAMING TABLE by_sql FLOW REPLACE WHERE r.day >= 2 AND r.place.city = 'x' BY NAME
+SELECT r.day, r.place, k.name FROM raw r JOIN kinds k ON r.kind = k.kind;
+""",
+    )
+    python = pipeline.file(
+        "days.py",
+        """
+import dlt
+from pyspark.sql.functions import col
+@dlt.table(replace_where=col("r.day") >= 2)
+def by_python():
+    raw, kinds = spark.read.table("raw").alias("r"), spark.read.table("kinds").alias("k")
+    return raw.join(kinds, col("r.kind") == col("k.kind")).select(col("r.day"), col("k.name"))
+""",
+    )
+    pipeline.given("kinds", [(1, "old")], "kind int, name string")
+    pipeline.given("raw", [(1, 1, ("x",)), (2, 1, ("x",))], "day int, kind int, place struct<city: string>")
+    first = pipeline.run(sql, python)
+    assert first.state == "COMPLETED", first.errors
+    pipeline.spark.sql(f"UPDATE delta.`{pipeline.path('kinds')}` SET name = 'new'")
+    pipeline.spark.sql(f"INSERT INTO delta.`{pipeline.path('by_python')}` VALUES (1, 'by hand')")
+    result = pipeline.run(sql, python)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("by_python") == [(1, "by hand"), (2, "new")]
+    assert pipeline.rows("by_sql", "day", "name") == [(2, "new")]
+
+
 def test_only_a_flow_with_a_condition_takes_another_one(pipeline: PipelineTester) -> None:
     source = pipeline.file("t.sql", "CREATE MATERIALIZED VIEW t AS SELECT 1 AS a;")
     with pytest.raises(DefinitionError, match=r"t\.sql:1: replace_where_overrides: flow 't' replaces no rows by"):

@@ -157,6 +157,18 @@ def more(): return spark.readStream.table("raw")
     assert found == ["5: 't' is the target of AUTO CDC flows, which exclude flow 'more'"]
 
 
+def test_a_flow_with_a_condition_is_alone(pipeline: PipelineTester) -> None:
+    found = problems(
+        pipeline,
+        """@dp.table(replace_where="n > 1")
+def t(): return spark.range(3).toDF("n")
+@dp.append_flow(target="t")
+def more(): return spark.readStream.table("raw")
+""",
+    )
+    assert found == ["5: flow 't' with replace_where must be the only one into 't', not beside 'more'"]
+
+
 def test_arguments_of_a_wrong_type_are_named(pipeline: PipelineTester) -> None:
     found = problems(
         pipeline,

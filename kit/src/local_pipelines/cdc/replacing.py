@@ -5,12 +5,14 @@ With a condition, a batch replaces the rows that it is true for.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from local_pipelines.cdc.declaration import column_text
 from local_pipelines.cdc.events import SEQUENCE, cols
 from local_pipelines.cdc.flow import changes, equal, marked
 from local_pipelines.cdc.target import expression, quoted
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from local_pipelines.analysis.analyse import FlowPlan
     from local_pipelines.flows.runner import FlowRunner
 
+TARGET, NEW = "__target", "__new"
 OLD = "__old"  # marks the row of a key that removes what the target has of it
 
 
@@ -32,7 +35,7 @@ def run_replacing(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
     spec: ReplaceSpec = plan.flow.replace  # type: ignore[assignment]
     runner.make_table(dataset)
     if spec.where is not None:
-        _replace_where(runner, plan, dataset, expression(spec.where))
+        _replace_where(runner, plan, dataset, spec.where)
         return
 
     def write(batch: DataFrame, mark: str, number: int, *, again: bool, complete: bool) -> Result:  # noqa: ARG001
@@ -47,14 +50,27 @@ def run_replacing(runner: FlowRunner, plan: FlowPlan, dataset: Dataset) -> None:
     runner.stream(plan, dataset, write)
 
 
-def _replace_where(runner: FlowRunner, plan: FlowPlan, dataset: Dataset, condition: Column) -> None:
-    meter = Meter(plan.flow.name, stream=False)
-    frame = meter.enforce(runner.query(plan, meter).where(condition), dataset).persist()
+def _qualifier(condition: str | Column, query: DataFrame) -> str:
+    """Return the name by which a condition calls a query's rows, such as ``f`` of ``f.day``: the target goes by it."""
+    text = (condition if isinstance(condition, str) else column_text(condition)).replace("`", "")
+    attributes = query._jdf.queryExecution().analyzed().output().iterator()
+    names = set()
+    while attributes.hasNext():
+        names.update({attributes.next().qualifier().mkString(".").rpartition(".")[2]} - {""})
+    said = [name for name in names if re.search(rf"\b{re.escape(name)}\.", text, re.IGNORECASE)]
+    return said[0] if len(said) == 1 else TARGET
+
+
+def _replace_where(runner: FlowRunner, plan: FlowPlan, dataset: Dataset, where: str | Column) -> None:
+    meter, condition = Meter(plan.flow.name, stream=False), expression(where)
+    query = runner.query(plan, meter)
+    frame = meter.enforce(query.where(condition), dataset).persist()
     try:
         frame.write.format("noop").mode("overwrite").save()  # counts the rows
         with marked(runner, runner.spark, f"{MARK}:{runner.storage.flow(plan.flow).uid}"):
-            table = DeltaTable.forPath(runner.spark, runner.storage.table(dataset)).alias("t")
-            merge = table.merge(frame.alias("s"), F.lit(False)).withSchemaEvolution()
+            table = DeltaTable.forPath(runner.spark, runner.storage.table(dataset))
+            table = table.alias(_qualifier(where, query))
+            merge = table.merge(frame.alias(NEW), F.lit(False)).withSchemaEvolution()
             merge.whenNotMatchedInsertAll().whenNotMatchedBySourceDelete(condition).execute()
     finally:
         frame.unpersist()

@@ -135,8 +135,17 @@ class Registry:
             if len(kinds) > 1:
                 message = f"'{dataset.said}' is the target of changes and of snapshots, which exclude each other"
                 self.problem(message, kinds["SnapshotSpec"].place)
+            self._check_sole([flow for flow in flows.values() if flow.target == dataset.name], dataset)
             if dataset.name not in targets and not self.definitions.problems:
                 self.problem(f"no flow writes to '{dataset.said}'", dataset.place)
+
+    def _check_sole(self, flows: list[Flow], dataset: Dataset) -> None:
+        """Note that a flow with a condition shares its target: https://docs.databricks.com/ldp/flows-replace-where."""
+        first = next((flow for flow in flows if flow.replace is not None and flow.replace.where is not None), None)
+        others = [flow for flow in flows if flow is not first]
+        if first is not None and others:
+            message = f"flow '{first.name}' with replace_where must be the only one into '{dataset.said}'"
+            self.problem(f"{message}, not beside '{others[0].name}'", others[0].place)
 
     def _check_sinks(self) -> None:
         for sink in self.definitions.sinks.values():
