@@ -134,6 +134,25 @@ AS SELECT u.a FROM by_frame, LATERAL main.default.above(v) AS u JOIN range(3) r 
     assert found == [[(5,)], [(7,)], [(6,)]]
 
 
+def test_rows_are_chosen_by_qualify(pipeline: PipelineTester) -> None:
+    sql = pipeline.file(
+        "p.sql",
+        """CREATE MATERIALIZED VIEW newest AS
+SELECT r.*, v * 2 AS twice FROM raw r
+QUALIFY row_number() OVER (PARTITION BY id ORDER BY v DESC) = 1;  -- one of each
+CREATE MATERIALIZED VIEW ranked AS
+WITH q AS (SELECT id, rank() OVER (ORDER BY v) AS place FROM raw WHERE v > 0 -- by value
+  QUALIFY place <= 2)
+SELECT * FROM q UNION ALL SELECT DISTINCT id, 9 FROM raw QUALIFY count(*) OVER (PARTITION BY id) > 1 ORDER BY 1 LIMIT 9;
+""",
+    )
+    pipeline.given("raw", [(1, 1), (1, 2), (2, 3)], "id int, v int")
+    result = pipeline.run(sql)
+    assert result.state == "COMPLETED", result.errors
+    assert pipeline.rows("newest") == [(1, 2, 4), (2, 3, 6)]
+    assert pipeline.rows("ranked") == [(1, 1), (1, 2), (1, 9)]
+
+
 def test_a_hub_is_read_by_read_kafka(pipeline: PipelineTester, event_hub: EventHub) -> None:
     event_hub.send([b"one", b"two"])
     of_databricks = {"DATABRICKS_RUNTIME_VERSION": "18"}  # its Kafka has classes of other names

@@ -15,6 +15,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from local_pipelines.declaring.model import split_name
 from local_pipelines.errors import PipelineError
+from local_pipelines.sql.qualify import without_qualify
 
 STREAMS = {"cloud_files", "read_files", "read_kafka"}  # of Databricks alone; the first gives a stream by itself
 CHANGES = "table_changes"  # Delta's own finds no table of a pipeline
@@ -92,6 +93,7 @@ def query_of(
         text = _spell_out_streams(
             text, lambda name, options: view_of(_wanted(name, table(name, True, options)), name), function, view_of
         )
+        text = text if _can_read(text, spark) else without_qualify(text)
         for relation in sorted(relations(text, spark), key=lambda found: found.start, reverse=True):
             view = relation.name.strip("`")
             if view not in views:
@@ -219,6 +221,14 @@ def relations(text: str, spark: SparkSession) -> list[Relation]:
     plan = spark._jsparkSession.sessionState().sqlParser().parsePlan(text)
     _refuse_statement(plan, text, spark)
     return list(_relations(plan, frozenset()))
+
+
+def _can_read(text: str, spark: SparkSession) -> bool:
+    try:
+        spark._jsparkSession.sessionState().sqlParser().parsePlan(text)
+    except PySparkException:
+        return False
+    return True
 
 
 def is_query(text: str, spark: SparkSession) -> bool:
