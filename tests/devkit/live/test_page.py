@@ -31,17 +31,25 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def streamed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def bench(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(spark, tmp_path_factory.mktemp("live"))
+
+
+@pytest.fixture(scope="module")
+def streamed(bench: Bench) -> dict[str, Any]:
     """A short stream of three batches, to its end; the run as the page gets it."""
-    bench = Bench(spark, tmp_path_factory.mktemp("live"))
     for bodies in (("1", "x", "y"), ("2", "3"), ("z",)):
         bench.send(*bodies)
+    return run_to_its_end(bench)
+
+
+def run_to_its_end(bench: Bench) -> dict[str, Any]:
+    """Stream what was sent, and return the run as the page gets it: the newest of this output."""
     config = parse_arguments([HUB, "--schema=a:INT", f"--output-path={bench.output}"], environ={})
-    listener = attach_progress(spark, config, stream=io.StringIO())
+    listener = attach_progress(bench.spark, config, stream=io.StringIO())
     bench.run(query_name=EVIL)
     listener.wait_until_idle(PATIENCE)
-    (found,) = [run["run"] for run in reading.runs() if run["output"] == bench.output]
-    run = reading.run_of(found)
+    run = reading.run_of(next(run["run"] for run in reading.runs() if run["output"] == bench.output))
     assert run is not None
     return run
 
@@ -79,12 +87,28 @@ def test_a_run_is_known_by_its_batches_its_end_and_what_its_tables_hold(streamed
     assert {row["number"] for row in rows} == {"2", "3"}
 
 
+def test_a_run_that_has_ended_shows_what_it_wrote_and_not_what_later_ones_did(
+    streamed: dict[str, Any], bench: Bench
+) -> None:
+    bench.send("9", "no", "nor", "this")
+    later = run_to_its_end(bench)
+    assert [reasons for _, reasons in later["reasons"]] == [{"not_a_number": 3}]
+    assert later["rows"]["of"] == 1
+    killed = journal.folder() / "killed.jsonl"
+    about = (journal.folder() / f"{streamed['run']}.jsonl").read_text().splitlines()[0]
+    killed.write_text(json.dumps(json.loads(about) | {"process_started": 1.0}) + "\n")
+    for run in (streamed["run"], "killed"):
+        shown = reading.run_of(run)
+        assert shown is not None
+        assert (shown["reasons"], shown["rows"]) == (streamed["reasons"], streamed["rows"])
+
+
 def test_a_partition_column_that_stands_in_the_log_alone_is_among_the_newest_rows(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"a": [1]}), tmp_path / "part.parquet")
     added = {"path": "part.parquet", "dataChange": True, "partitionValues": {"day": "monday"}}
     (tmp_path / "_delta_log").mkdir()
     (tmp_path / "_delta_log" / "0.json").write_text(json.dumps({"add": added}))
-    found = reading.newest_rows(tmp_path)
+    found = reading.newest_rows(tmp_path, reading.Span(0))
     assert found is not None
     assert (found["columns"], found["rows"]) == (["a", "day"], [["1", "monday"]])
 

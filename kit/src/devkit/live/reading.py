@@ -7,8 +7,9 @@ https://github.com/delta-io/delta/blob/master/PROTOCOL.md#add-file-and-remove-fi
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +21,14 @@ from devkit.live import journal
 
 COMMITS: Final = 200  # of a table, as many as are looked at
 ROWS: Final = 20
+LATE: Final = 60_000  # milliseconds, at most, that a commit's file is younger than the commit says of itself
+
+
+class Span(NamedTuple):
+    """When a run wrote, in milliseconds since 1970; its tables may hold what earlier and later runs wrote too."""
+
+    began: float
+    ended: float = math.inf
 
 
 class Commit(NamedTuple):
@@ -46,11 +55,11 @@ def run_of(run_id: str) -> dict[str, Any] | None:
         return None
     from spark_utils.sinks.checkpoints import local_path  # it imports pyspark, which takes a second
 
-    output, ui = local_path(run["folder"]), run["ui"] if run["state"] == "running" else None
+    output, ui, span = local_path(run["folder"]), run["ui"] if run["state"] == "running" else None, _span(run)
     return run | {
         "ui": ui if ui is None or "watch" in run else f"{ui}/StreamingQuery/statistics/?id={run_id}",
-        "reasons": reasons(output / "rejected", run["started"]) if output else [],
-        "rows": newest_rows(output / "events") if output else None,
+        "reasons": reasons(output / "rejected", span) if output else [],
+        "rows": newest_rows(output / "events", span) if output else None,
     }
 
 
@@ -65,7 +74,23 @@ def _run(run_id: str) -> dict[str, Any] | None:
         state = "running" if journal.is_alive(about) else "stopped" if "watch" in about else "killed"
     else:
         state = "failed" if end["exception"] else "stopped"
-    return {**about, "run": run_id, "state": state, "error": end and end["exception"], "batches": told}
+    told_end = {"ended": end["ended"], "error": end["exception"]} if end else {"ended": None, "error": None}
+    return {**about, **told_end, "run": run_id, "state": state, "batches": told}
+
+
+def _span(run: Mapping[str, Any]) -> Span:
+    """Return when a run wrote: one that was killed until the next one to the same place began, at the latest."""
+    began = _milliseconds(run["started"])
+    if run["state"] == "running":
+        return Span(began)
+    others = [each for file in journal.folder().glob("*.jsonl") if (each := _run(file.stem))]
+    starts = [_milliseconds(each["started"]) for each in others if each["output"] == run["output"]]
+    ends = [run["ended"] * 1000] if run["ended"] else []
+    return Span(began, min([*ends, *(start for start in starts if start > began)], default=math.inf))
+
+
+def _milliseconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp() * 1000
 
 
 @lru_cache(maxsize=2 * journal.KEPT_RUNS)
@@ -74,17 +99,16 @@ def _lines(file: Path, _changed: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
-def reasons(table: Path, since: str) -> list[tuple[int, dict[str, int]]]:
-    """Return when each latest commit since a time (ISO 8601) was, and how many events of each reason it added."""
-    began = datetime.fromisoformat(since).timestamp() * 1000
-    return [(each.time, _reasons(each.files)) for each in [*commits(table)][::-1] if each.time >= began]
+def reasons(table: Path, span: Span) -> list[tuple[int, dict[str, int]]]:
+    """Return when each latest commit of a span was, and how many events of each reason it added."""
+    return [(each.time, _reasons(each.files)) for each in [*commits(table, span)][::-1]]
 
 
-def newest_rows(table: Path) -> dict[str, Any] | None:
-    """Return rows of the latest commit that has any: ``columns``, ``rows`` as text, and ``of``, how many it has."""
+def newest_rows(table: Path, span: Span) -> dict[str, Any] | None:
+    """Return rows of a span's latest commit with any: ``columns``, ``rows`` as text, and ``of``, how many it has."""
     from pyarrow import parquet
 
-    for commit in commits(table):
+    for commit in commits(table, span):
         with suppress(OSError):  # cleaned up meanwhile
             files = [parquet.ParquetFile(file) for file in commit.files]
             for file, partition in zip(files, commit.partitions, strict=True):
@@ -100,12 +124,19 @@ def newest_rows(table: Path) -> dict[str, Any] | None:
     return None
 
 
-def commits(table: Path) -> Iterator[Commit]:
-    """Yield the latest commits of a table that added rows, the newest first; not those that only rewrote files."""
-    for log in sorted((table / "_delta_log").glob("[0-9]*.json"), reverse=True)[:COMMITS]:
+def commits(table: Path, span: Span) -> Iterator[Commit]:
+    """Yield a span's latest commits that added rows to a table, the newest first; not those that only rewrote files."""
+    looked_at = 0
+    for log in sorted((table / "_delta_log").glob("[0-9]*.json"), reverse=True):
         with suppress(OSError):  # cleaned up meanwhile
-            commit = _commit(table, log, log.stat().st_mtime_ns)
-            if commit.files:
+            written = log.stat().st_mtime_ns
+            if written / 1e6 > span.ended + LATE:
+                continue
+            if written / 1e6 < span.began or looked_at == COMMITS:
+                return
+            looked_at += 1
+            commit = _commit(table, log, written)
+            if commit.files and span.began <= commit.time <= span.ended:
                 yield commit
 
 

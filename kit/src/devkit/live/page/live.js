@@ -90,7 +90,7 @@ function draw(run) {
   const names = Object.keys(total).sort((one, other) => total[other] - total[one]);
   const rejected = lines(names, reasons.map(([, counted]) => counted), 0);
   chart("Rejected by reason, events", reasons.map(([when]) => when / 1000), rejected,
-    last?.total_rejected ? "Its tables are not on this machine." : "Nothing rejected.");
+    last?.total_rejected ? "Its tables are not on this machine, or tell of it no longer." : "Nothing rejected.");
   drawRest(run);
 }
 
