@@ -26,6 +26,13 @@ print("options", *options)
 print("rows", spark.range(3).count(), flush=True)
 {then}
 """
+LISTENS = """
+import psutil
+from urllib.request import urlopen
+places = psutil.Process(spark.sparkContext._gateway.proc.pid).net_connections("inet")
+print("listens", *sorted({each.laddr.ip.removeprefix("::ffff:") for each in places if each.status == "LISTEN"}))
+print("page", urlopen(spark.sparkContext.uiWebUrl).status)
+"""
 
 
 def start(
@@ -132,7 +139,7 @@ def test_a_session_maps_the_archive_that_warm_has_written_without_a_word() -> No
 def plain(own_home: Path) -> str:
     """What a job without instant start says, and with an argument for the launcher."""
     launcher = {"SPARK_DEVKIT_INSTANT_START": "off", "PYSPARK_SUBMIT_ARGS": "--driver-memory 700m pyspark-shell"}
-    then = "print(spark.conf.get('spark.sql.codegen.wholeStage'))"
+    then = LISTENS + "print(spark.conf.get('spark.sql.codegen.wholeStage'))"
     run = start(own_home, fast=False, then=then, **launcher)
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -154,6 +161,11 @@ def test_a_job_without_instant_start_keeps_optimising_compiler_and_code_generati
     for flag in ("-XX:TieredStopAtLevel", "SharedArchiveFile", "ArchiveClassesAtExit"):
         assert flag not in plain
     assert plain.splitlines()[-1] == "true"
+
+
+def test_a_session_and_its_page_listen_on_this_machine_alone(plain: str) -> None:
+    assert "listens 127.0.0.1\n" in plain
+    assert "page 200\n" in plain
 
 
 @pytest.mark.parametrize("way", ["configured", "plain"])

@@ -144,10 +144,10 @@ def jars() -> Iterator[Finding]:
 
 
 def start() -> Iterator[Finding]:
-    """Look at what makes Spark start: the archive of its classes, the warm server, and this machine's name."""
+    """Look at what makes Spark start: the archive of its classes and the warm server."""
     from devkit.spark import start_archive
     from devkit.spark.jars import is_cached, read_lock
-    from devkit.spark.local_session import host_resolves, prepare
+    from devkit.spark.local_session import prepare
     from devkit.spark.server_state import running_server, shared_folder
 
     if not start_archive.is_on():
@@ -159,9 +159,6 @@ def start() -> Iterator[Finding]:
         yield Finding("note", text, "devkit warm writes it: a third of the time.")
     state = running_server(shared_folder())
     yield Finding("ok", f"warm Spark {f'runs on port {state.port}' if state else 'is not running'}")
-    if not host_resolves():
-        text = f"this machine does not resolve its own name, {platform.node()}: local sessions bind to 127.0.0.1"
-        yield Finding("note", text, f"Add `127.0.0.1 {platform.node()}` to /etc/hosts.")
 
 
 def ports() -> Iterator[Finding]:

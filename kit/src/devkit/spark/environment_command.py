@@ -24,6 +24,8 @@ def _print_environment(arguments: argparse.Namespace) -> int:
     variables = ConnectServer.shared().start().variables if warm else environment(local_session.prepare())
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
+    if not warm:
+        print("# To submit to a cluster of other machines, which have to reach this one: unset SPARK_LOCAL_IP")
     return 0
 
 
@@ -36,12 +38,10 @@ def environment(prepared: local_session.Preparation) -> dict[str, str]:
     folder = cache.home() / "conf" / prepared.profile.name
     content = local_session.settings(prepared, [], folder / "log4j2.properties", own_workers=False)
     local_session.write_configuration(folder, content)
-    variables = {
+    return {
         "SPARK_CONF_DIR": str(folder),
         "SPARK_HOME": str(prepared.spark_home),
         "JAVA_HOME": str(prepared.java.home),
         "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
+        "SPARK_LOCAL_IP": local_session.listening_address(),
     }
-    if not local_session.host_resolves():
-        variables["SPARK_LOCAL_IP"] = "127.0.0.1"
-    return variables

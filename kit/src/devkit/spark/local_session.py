@@ -9,7 +9,6 @@ import hashlib
 import importlib
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ import psutil
 
 from devkit import cache
 from devkit.databricks import here, paths
+from devkit.processes import LOOPBACK
 from devkit.spark import auto_loader, catalog, jars, start_archive
 from devkit.spark.compiled_classes import compile_to_jar
 from devkit.spark.java import Java, find_java
@@ -194,7 +194,7 @@ def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> di
     arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
     log = str(_new_log(app_name))
     told = f"--properties-file {shlex.quote(str(defaults))} --conf {shlex.quote(f'{LOG_SETTING}={log}')}"
-    variables = {
+    return {
         "SPARK_HOME": str(prepared.spark_home),
         "SPARK_CONF_DIR": str(empty if " " in str(hook) else hook.parent),  # Spark does not quote the hook's name
         "SPARK_SCALA_VERSION": prepared.profile.scala,
@@ -203,11 +203,17 @@ def launch_variables(prepared: Preparation, defaults: Path, app_name: str) -> di
         "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
         # In the address of the Spark UI: a container's own is no way in, and what an editor forwards is `localhost`.
         "SPARK_PUBLIC_DNS": os.environ.get("SPARK_PUBLIC_DNS") or os.environ.get("SPARK_LOCAL_IP") or "localhost",
+        "SPARK_LOCAL_IP": listening_address(),
         LOG_VARIABLE: log,
     }
-    if not host_resolves():
-        variables.setdefault("SPARK_LOCAL_IP", os.environ.get("SPARK_LOCAL_IP", "127.0.0.1"))
-    return variables
+
+
+def listening_address() -> str:
+    """Return where a local Spark listens: what the user says, else this machine alone, the pages of the Spark UI too.
+
+    Spark has no setting for the address of its pages, only this variable; without it they are on every interface.
+    """
+    return os.environ.get("SPARK_LOCAL_IP") or LOOPBACK
 
 
 def settings(
@@ -277,15 +283,6 @@ def _last_written(log: Path) -> float:
         return log.stat().st_mtime
     except FileNotFoundError:  # another session has just thrown it away
         return 0.0
-
-
-def host_resolves() -> bool:
-    """Return whether this host resolves its own name, without which Spark does not start."""
-    try:
-        socket.gethostbyname(socket.gethostname())
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager
