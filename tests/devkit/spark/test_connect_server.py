@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from devkit.cli import main
@@ -19,6 +20,7 @@ from devkit.processes import free_port
 from devkit.spark.connect_server import ConnectServer
 from devkit.spark.server_state import ui_address
 from spark_utils.errors import RuntimeSetupError
+from tests.patience import wait_for
 
 PROGRAM = """
 from spark_utils.session import get_session
@@ -90,6 +92,27 @@ def test_the_server_listens_on_loopback_only_and_shows_its_token_to_nobody(conne
     assert state.token not in written
 
 
+def _ignore(_batch: DataFrame, _batch_id: int) -> None: ...
+
+
+def test_a_streams_worker_shows_the_token_to_no_log_and_no_command_line(
+    connect_server: ConnectServer, connect: SparkSession
+) -> None:
+    state = connect_server.state()
+    assert state is not None
+    query = connect.readStream.format("rate").load().writeStream.foreachBatch(_ignore).start()
+    try:
+        wait_for(lambda: query.lastProgress)
+        commands = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    finally:
+        query.stop()
+    said = wait_for(connect_server.output.read_text, lambda text: "with url sc://" in text)
+    assert re.search(rf"with url sc://localhost:{state.port}/;\S*token=\*\*\* and", said)
+    assert [line for line in commands if state.token in line] == []
+    files = [path for path in connect_server.folder.rglob("*") if path.is_file()]
+    assert [path.name for path in files if state.token in path.read_text(errors="replace")] == ["state.json"]
+
+
 @pytest.fixture(scope="module")
 def warm_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache with the jars of the shared one, so that the server of the verbs is this module's own."""
@@ -141,9 +164,9 @@ def test_the_verbs_start_show_and_stop_it(warm_home: Path, tmp_path: Path, capsy
     assert ui_address(session) == state.ui
     session.stop()
     with ConnectServer.shared().output.open("a") as log:
-        log.write(f"a worker starts with url {state.remote}/;token={state.token} and a session\n")
+        log.write("a user's function prints password=hunter2 and more\n")
     assert main(["spark", "logs", "--lines", "1"]) == 0
-    assert "token=*** and a session" in capsys.readouterr().out
+    assert "password=*** and more" in capsys.readouterr().out
     with urlopen(f"{state.ui}/StreamingQuery/") as page:
         assert page.status == 200
     assert _cell("warm") == ["pyspark.sql.connect.session", "3"]

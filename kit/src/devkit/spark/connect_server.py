@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 MODE_VARIABLE = "SPARK_CONNECT_MODE_ENABLED"
 ATTACHED = (REMOTE_VARIABLE, MODE_VARIABLE)  # the variables of a client, which is no environment for a server
+# The Python worker of a stream prints the address that it attaches to, and in that is the token.
+MASKED = r"""exec "$@" > >(trap '' INT TERM HUP; exec sed -u 's/\(token=\)[^; ]*/\1***/g') 2>&1"""
 START_SECONDS, STOP_SECONDS = 120.0, 30.0
 
 
@@ -203,7 +205,8 @@ class ConnectServer:
         )
         submit = str(prepared.spark_home / "bin" / "spark-submit")
         command = [submit, "--class", MAIN_CLASS, "--properties-file", self._mark, "spark-internal"]
-        pid = spawn_detached(command, log=self.output, environment=environment)
+        masked = ["/usr/bin/env", "bash", "-c", MASKED, "bash", *command]
+        pid = spawn_detached(masked, log=self.output, environment=environment)
         ui = ui_port and f"http://{LOOPBACK}:{ui_port}"
         state = ServerState(port, token, pid, time.time(), prepared.profile.spark, ui)
         cache.write_private(self._state_file, json.dumps(asdict(state), indent=1) + "\n")

@@ -72,5 +72,5 @@ def _logs(arguments: argparse.Namespace) -> int:
     for log in (ConnectServer.shared().output, ConnectServer.shared().log):
         if log.exists():
             with log.open(encoding="utf-8", errors="replace") as lines:
-                print(mask_credentials("".join(deque(lines, arguments.lines))), end="")  # workers log the token
+                print(mask_credentials("".join(deque(lines, arguments.lines))), end="")  # of the user's own code
     return 0
