@@ -63,7 +63,7 @@ def to_rejected(parsed: DataFrame) -> DataFrame:
 
 # %% Preview: a look at live data before anything is written
 if config.preview:
-    print(preview_stream(raw.transform(to_parsed).transform(to_events), rows=config.preview))
+    print(preview_stream(raw.transform(to_parsed), rows=config.preview, step=to_events))
 
 # %% Write: two Delta tables, exactly once
 attach_progress(spark, config)

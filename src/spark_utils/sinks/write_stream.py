@@ -38,6 +38,7 @@ from spark_utils.sinks.delta_tables import check_layout, check_schema, create_ta
 from spark_utils.sinks.guard import Guard
 from spark_utils.sinks.hub_positions import check_hub
 from spark_utils.sinks.locks import LOCK, Client
+from spark_utils.streaming_utils.late_analysis import apply_step
 from spark_utils.streaming_utils.users_code import send_users_modules
 
 _EVENTS_COMMENT = "Events that were parsed and transformed; the others are in the table rejected beside this one"
@@ -109,7 +110,7 @@ def write_stream(  # noqa: PLR0913 - keyword-only, all but four with a default
     )
     place, folder = map(absolute, _paths(options))
     empty = parse(spark.createDataFrame([], raw.schema))
-    columns, merge = events(empty).schema, options.schema_changes == "merge"
+    columns, merge = apply_step(events, empty).schema, options.schema_changes == "merge"
     _check_partition_column(columns, options.partition_by)
     guard = Guard(
         {**_source_of(source), **(identity or {}), "partition_by": options.partition_by or ""},

@@ -30,7 +30,8 @@ _JAVA_CAUSE = re.compile(
 _JAVA_FIRST = re.compile(r"^: (?P<kind>[\w.$]+): (?P<message>[\s\S]*?)(?=\n\s+at |\Z)", re.M)
 _PYTHON_ERROR = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*(?:Error|Exception)): (?P<message>.+)$", re.M)
 _CARRIERS = ("Py4JJavaError", "PythonException")  # they carry another error's text
-_CALLED_FROM = re.compile(r"was called from\n(?P<file>.+?):(?P<line>\d+)$", re.M)  # Spark's query context
+CALLED_FROM = "was called from"  # so Spark's query context says, and a line below FILE:LINE
+_CALLED_FROM = re.compile(rf"{CALLED_FROM}\n(?P<file>.+?):(?P<line>\d+)$", re.M)
 _PYTHON_FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)', re.M)
 _CONTEXT_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 
@@ -100,15 +101,16 @@ def error_line(failure: BaseException) -> str:
 def users_line(failure: BaseException) -> str | None:
     """Return ``FILE:LINE`` of the user's own code that a failure came from, or None when it came from elsewhere.
 
-    Asked in turn: the compiler, Spark's query context (which knows where a column was named, though it is resolved much
-    later), the frames of a Python function that ran in a worker or a batch, and the exception's own trace, below this
-    library where it came by it.
+    Asked in turn: the compiler, what was noted of a mistake that is told late, Spark's query context (which knows where
+    a column was named, though it is resolved much later), the frames of a Python function that ran in a worker or a
+    batch, and the exception's own trace, below this library where it came by it.
     """
     if isinstance(failure, SyntaxError):
         return _place(failure.filename or "<", str(failure.lineno))
     found = _CALLED_FROM.findall(str(failure)) + _PYTHON_FRAME.findall(str(failure))
+    places = [_place(*each) for each in _CALLED_FROM.findall("\n".join(getattr(failure, "__notes__", ())))]
     context = failure.getQueryContext() if isinstance(failure, PySparkException) else []
-    places = [_place(*site.rsplit(":", 1)) for site in map(_call_site, context or []) if ":" in site]
+    places += [_place(*site.rsplit(":", 1)) for site in map(_call_site, context or []) if ":" in site]
     places += [_place(*each) for each in reversed(found)]
     frames = [(frame.filename, str(frame.lineno)) for frame in traceback.extract_tb(failure.__traceback__)]
     ours = [number for number, (file, _) in enumerate(frames) if file.startswith(OUR_FOLDER)]

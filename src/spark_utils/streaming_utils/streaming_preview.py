@@ -32,6 +32,7 @@ from pyspark.sql.types import StructType
 from spark_utils.errors import ConfigurationError, SparkUtilsError, StreamFailedError
 from spark_utils.session import is_connect
 from spark_utils.streaming_utils.failures import failure_sentence, root_cause, users_line, was_interrupted
+from spark_utils.streaming_utils.late_analysis import apply_step
 from spark_utils.streaming_utils.preview import LiveFigures, Preview
 from spark_utils.streaming_utils.users_code import send_users_modules
 
@@ -49,6 +50,7 @@ def preview_stream(
     rows: int = 20,
     timeout: float = 30.0,
     *,
+    step: Callable[[DataFrame], DataFrame] | None = None,
     live: bool = False,
     display: Callable[[DataFrame], object] | None = None,
 ) -> Preview:
@@ -60,6 +62,7 @@ def preview_stream(
         df: Any frame; with aggregations and watermarks too (shown with output mode complete where there is one).
         rows: How many rows at most.
         timeout: Seconds to wait at most for a stream; a micro-batch that is running then is interrupted.
+        step: Applied to the frame first; what Spark refuses of it is told with your line, on Spark Connect too.
         live: Instead of one look, keep showing the newest rows with events per second, rejects and lag until the
             timeout or Ctrl-C, in the terminal or the notebook.
         display: Shows a batch frame, as Databricks' `display` does, which is used there by default.
@@ -70,8 +73,10 @@ def preview_stream(
     Raises:
         ConfigurationError: If `rows` or `timeout` is not positive.
         StreamFailedError: If the query fails, or Spark refuses the frame as a stream.
+        AnalysisException: If Spark refuses the frame.
     """
     _check(rows, timeout)
+    df = apply_step(step, df) if step else df
     if live:
         return _show_live(df, rows, timeout)
     preview = _preview_streaming(df, rows, timeout) if df.isStreaming else _preview_batch(df, rows)

@@ -126,6 +126,7 @@ def test_an_edit_shows_old_and_new_values_columns_and_reasons(connect: SparkSess
         ("(", "", "src/transformation.py:5: SyntaxError: '(' was never closed"),
         (1, ".nothing()", "src/transformation.py:14: "),
         (1, '.select("missing")', "src/transformation.py:14: AnalysisException: [UNRESOLVED_COLUMN"),
+        (1, '.where("nothing(a) > 1")', "src/transformation.py:14: AnalysisException: [UNRESOLVED_ROUTINE"),
         ("missing", "", "src/transformation.py:5: PythonException: NameError: name 'missing' is not defined"),
     ],
 )

@@ -147,17 +147,65 @@ def test_a_mistake_before_there_is_a_session_begins_with_its_file_and_line(tmp_p
 def test_a_misspelt_column_is_one_line_that_begins_with_file_and_line(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.send("1")
-    with pytest.raises(AnalysisException) as failure:
-        start(bench, misspell)
-    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    readable_errors()
-    sys.excepthook(failure.type, failure.value, failure.tb)
-    (told,) = capsys.readouterr().err.splitlines()
+    told = told_of_the_start(bench, misspell, monkeypatch, capsys)
     assert told.startswith(
         f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(misspell, 'return')}: AnalysisException: "
     )
     assert "`enqeued_time` cannot be resolved. Did you mean one of the following? [`enqueued_time`" in told
+
+
+def call_nothing(events: DataFrame) -> DataFrame:
+    events = transform(events).withColumn("right", F.expr("number + 1"))
+    events = events.withColumn("wrong", F.expr("nofunc(number)"))
+    return events.drop("right")
+
+
+def write_no_sql(events: DataFrame) -> DataFrame:
+    kept = transform(events).where("number > ")
+    return kept.select("number")
+
+
+def take_the_root_of_a_list(events: DataFrame) -> DataFrame:
+    root = F.sqrt(F.array("number"))
+    return transform(events).withColumn("wrong", root)
+
+
+@pytest.mark.parametrize(
+    ("step", "line", "cause"),
+    [
+        pytest.param(call_nothing, "nofunc", "Cannot resolve routine `nofunc`", id="an unknown function in SQL"),
+        pytest.param(write_no_sql, "where", "Syntax error", id="what is no SQL"),
+        pytest.param(take_the_root_of_a_list, "return", "requires the .DOUBLE. type", id="an argument of a wrong type"),
+    ],
+)
+def test_a_mistake_that_spark_connect_tells_late_begins_with_file_and_line_too(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    step: Callable[[DataFrame], DataFrame],
+    line: str,
+    cause: str,
+) -> None:
+    told = told_of_the_start(bench, step, monkeypatch, capsys)
+    assert told.startswith(f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(step, line)}: ")
+    assert re.search(cause, told)
+
+
+def told_of_the_start(
+    bench: Bench,
+    step: Callable[[DataFrame], DataFrame],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """Return the one line that a script ends with when its stream cannot start."""
+    bench.send("1")
+    with pytest.raises(AnalysisException) as failure:
+        start(bench, step)
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    readable_errors()
+    sys.excepthook(failure.type, failure.value, failure.tb)
+    (told,) = capsys.readouterr().err.splitlines()
+    return told
 
 
 def line_of(function: Callable[..., object], text: str) -> int:

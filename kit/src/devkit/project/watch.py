@@ -146,7 +146,7 @@ class Watcher:
             self._journal = Journal(steps.spark, steps.config)
             sample = self._take_sample(steps)
             parsed = steps.to_parsed(sample)
-            preview = preview_stream(steps.to_events(parsed), rows=self._events * ROWS_PER_EVENT)
+            preview = preview_stream(parsed, rows=self._events * ROWS_PER_EVENT, step=steps.to_events)
             outcome = outcome_of(preview)
             shown = self._show_events(outcome, preview.schema, time.time() - began)
             rejected = preview_stream(steps.to_rejected(parsed), rows=self._events)
