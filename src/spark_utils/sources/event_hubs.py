@@ -70,6 +70,7 @@ _PARTS: Final = {
         "UseDevelopmentEmulator",
     )
 }
+_HUB_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,256}")  # resource-name-rules#microsofteventhub in Azure's documents
 _SECRET_OPTIONS: Final = ("kafka.sasl.jaas.config",)
 
 
@@ -257,7 +258,7 @@ def kafka_options(
 
     Raises:
         ConnectionStringError: If connection string and `hub` do not agree, or neither names a hub.
-        ConfigurationError: If the namespace or hub is missing for the other identities.
+        ConfigurationError: If the namespace or hub is missing for the other identities, or no hub can have the name.
     """
     on_databricks = "DATABRICKS_RUNTIME_VERSION" in (os.environ if environ is None else environ)
     prefix = "kafkashaded." if on_databricks else ""
@@ -271,6 +272,7 @@ def kafka_options(
             "kafka.bootstrap.servers": f"{host}:{port}",
             **_identity_options(identity, host, prefix, on_databricks),
         }
+    _check_hub_name(topic)
     options |= {"subscribe": topic, "includeHeaders": "true", "failOnDataLoss": "true", **TIMEOUTS}
     options |= (starting_position or StartingPosition()).kafka_options(topic)
     if consumer_group:
@@ -328,6 +330,14 @@ def _agreed_hub(identity: ConnectionString, hub: str | None) -> str:
             remedy="Give --event-hubs-name, or use the connection string of the hub instead of the namespace's.",
         )
     return topic
+
+
+def _check_hub_name(name: str) -> None:
+    """Refuse what no event hub is called: by ``a,b`` Spark would read two, and for ``a b`` it would wait a minute."""
+    if not _HUB_NAME.fullmatch(name):
+        remedy = "A name has letters, digits, '.', '-' and '_'; give that of one hub."
+        problem = f"{name!r} cannot be the name of an event hub"
+        raise ConfigurationError(problem, origin="EntityPath, or --event-hubs-name", remedy=remedy)
 
 
 def _named(value: str | None, option: str) -> str:

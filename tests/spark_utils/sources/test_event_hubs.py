@@ -128,6 +128,13 @@ def test_a_string_without_a_hub_needs_its_name_and_one_with_another_hub_is_refus
         options(hub="other")
 
 
+@pytest.mark.parametrize("name", ["a,b", "tele metry", "telemetry/consumergroups/x", "ü", "t" * 257])
+def test_a_name_that_no_hub_has_is_refused(name: str) -> None:
+    for text, hub in ((AZURE.replace("telemetry", name), None), (AZURE.replace(";EntityPath=telemetry", ""), name)):
+        with pytest.raises(ConfigurationError, match="cannot be the name of an event hub"):
+            options(text, hub=hub)
+
+
 def read_jaas(line: str) -> dict[str, str]:
     """Read a line as Kafka's tokenizer (java.io.StreamTokenizer with quotes) does."""
     pairs = re.findall(r'(\w+)="((?:\\.|[^"\\])*)"', line)
