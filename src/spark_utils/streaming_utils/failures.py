@@ -95,6 +95,8 @@ def error_line(failure: BaseException) -> str:
     said = failure.msg if isinstance(failure, SyntaxError) else str(failure)
     if not isinstance(failure, SparkUtilsError | SyntaxError):
         said = root_cause(failure)
+    if place is None and re.match(r"\S+:\d+: ", said):  # it says the place itself
+        return said
     return f"{f'{place}: ' if place else ''}{kind}: {said}"
 
 

@@ -25,6 +25,7 @@ from spark_utils.configuration.values import StopAfter
 from spark_utils.errors import StreamFailedError
 from spark_utils.parsing import good_rows
 from spark_utils.sinks.write_stream import write_stream
+from spark_utils.streaming_utils.failures import error_line
 from spark_utils.streaming_utils.termination import await_termination, readable_errors
 from tests.project import ROOT
 from tests.spark_utils.sinks.sink_kit import Bench, parse, transform
@@ -129,8 +130,8 @@ def test_a_failing_function_is_named_by_file_and_line(bench: Bench) -> None:
     bench.send("1", "2")
     with pytest.raises(StreamFailedError, match="ZeroDivisionError") as failure:
         await_termination(start(bench, crash_in_worker))
-    assert str(failure.value).startswith(
-        f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(crash, 'return')}: "
+    assert error_line(failure.value).startswith(
+        f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(crash, 'return')}: ZeroDivisionError: "
     )
 
 
