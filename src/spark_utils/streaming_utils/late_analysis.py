@@ -1,7 +1,8 @@
-"""Mistakes that Spark Connect tells late: it looks at a frame when that is used, not where it is made.
+"""A user's step that is applied so that its mistakes are told with the user's line.
 
-So the trace of such an error passes no line of the user's code, and Spark says where a column was named for some
-mistakes only: not for a function that does not exist, SQL that cannot be parsed, or an argument of a wrong type.
+Spark Connect looks at a frame when that is used, not where it is made. So the trace of an error passes no line of the
+user's code, and Spark says where a column was named for some mistakes only: not for a function that does not exist, SQL
+that cannot be parsed, or an argument of a wrong type. And a step without `return` fails in pyspark, on any session.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from types import FrameType
 from pyspark.errors import ParseException, PySparkException
 from pyspark.sql import DataFrame
 
+from spark_utils.errors import StreamFailedError
 from spark_utils.streaming_utils.failures import CALLED_FROM, users_line
 from spark_utils.streaming_utils.users_code import is_users_file
+
+_NO_FRAME = "should have been DataFrame"  # so pyspark's DataFrame.transform ends its message
+_RETURN = "End it with `return` and the frame."
 
 
 def apply_step(step: Callable[[DataFrame], DataFrame], df: DataFrame) -> DataFrame:
@@ -27,8 +32,16 @@ def apply_step(step: Callable[[DataFrame], DataFrame], df: DataFrame) -> DataFra
 
     Raises:
         PySparkException: Spark refuses the rows; `spark_utils.streaming_utils.failures.users_line` finds the line.
+        StreamFailedError: The step returns no frame; the line is found likewise.
     """
-    rows = step(df)
+    try:
+        rows = step(df)
+    except AssertionError as failure:
+        if _NO_FRAME in str(failure):
+            raise _without_frame(step, df) from None
+        raise
+    if not isinstance(rows, DataFrame):
+        raise _without_frame(step, df)
     try:
         rows.isStreaming  # noqa: B018 - Spark is asked, and looks at the frame; its `schema` may be a guess of pyspark's
     except PySparkException as refusal:
@@ -51,14 +64,42 @@ def _first_refused(step: Callable[[DataFrame], DataFrame], df: DataFrame) -> str
         if isinstance(returned, DataFrame) and not is_users_file(frame.f_code.co_filename) and _is_refused(returned):
             found.append(f"{caller.f_code.co_filename}:{caller.f_lineno}")
 
+    _apply_again(step, df, look)
+    return found[0] if found else None
+
+
+def _without_frame(step: Callable[[DataFrame], DataFrame], df: DataFrame) -> StreamFailedError:
+    """Return the error for the first function of the user that is called from elsewhere and gives no frame."""
+    found: list[StreamFailedError] = []
+
+    def look(frame: FrameType, event: str, returned: object) -> None:
+        caller, code = frame.f_back, frame.f_code
+        if event != "return" or found or not is_users_file(code.co_filename) or isinstance(returned, DataFrame):
+            return
+        if caller is not None and not is_users_file(caller.f_code.co_filename):
+            error = StreamFailedError(f"{code.co_name}() returned {_shown(returned)}, not a DataFrame", remedy=_RETURN)
+            error.add_note(f"{CALLED_FROM}\n{code.co_filename}:{frame.f_lineno}")
+            found.append(error)
+
+    _apply_again(step, df, look)
+    return found[0] if found else StreamFailedError("a step returned no DataFrame", remedy=_RETURN)
+
+
+def _shown(returned: object) -> str:
+    return "None" if returned is None else f"a {type(returned).__name__}"
+
+
+def _apply_again(
+    step: Callable[[DataFrame], DataFrame], df: DataFrame, look: Callable[[FrameType, str, object], None]
+) -> None:
+    """Apply a step and look at each function as it returns; while `look` runs, it is not called itself."""
     before = sys.getprofile()
-    sys.setprofile(look)  # called as each function returns; while it runs, it is not called itself
+    sys.setprofile(look)
     try:
         with suppress(Exception):
             step(df)
     finally:
         sys.setprofile(before)
-    return found[0] if found else None
 
 
 def _is_refused(df: DataFrame) -> bool:

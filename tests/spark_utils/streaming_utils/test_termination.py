@@ -192,6 +192,34 @@ def test_a_mistake_that_spark_connect_tells_late_begins_with_file_and_line_too(
     assert re.search(cause, told)
 
 
+def forget_to_return(events: DataFrame) -> DataFrame:  # type: ignore[return]  # the mistake
+    transform(events).select("number")
+
+
+def make_rows(events: DataFrame) -> DataFrame:
+    return events.columns  # type: ignore[return-value]  # the mistake
+
+
+@pytest.mark.parametrize(
+    ("step", "line", "said"),
+    [
+        (forget_to_return, "select", "forget_to_return() returned None, not a DataFrame"),
+        (make_rows, "return", "make_rows() returned a list, not a DataFrame"),
+    ],
+)
+def test_a_step_that_returns_no_frame_is_named_by_file_and_line(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    step: Callable[[DataFrame], DataFrame],
+    line: str,
+    said: str,
+) -> None:
+    told = told_of_the_start(bench, lambda parsed: parsed.transform(step), monkeypatch, capsys)
+    place = f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(step, line)}"
+    assert told == f"{place}: StreamFailedError: {said}. End it with `return` and the frame."
+
+
 def told_of_the_start(
     bench: Bench,
     step: Callable[[DataFrame], DataFrame],
@@ -200,7 +228,7 @@ def told_of_the_start(
 ) -> str:
     """Return the one line that a script ends with when its stream cannot start."""
     bench.send("1")
-    with pytest.raises(AnalysisException) as failure:
+    with pytest.raises((AnalysisException, StreamFailedError)) as failure:
         start(bench, step)
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     readable_errors()
