@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot import Token, TokenType
 
 from local_pipelines.analysis.schemas import split_at_commas
 from local_pipelines.errors import PipelineError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot import Token, TokenType
 
 from local_pipelines.analysis.schemas import split_at_commas
 from local_pipelines.declaring.model import Action, Dataset, Expectation, Kind, split_name

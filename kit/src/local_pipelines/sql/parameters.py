@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from pyspark.sql import SparkSession
-from sqlglot.tokenizer_core import Token
+from sqlglot import Token
 
 from local_pipelines.errors import PipelineError, not_set
 from local_pipelines.sql.relations import tokens_of

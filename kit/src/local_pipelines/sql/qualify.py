@@ -6,7 +6,7 @@ Source: https://docs.databricks.com/sql/language-manual/sql-ref-syntax-qry-selec
 from __future__ import annotations
 
 import sqlglot
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot import Token, TokenType
 
 STAYS = "__qualify"
 BEFORE, AFTER = "SELECT * EXCEPT (__qualify) FROM (", ") WHERE __qualify"

@@ -11,7 +11,7 @@ import sqlglot
 from py4j.java_gateway import is_instance_of  # type: ignore[import-untyped]  # ships no types
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot import Token, TokenType
 
 from local_pipelines.declaring.model import split_name
 from local_pipelines.errors import PipelineError

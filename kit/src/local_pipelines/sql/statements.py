@@ -14,8 +14,8 @@ from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from sqlglot import Token, TokenType
 from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import Token, TokenType
 
 from local_pipelines.cdc.declaration import CdcSpec, SnapshotSpec
 from local_pipelines.declaring.model import PLATFORM, Dataset, Flow, Kind, ReplaceSpec
