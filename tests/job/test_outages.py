@@ -123,6 +123,7 @@ def test_added_partitions_are_told_and_read_from_their_first_event(
     assert "from their first event: 3 (events 0 to 3)" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_hub_made_anew_with_fewer_partitions_is_refused(
     hub_with_five: EventHub, local_hub: LocalHub, each_spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_hub_made_anew_with_fewer_partitions_is_refused(
         start(each_spark, hub_with_five, tmp_path, "available-now")
 
 
+@pytest.mark.slow
 @on_connect
 def test_events_that_retention_took_are_named_with_the_way_on(
     hub_with_five: EventHub, each_spark: SparkSession, tmp_path: Path
@@ -159,6 +161,7 @@ def test_a_hub_made_anew_that_has_less_is_named_with_the_way_on(
     assert "event 4 of partition 0 was taken up, and the hub has only others, from 0 on" in caplog.text
 
 
+@pytest.mark.slow
 @on_connect
 def test_a_hub_made_anew_that_has_more_is_refused_before_the_start(
     hub_with_five: EventHub,

@@ -303,6 +303,7 @@ def test_a_condition_says_which_rows_a_batch_replaces(pipeline: PipelineTester, 
     assert pipeline.rows("days", "day", "n") == [(1, 1)]  # by its own condition again
 
 
+@pytest.mark.slow
 def test_a_condition_may_call_rows_by_the_querys_own_name(pipeline: PipelineTester) -> None:
     sql = pipeline.file(
         "days.sql",
@@ -360,6 +361,7 @@ def feed():
     assert pipeline.rows("feed") == [("insert", 1, 1), ("update_postimage", 1, 2), ("update_preimage", 1, 1)]
 
 
+@pytest.mark.slow
 def test_a_change_feed_is_read_as_a_batch_by_table_changes_as_by_python(pipeline: PipelineTester) -> None:
     sql = pipeline.file(
         "feed.sql",

@@ -276,6 +276,7 @@ def other():
     assert pipeline.rows("days", "n") == [(2,)]
 
 
+@pytest.mark.slow
 def test_a_flow_of_inserts_stands_in_the_table_and_a_view_has_a_refresh_policy(pipeline: PipelineTester) -> None:
     sql = pipeline.file(
         "p.sql",

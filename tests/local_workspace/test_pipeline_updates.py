@@ -188,6 +188,7 @@ def test_a_validation_names_every_mistake_in_the_paths_of_the_workspace(
     assert not Path(workspace.state().folder, "pipelines", wrong).exists()
 
 
+@pytest.mark.slow
 def test_notebooks_that_a_pattern_matches_are_sources_and_conditions_hold_for_one_update(
     workspace: Workspace, client: WorkspaceClient
 ) -> None:

@@ -79,6 +79,7 @@ def test_files_of_a_volume_are_read_once_and_what_does_not_fit_is_rescued(
     assert sorted(row["id"] for row in run() if row["id"]) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_schema_is_inferred_as_texts_hinted_and_kept(each_spark: SparkSession, landing: Path, tmp_path: Path) -> None:
     (landing / "1.json").write_text('{"id": 1, "b": {"c": 2}}\n')
     options = JOB | {"cloudFiles.schemaHints": "id LONG", "cloudFiles.schemaLocation": str(tmp_path / "checkpoint")}

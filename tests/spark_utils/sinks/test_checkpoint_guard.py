@@ -108,6 +108,7 @@ def test_one_table_restored_from_an_older_copy_is_refused(run_twice: Bench) -> N
     assert "is not in" in refused(run_twice)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_its_querys_id_is_refused(run_twice_on_each: Bench) -> None:
     remove(run_twice_on_each.checkpoint, "metadata", "commits/1")
     assert "metadata (the query's id) is missing" in refused(run_twice_on_each)
