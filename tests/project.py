@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -57,3 +58,13 @@ def wheel_payload(wheel: Path) -> set[str]:
     """Return the names of what a wheel installs, without what describes it."""
     with zipfile.ZipFile(wheel) as archive:
         return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def said_on(terminal: int) -> bytes:
+    """Return all that is written to a pseudo-terminal until nobody writes any more, and close our end."""
+    said = b""
+    with suppress(OSError):  # so it ends, on Linux
+        while part := os.read(terminal, 65536):
+            said += part
+    os.close(terminal)
+    return said

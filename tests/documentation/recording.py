@@ -11,7 +11,6 @@ import sys
 import tempfile
 import termios
 from collections.abc import Iterable
-from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from devkit import cache
 from devkit.hub.broker import LocalHub
 from devkit.processes import free_port
 from tests.documentation.blocks import blocks
-from tests.project import ROOT, copy_project, user_environment
+from tests.project import ROOT, copy_project, said_on, user_environment
 
 PICTURE = ROOT / "docs" / "recording.svg"
 READER = "src/spark_utils/parsing/jvm"
@@ -66,12 +65,7 @@ def _run(line: str, folder: Path) -> str:
         stderr=follower,
     )
     os.close(follower)
-    said = b""
-    with suppress(OSError):  # so it ends where nobody writes any more
-        while part := os.read(leader, 65536):
-            said += part
-    os.close(leader)
-    text = said.decode(errors="replace").replace("\r\n", "\n")
+    text = said_on(leader).decode(errors="replace").replace("\r\n", "\n")
     if process.wait():
         raise RuntimeError(f"`{line}` ended with status {process.returncode}:\n{text}")
     return text

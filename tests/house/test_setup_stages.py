@@ -7,12 +7,11 @@ import pty
 import re
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT, known_files
+from tests.project import ROOT, known_files, said_on
 
 STAGE = [sys.executable, str(ROOT / ".devcontainer" / "stage.py"), "Python packages"]
 SLOW = ["bash", "-c", r"printf 'Downloading thing (9 MB)\n'; sleep 0.6; printf '\r\033[2K  ━━━╸━━ 4/9 MB'; sleep 0.6"]
@@ -28,11 +27,7 @@ def test_a_terminal_shows_what_goes_on_and_keeps_one_line() -> None:
     ours, its = pty.openpty()
     with subprocess.Popen([*STAGE, *SLOW], stdout=its, stderr=its, env={**os.environ, "COLUMNS": "60"}) as process:
         os.close(its)
-        said = b""
-        with suppress(OSError):  # so it ends where nobody writes any more
-            while part := os.read(ours, 65536):
-                said += part
-        os.close(ours)
+        said = said_on(ours)
     drawn = said.decode().replace("\x1b[K", "").split("\r")
     assert process.returncode == 0
     assert "Python packages: 0 s  Downloading thing (9 MB)" in drawn

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import TypeVar
 
 from pyspark.errors import ParseException, PySparkException
 from pyspark.sql import DataFrame
@@ -19,6 +20,7 @@ from spark_utils.errors import StreamFailedError
 from spark_utils.streaming_utils.failures import CALLED_FROM, users_line
 from spark_utils.streaming_utils.users_code import is_users_file
 
+T = TypeVar("T")
 _NO_FRAME = "should have been DataFrame"  # so pyspark's DataFrame.transform ends its message
 _RETURN = "End it with `return` and the frame."
 
@@ -55,51 +57,55 @@ def apply_step(step: Callable[[DataFrame], DataFrame], df: DataFrame) -> DataFra
 
 def _first_refused(step: Callable[[DataFrame], DataFrame], df: DataFrame) -> str | None:
     """Return ``FILE:LINE`` of the first call of the user's whose frame Spark refuses, by asking about each."""
-    found: list[str] = []
 
-    def look(frame: FrameType, event: str, returned: object) -> None:
-        caller = frame.f_back
-        if event != "return" or found or caller is None or not is_users_file(caller.f_code.co_filename):
-            return
-        if isinstance(returned, DataFrame) and not is_users_file(frame.f_code.co_filename) and _is_refused(returned):
-            found.append(f"{caller.f_code.co_filename}:{caller.f_lineno}")
+    def look(frame: FrameType, caller: FrameType, returned: object) -> str | None:
+        if not is_users_file(caller.f_code.co_filename) or is_users_file(frame.f_code.co_filename):
+            return None
+        is_it = isinstance(returned, DataFrame) and _is_refused(returned)
+        return f"{caller.f_code.co_filename}:{caller.f_lineno}" if is_it else None
 
-    _apply_again(step, df, look)
-    return found[0] if found else None
+    return _first_found(step, df, look)
 
 
 def _without_frame(step: Callable[[DataFrame], DataFrame], df: DataFrame) -> StreamFailedError:
     """Return the error for the first function of the user that is called from elsewhere and gives no frame."""
-    found: list[StreamFailedError] = []
 
-    def look(frame: FrameType, event: str, returned: object) -> None:
-        caller, code = frame.f_back, frame.f_code
-        if event != "return" or found or not is_users_file(code.co_filename) or isinstance(returned, DataFrame):
-            return
-        if caller is not None and not is_users_file(caller.f_code.co_filename):
-            error = StreamFailedError(f"{code.co_name}() returned {_shown(returned)}, not a DataFrame", remedy=_RETURN)
-            error.add_note(f"{CALLED_FROM}\n{code.co_filename}:{frame.f_lineno}")
-            found.append(error)
+    def look(frame: FrameType, caller: FrameType, returned: object) -> StreamFailedError | None:
+        code = frame.f_code
+        if is_users_file(caller.f_code.co_filename) or not is_users_file(code.co_filename):
+            return None
+        if isinstance(returned, DataFrame):
+            return None
+        error = StreamFailedError(f"{code.co_name}() returned {_shown(returned)}, not a DataFrame", remedy=_RETURN)
+        error.add_note(f"{CALLED_FROM}\n{code.co_filename}:{frame.f_lineno}")
+        return error
 
-    _apply_again(step, df, look)
-    return found[0] if found else StreamFailedError("a step returned no DataFrame", remedy=_RETURN)
+    return _first_found(step, df, look) or StreamFailedError("a step returned no DataFrame", remedy=_RETURN)
 
 
 def _shown(returned: object) -> str:
     return "None" if returned is None else f"a {type(returned).__name__}"
 
 
-def _apply_again(
-    step: Callable[[DataFrame], DataFrame], df: DataFrame, look: Callable[[FrameType, str, object], None]
-) -> None:
-    """Apply a step and look at each function as it returns; while `look` runs, it is not called itself."""
+def _first_found(
+    step: Callable[[DataFrame], DataFrame], df: DataFrame, look: Callable[[FrameType, FrameType, object], T | None]
+) -> T | None:
+    """Apply a step again and return the first thing that `look` finds in a function that returns, and its caller."""
+    found: list[T] = []
+
+    def returning(frame: FrameType, event: str, returned: object) -> None:
+        if event == "return" and not found and frame.f_back is not None:
+            seen = look(frame, frame.f_back, returned)
+            found.extend([] if seen is None else [seen])
+
     before = sys.getprofile()
-    sys.setprofile(look)
+    sys.setprofile(returning)  # while it runs, it is not called itself
     try:
         with suppress(Exception):
             step(df)
     finally:
         sys.setprofile(before)
+    return found[0] if found else None
 
 
 def _is_refused(df: DataFrame) -> bool:

@@ -30,6 +30,8 @@ from spark_utils.streaming_utils.termination import await_termination, readable_
 from tests.project import ROOT
 from tests.spark_utils.sinks.sink_kit import Bench, parse, transform
 
+Told = Callable[[Callable[[DataFrame], DataFrame]], str]
+
 
 @pytest.fixture
 def bench(each_spark: SparkSession, tmp_path: Path) -> Bench:
@@ -146,9 +148,9 @@ def test_a_mistake_before_there_is_a_session_begins_with_its_file_and_line(tmp_p
 
 
 def test_a_misspelt_column_is_one_line_that_begins_with_file_and_line(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    told_of_the_start: Told,
 ) -> None:
-    told = told_of_the_start(bench, misspell, monkeypatch, capsys)
+    told = told_of_the_start(misspell)
     assert told.startswith(
         f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(misspell, 'return')}: AnalysisException: "
     )
@@ -180,14 +182,12 @@ def take_the_root_of_a_list(events: DataFrame) -> DataFrame:
     ],
 )
 def test_a_mistake_that_spark_connect_tells_late_begins_with_file_and_line_too(
-    bench: Bench,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    told_of_the_start: Told,
     step: Callable[[DataFrame], DataFrame],
     line: str,
     cause: str,
 ) -> None:
-    told = told_of_the_start(bench, step, monkeypatch, capsys)
+    told = told_of_the_start(step)
     assert told.startswith(f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(step, line)}: ")
     assert re.search(cause, told)
 
@@ -208,32 +208,30 @@ def make_rows(events: DataFrame) -> DataFrame:
     ],
 )
 def test_a_step_that_returns_no_frame_is_named_by_file_and_line(
-    bench: Bench,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    told_of_the_start: Told,
     step: Callable[[DataFrame], DataFrame],
     line: str,
     said: str,
 ) -> None:
-    told = told_of_the_start(bench, lambda parsed: parsed.transform(step), monkeypatch, capsys)
+    told = told_of_the_start(lambda parsed: parsed.transform(step))
     place = f"tests/spark_utils/streaming_utils/test_termination.py:{line_of(step, line)}"
     assert told == f"{place}: StreamFailedError: {said}. End it with `return` and the frame."
 
 
-def told_of_the_start(
-    bench: Bench,
-    step: Callable[[DataFrame], DataFrame],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> str:
-    """Return the one line that a script ends with when its stream cannot start."""
-    bench.send("1")
-    with pytest.raises((AnalysisException, StreamFailedError)) as failure:
-        start(bench, step)
-    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    readable_errors()
-    sys.excepthook(failure.type, failure.value, failure.tb)
-    (told,) = capsys.readouterr().err.splitlines()
+@pytest.fixture
+def told_of_the_start(bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+    """The one line that a script ends with when its stream cannot start with a step."""
+
+    def told(step: Callable[[DataFrame], DataFrame]) -> str:
+        bench.send("1")
+        with pytest.raises((AnalysisException, StreamFailedError)) as failure:
+            start(bench, step)
+        monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+        readable_errors()
+        sys.excepthook(failure.type, failure.value, failure.tb)
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
     return told
 
 
